@@ -1,0 +1,125 @@
+#include "src/kernel/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
+
+namespace berth {
+namespace {
+
+struct DirCloser {
+  void operator()(DIR* dir) const { closedir(dir); }
+};
+
+absl::Status WriteAll(int fd, absl::string_view content, absl::string_view name) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("write", name);
+    content.remove_prefix(static_cast<size_t>(n));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenFile(int at, const std::string& path, int flags, mode_t mode) {
+  UniqueFd fd(::openat(at, path.c_str(), flags | O_CLOEXEC, mode));
+  if (!fd.valid()) return ErrnoStatus("open", path);
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path) {
+  return OpenFile(at, path, O_RDONLY | O_DIRECTORY);
+}
+
+absl::Status MakeDirs(const std::string& path, mode_t mode) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string parent = path.substr(0, slash);
+    if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus("mkdir", parent);
+  }
+  if (::mkdir(path.c_str(), mode) != 0) {
+    if (errno != EEXIST) return ErrnoStatus("mkdir", path);
+    return absl::OkStatus();
+  }
+  if (::chmod(path.c_str(), mode) != 0) return ErrnoStatus("chmod", path);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadFd(int fd, size_t max_bytes, absl::string_view name) {
+  std::string content;
+  char buffer[4096];
+  while (true) {
+    const ssize_t n = ::read(fd, buffer, sizeof(buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("read", name);
+    if (n == 0) return content;
+    content.append(buffer, static_cast<size_t>(n));
+    if (content.size() > max_bytes) {
+      return absl::ResourceExhaustedError(absl::StrCat("read ", name, ": longer than ", max_bytes, " bytes"));
+    }
+  }
+}
+
+absl::StatusOr<std::string> ReadFileAt(int at, const std::string& path, size_t max_bytes) {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(at, path, O_RDONLY));
+  return ReadFd(fd.get(), max_bytes, path);
+}
+
+absl::Status WriteFileAt(int at, const std::string& path, absl::string_view value) {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(at, path, O_WRONLY));
+  if (::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) {
+    return ErrnoStatus(absl::StrCat("write \"", value, "\" to"), path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view content, mode_t mode) {
+  const std::string temporary = path + ".tmp";
+  ::unlinkat(at, temporary.c_str(), 0);
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+  if (::fchmod(fd.get(), mode) != 0) return ErrnoStatus("chmod", temporary);
+  if (absl::Status written = WriteAll(fd.get(), content, temporary); !written.ok()) {
+    ::unlinkat(at, temporary.c_str(), 0);
+    return written;
+  }
+  if (::renameat(at, temporary.c_str(), at, path.c_str()) != 0) return ErrnoStatus("rename", temporary);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenDir(at, path));
+  std::unique_ptr<DIR, DirCloser> dir(::fdopendir(fd.get()));
+  if (dir == nullptr) return ErrnoStatus("opendir", path);
+  fd.release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const absl::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) return ErrnoStatus("readdir", path);
+  return names;
+}
+
+absl::Status RemoveTreeAt(int at, const std::string& name) {
+  if (::unlinkat(at, name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (errno != EISDIR && errno != EPERM) return ErrnoStatus("unlink", name);
+  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (errno != ENOTEMPTY && errno != EEXIST) return ErrnoStatus("rmdir", name);
+  ASSIGN_OR_RETURN(UniqueFd dir, OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(std::vector<std::string> children, ListDir(dir.get(), "."));
+  for (const std::string& child : children) RETURN_IF_ERROR(RemoveTreeAt(dir.get(), child));
+  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return ErrnoStatus("rmdir", name);
+  return absl::OkStatus();
+}
+
+}  // namespace berth

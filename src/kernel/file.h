@@ -1,0 +1,40 @@
+// Files and directories by fd: open, bounded read, atomic write, tree removal. All fds are O_CLOEXEC.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/base/unique_fd.h"
+
+namespace berth {
+
+// O_RDONLY | O_DIRECTORY. `at` may be AT_FDCWD.
+absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path);
+absl::StatusOr<UniqueFd> OpenFile(int at, const std::string& path, int flags, mode_t mode = 0);
+
+// Creates `path` and its missing parents with `mode` (umask does not apply to the last component).
+absl::Status MakeDirs(const std::string& path, mode_t mode);
+
+// Whole content; ResourceExhausted if it is longer than `max_bytes`.
+absl::StatusOr<std::string> ReadFileAt(int at, const std::string& path, size_t max_bytes = 1 << 20);
+absl::StatusOr<std::string> ReadFd(int fd, size_t max_bytes, absl::string_view name);
+
+// One write(2) of the whole value to an existing file (cgroup and /proc files).
+absl::Status WriteFileAt(int at, const std::string& path, absl::string_view value);
+
+// Writes `path`.tmp and renames it over `path`. No fsync: for state that need not outlive a power cut.
+absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view content, mode_t mode);
+
+// Removes `name` below `at` and all it holds, without following links. NotFound is success.
+absl::Status RemoveTreeAt(int at, const std::string& name);
+
+// Names in a directory, without "." and "..", unsorted.
+absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path);
+
+}  // namespace berth

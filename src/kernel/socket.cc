@@ -1,0 +1,143 @@
+#include "src/kernel/socket.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+
+namespace berth {
+namespace {
+
+constexpr size_t kMaxFds = 253;  // SCM_MAX_FD
+
+struct Address {
+  sockaddr_un address = {};
+  UniqueFd directory;  // keeps a /proc/self/fd name valid
+};
+
+absl::StatusOr<Address> MakeAddress(const std::string& path) {
+  Address out;
+  out.address.sun_family = AF_UNIX;
+  std::string name = path;
+  if (name.size() >= sizeof(out.address.sun_path)) {
+    const size_t slash = path.rfind('/');
+    ASSIGN_OR_RETURN(out.directory, OpenDir(AT_FDCWD, path.substr(0, slash)));
+    name = absl::StrCat("/proc/self/fd/", out.directory.get(), path.substr(slash));
+  }
+  if (name.size() >= sizeof(out.address.sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat("socket ", path, ": name too long"));
+  }
+  std::memcpy(out.address.sun_path, name.c_str(), name.size() + 1);
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type) {
+  ASSIGN_OR_RETURN(const Address to, MakeAddress(path));
+  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus("socket", path);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.address), sizeof(to.address)) != 0) {
+    return ErrnoStatus("connect", path);
+  }
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int type, mode_t mode) {
+  ASSIGN_OR_RETURN(const Address at, MakeAddress(path));
+  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus("socket", path);
+  const auto* address = reinterpret_cast<const sockaddr*>(&at.address);
+  int bound = ::bind(fd.get(), address, sizeof(at.address));
+  if (bound != 0 && errno == EADDRINUSE) {
+    if (ConnectUnix(path, type).ok()) {
+      return absl::AlreadyExistsError(absl::StrCat("listen on ", path, ": another process serves it"));
+    }
+    ::unlink(path.c_str());
+    bound = ::bind(fd.get(), address, sizeof(at.address));
+  }
+  if (bound != 0) return ErrnoStatus("bind", path);
+  if (::chmod(path.c_str(), mode) != 0) return ErrnoStatus("chmod", path);
+  if (::listen(fd.get(), SOMAXCONN) != 0) return ErrnoStatus("listen", path);
+  return fd;
+}
+
+absl::Status SendPacket(int socket, absl::string_view data, const std::vector<int>& fds) {
+  iovec iov = {const_cast<char*>(data.data()), data.size()};
+  msghdr message = {};
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control;
+  if (fds.size() > kMaxFds) return absl::InvalidArgumentError("send: more than 253 file descriptors");
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    std::memcpy(CMSG_DATA(header), fds.data(), sizeof(int) * fds.size());
+  }
+  while (::sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == EPIPE || errno == ECONNRESET) return absl::UnavailableError("send: the peer closed the connection");
+    return ErrnoStatus("send", "packet");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max_bytes) {
+  while (true) {
+    pollfd wait = {.fd = socket, .events = POLLIN, .revents = 0};
+    int timeout = -1;
+    if (deadline != absl::InfiniteFuture()) {
+      const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Microseconds(999));
+      timeout = static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
+    }
+    const int ready = ::poll(&wait, 1, timeout);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0) return ErrnoStatus("poll", "socket");
+    if (ready == 0) return absl::DeadlineExceededError("receive: deadline passed");
+    break;
+  }
+  Packet packet;
+  packet.data.resize(max_bytes);
+  iovec iov = {packet.data.data(), packet.data.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control;
+  msghdr message = {};
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t n;
+  do {
+    n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno != ECONNRESET) return ErrnoStatus("receive", "packet");
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      packet.fds.emplace_back(fd);
+    }
+  }
+  if (n <= 0) return absl::UnavailableError("receive: the peer closed the connection");
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return absl::DataLossError("receive: message longer than allowed");
+  packet.data.resize(static_cast<size_t>(n));
+  return packet;
+}
+
+}  // namespace berth

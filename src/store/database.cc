@@ -1,0 +1,178 @@
+#include "src/store/database.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
+#include "src/store/schema.h"
+
+namespace berth {
+namespace {
+
+absl::Status SqliteStatus(sqlite3* db, absl::string_view what) {
+  const int code = sqlite3_extended_errcode(db);
+  const std::string message = absl::StrCat(what, ": ", sqlite3_errmsg(db));
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+      return absl::ResourceExhaustedError(message);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(message);
+    case SQLITE_CONSTRAINT:
+      if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY) {
+        return absl::AlreadyExistsError(message);
+      }
+      return absl::FailedPreconditionError(message);
+    case SQLITE_BUSY:
+      return absl::UnavailableError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+absl::Status Execute(sqlite3* db, absl::string_view sql) {
+  if (sqlite3_exec(db, std::string(sql).c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return SqliteStatus(db, "database");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> UserVersion(sqlite3* db) {
+  sqlite3_stmt* raw = nullptr;
+  if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &raw, nullptr) != SQLITE_OK) {
+    return SqliteStatus(db, "read schema version");
+  }
+  const bool row = sqlite3_step(raw) == SQLITE_ROW;
+  const int version = row ? sqlite3_column_int(raw, 0) : -1;
+  sqlite3_finalize(raw);
+  if (!row) return SqliteStatus(db, "read schema version");
+  return version;
+}
+
+absl::Status PrepareSchema(sqlite3* db, const std::string& path) {
+  RETURN_IF_ERROR(Execute(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL;"));
+  ASSIGN_OR_RETURN(const int version, UserVersion(db));
+  if (version == kSchemaVersion) return absl::OkStatus();
+  if (version > kSchemaVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("open ", path, ": schema version ", version, " is newer than ", kSchemaVersion,
+                     ", the newest that this berthd knows"));
+  }
+  return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", kSchema, "PRAGMA user_version=", kSchemaVersion, "; COMMIT;"));
+}
+
+}  // namespace
+
+Statement::Statement(Statement&& other) noexcept
+    : db_(other.db_), statement_(std::exchange(other.statement_, nullptr)) {}
+
+Statement& Statement::operator=(Statement&& other) noexcept {
+  std::swap(db_, other.db_);
+  std::swap(statement_, other.statement_);
+  return *this;
+}
+
+Statement::~Statement() { sqlite3_finalize(statement_); }
+
+Statement& Statement::Bind(int index, int64_t value) {
+  sqlite3_bind_int64(statement_, index, value);
+  return *this;
+}
+
+Statement& Statement::Bind(int index, absl::string_view text) {
+  sqlite3_bind_text64(statement_, index, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  return *this;
+}
+
+Statement& Statement::BindBlob(int index, absl::string_view bytes) {
+  // A null pointer would bind NULL; an empty blob is not NULL.
+  sqlite3_bind_blob64(statement_, index, bytes.empty() ? "" : bytes.data(), bytes.size(), SQLITE_TRANSIENT);
+  return *this;
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  switch (sqlite3_step(statement_)) {
+    case SQLITE_ROW:
+      return true;
+    case SQLITE_DONE:
+      return false;
+    default:
+      return SqliteStatus(db_, "database");
+  }
+}
+
+absl::Status Statement::Run() {
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, Step());
+    if (!row) break;
+  }
+  sqlite3_reset(statement_);
+  return absl::OkStatus();
+}
+
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+std::string Statement::Text(int column) const {
+  const void* bytes = sqlite3_column_blob(statement_, column);
+  if (bytes == nullptr) return "";
+  return std::string(static_cast<const char*>(bytes), sqlite3_column_bytes(statement_, column));
+}
+
+absl::StatusOr<Statement> Database::Transaction::Prepare(absl::string_view sql) {
+  sqlite3_stmt* raw = nullptr;
+  if (sqlite3_prepare_v2(db_, sql.data(), static_cast<int>(sql.size()), &raw, nullptr) != SQLITE_OK) {
+    return SqliteStatus(db_, absl::StrCat("prepare ", sql));
+  }
+  return Statement(db_, raw);
+}
+
+absl::Status Database::Transaction::Run(absl::string_view sql) { return Execute(db_, sql); }
+
+int64_t Database::Transaction::LastInsertId() const { return sqlite3_last_insert_rowid(db_); }
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  const mode_t old_mask = ::umask(0077);
+  sqlite3* raw = nullptr;
+  const int code = sqlite3_open_v2(path.c_str(), &raw,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  ::umask(old_mask);
+  std::unique_ptr<Database> database(new Database(raw));
+  if (code != SQLITE_OK) return SqliteStatus(raw, absl::StrCat("open ", path));
+  sqlite3_busy_timeout(raw, 5000);
+  if (absl::Status prepared = PrepareSchema(raw, path); !prepared.ok()) {
+    return Annotate(prepared, absl::StrCat("open ", path));
+  }
+  return database;
+}
+
+Database::~Database() { sqlite3_close_v2(db_); }
+
+absl::Status Database::Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body) {
+  RETURN_IF_ERROR(Execute(db_, begin));
+  Transaction transaction(db_);
+  absl::Status status = body(transaction);
+  if (status.ok()) status = Execute(db_, "COMMIT");
+  if (!status.ok()) Execute(db_, "ROLLBACK").IgnoreError();
+  return status;
+}
+
+absl::Status Database::Write(Durability durability, absl::FunctionRef<absl::Status(Transaction&)> body) {
+  absl::MutexLock lock(&mu_);
+  if (durability != durability_) {
+    RETURN_IF_ERROR(Execute(db_, durability == Durability::kCrash ? "PRAGMA synchronous=NORMAL"
+                                                                  : "PRAGMA synchronous=FULL"));
+    durability_ = durability;
+  }
+  return Run("BEGIN IMMEDIATE", body);
+}
+
+absl::Status Database::Read(absl::FunctionRef<absl::Status(Transaction&)> body) {
+  absl::MutexLock lock(&mu_);
+  return Run("BEGIN", body);
+}
+
+}  // namespace berth

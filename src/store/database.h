@@ -1,0 +1,84 @@
+// The metadata database: SQLite in WAL mode, one writer at a time. Thread-safe.
+// The schema is in schema.h; each domain's typed access is a file of its own (pods.h, images.h, addresses.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace berth {
+
+// What a committed transaction survives. kCrash: the death of the daemon (no fsync). kPowerLoss: also a power
+// cut (fsync of the WAL before Commit returns); needed where the caller acknowledges something on disk.
+enum class Durability { kCrash, kPowerLoss };
+
+// One prepared statement, reset and reused. Parameters and columns count from 1 and 0, as SQLite does.
+class Statement {
+ public:
+  Statement() = default;
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&& other) noexcept;
+  ~Statement();
+
+  Statement& Bind(int index, int64_t value);
+  Statement& Bind(int index, absl::string_view text);
+  Statement& BindBlob(int index, absl::string_view bytes);
+  // True while there is a row. AlreadyExists for a violated UNIQUE constraint.
+  absl::StatusOr<bool> Step();
+  // Step() to the end, rows ignored.
+  absl::Status Run();
+
+  int64_t Int(int column) const;
+  std::string Text(int column) const;  // also for blobs
+
+ private:
+  friend class Database;
+  Statement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+  sqlite3* db_ = nullptr;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+class Database {
+ public:
+  // Opens or creates `path` (mode 0600) and brings its schema up to date. A file that is damaged or from a
+  // newer version is DataLoss / FailedPrecondition with the path; nothing is deleted.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
+  ~Database();
+
+  // The access to the connection inside one transaction. Valid only during the callback.
+  class Transaction {
+   public:
+    absl::StatusOr<Statement> Prepare(absl::string_view sql);
+    absl::Status Run(absl::string_view sql);
+    int64_t LastInsertId() const;
+
+   private:
+    friend class Database;
+    explicit Transaction(sqlite3* db) : db_(db) {}
+    sqlite3* db_;
+  };
+
+  // Runs `body` between BEGIN IMMEDIATE and COMMIT; a failed body or commit rolls back and is returned.
+  absl::Status Write(Durability durability, absl::FunctionRef<absl::Status(Transaction&)> body);
+  // The same, without a write lock on the file.
+  absl::Status Read(absl::FunctionRef<absl::Status(Transaction&)> body);
+
+ private:
+  explicit Database(sqlite3* db) : db_(db) {}
+  absl::Status Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body);
+
+  absl::Mutex mu_;
+  sqlite3* const db_;
+  Durability durability_ ABSL_GUARDED_BY(mu_) = Durability::kPowerLoss;
+};
+
+}  // namespace berth

@@ -1,0 +1,63 @@
+// The tables of the metadata database. docs/formats/store.md explains each column and the migration rule.
+#pragma once
+
+namespace berth {
+
+// PRAGMA user_version of this schema. A lower one is migrated, a higher one is refused.
+inline constexpr int kSchemaVersion = 1;
+
+inline constexpr char kSchema[] = R"sql(
+CREATE TABLE node (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE pods (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,          -- "<name>/<namespace>/<uid>/<attempt>"
+  created_at INTEGER NOT NULL,        -- ns since the epoch, for people only
+  config BLOB NOT NULL,               -- runtime.v1.RunPodSandboxRequest
+  status TEXT NOT NULL                -- JSON, see docs/formats/store.md
+) WITHOUT ROWID;
+
+CREATE TABLE containers (
+  id TEXT PRIMARY KEY,
+  pod_id TEXT NOT NULL REFERENCES pods(id),
+  name TEXT NOT NULL UNIQUE,          -- "<name>/<attempt>/<pod id>"
+  created_at INTEGER NOT NULL,
+  config BLOB NOT NULL,               -- runtime.v1.CreateContainerRequest
+  image TEXT NOT NULL,                -- JSON: what ContainerStatus must tell after the image is gone
+  status TEXT NOT NULL                -- JSON, see docs/formats/store.md
+) WITHOUT ROWID;
+
+CREATE TABLE layers (
+  number INTEGER PRIMARY KEY,         -- names the directory layers/<number>
+  diff_id TEXT NOT NULL UNIQUE,       -- sha256 of the uncompressed tar
+  size_bytes INTEGER NOT NULL,
+  inodes INTEGER NOT NULL
+);
+
+CREATE TABLE images (
+  id TEXT PRIMARY KEY,                -- "sha256:<digest of the config>"
+  config BLOB NOT NULL,               -- the OCI image config as pulled
+  size_bytes INTEGER NOT NULL,        -- compressed layers + config + manifest
+  pulled_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE image_layers (
+  image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,          -- 0 is the lowest
+  layer INTEGER NOT NULL REFERENCES layers(number),
+  PRIMARY KEY (image_id, position)
+) WITHOUT ROWID;
+
+CREATE TABLE image_names (
+  name TEXT PRIMARY KEY,              -- "docker.io/library/busybox:1.36" or "...@sha256:..."
+  image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE
+) WITHOUT ROWID;
+
+CREATE TABLE addresses (
+  address TEXT PRIMARY KEY,           -- text form, IPv4 or IPv6, without prefix length
+  pod_id TEXT NOT NULL,
+  released INTEGER NOT NULL DEFAULT 0 -- 1: the pod is gone, its link not yet known to be
+) WITHOUT ROWID;
+)sql";
+
+}  // namespace berth
