@@ -1,0 +1,206 @@
+// berth-monitor: one for each pod. See docs/formats/monitor-protocol.md for what it is told and what it answers.
+//
+//   berth-monitor POD_ID FD_COUNT [pod-pid]   with the descriptors of monitor_protocol.h, StartFd
+//   berth-monitor --node-namespace DATA_DIR   makes the node's minimal mount namespace and waits for stdin to end
+//   berth-monitor --open-volumes PATH...      sends a detached bind of each path over fd 3 and ends
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/netlink.h>
+#include <linux/sockios.h>
+
+#include "src/runtime/monitor/node_namespace.h"
+#include "src/runtime/monitor/pod.h"
+#include "src/runtime/monitor/syscalls.h"
+
+namespace berth::monitor {
+namespace {
+
+class Monitor {
+ public:
+  Monitor(int fd_count, bool pod_pid) : fd_count_(fd_count), pod_pid_(pod_pid), pod_(&loop_, wire::kStateDirFd) {}
+
+  int Run();
+
+ private:
+  struct Connection {
+    Monitor* monitor;
+    int fd;
+    Handler handler;
+  };
+
+  void SetUpPod();
+  void AcceptReady();
+  void ChildReady();
+  void ConnectionReady(Connection* connection);
+  void Dispatch(int fd, Packet* packet);
+  void Hello(int fd);
+
+  const int fd_count_;
+  const bool pod_pid_;
+  Loop loop_;
+  Pod pod_;
+  bool set_up_ = false;
+  bool has_network_ = false;
+  wire::ErrorReply failure_ = {};
+  int signals_ = -1;
+  Handler accept_handler_, signal_handler_;
+};
+
+void Monitor::SetUpPod() {
+  if (sys::SetNs(wire::kMountNsFd, CLONE_NEWNS) != 0) {
+    failure_ = {.step = -1, .error = errno, .call = "join mount namespace"};
+    return;
+  }
+  Plan plan;
+  if (!plan.Map(wire::kPodPlanFd)) {
+    failure_ = {.step = -1, .error = errno, .call = "read pod plan"};
+    return;
+  }
+  int fds[wire::kMaxMessageFds];
+  for (int i = 0; i < fd_count_; ++i) fds[i] = wire::kPlanFdsBegin + i;
+  // The pod has a network of its own exactly if its plan makes or joins one.
+  const char* at = plan.begin();
+  for (uint32_t i = 0; i < plan.step_count(); ++i) {
+    const Step step(at);
+    if (step.op() == wire::Op::kUnshare && (step.a() & CLONE_NEWNET)) has_network_ = true;
+    if (step.op() == wire::Op::kSetNs && step.b() == CLONE_NEWNET) has_network_ = true;
+    at += step.bytes();
+  }
+  set_up_ = pod_.SetUp(plan, fds, fd_count_, pod_pid_, &failure_);
+  for (int fd = wire::kPodPlanFd; fd < wire::kPlanFdsBegin + fd_count_; ++fd) close(fd);
+}
+
+int Monitor::Run() {
+  if (!loop_.Open()) return 1;
+  sigset_t watched;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGCHLD);
+  sigprocmask(SIG_SETMASK, &watched, nullptr);
+  signals_ = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
+  signal_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->ChildReady(); }, this, 0};
+  accept_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->AcceptReady(); }, this, 0};
+  if (signals_ < 0 || !loop_.Add(signals_, &signal_handler_) || !loop_.Add(wire::kListenFd, &accept_handler_)) {
+    return 1;
+  }
+  SetUpPod();
+  loop_.Run();
+  return 0;
+}
+
+void Monitor::AcceptReady() {
+  const int fd = accept4(wire::kListenFd, nullptr, nullptr, SOCK_CLOEXEC);
+  if (fd < 0) return;
+  ucred peer;
+  socklen_t length = sizeof(peer);
+  auto* connection = static_cast<Connection*>(calloc(1, sizeof(Connection)));
+  if (connection == nullptr || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != 0) {
+    free(connection);
+    close(fd);
+    return;
+  }
+  connection->monitor = this;
+  connection->fd = fd;
+  connection->handler = {[](void* owner, int) {
+                           auto* self = static_cast<Connection*>(owner);
+                           self->monitor->ConnectionReady(self);
+                         },
+                         connection, 0};
+  loop_.Add(fd, &connection->handler);
+}
+
+void Monitor::ChildReady() {
+  signalfd_siginfo info;
+  while (read(signals_, &info, sizeof(info)) == sizeof(info)) {
+  }
+  pod_.Reap();
+}
+
+void Monitor::ConnectionReady(Connection* connection) {
+  Packet packet;
+  switch (packet.Receive(connection->fd)) {
+    case Packet::Result::kNothing:
+      return;
+    case Packet::Result::kMessage:
+      return Dispatch(connection->fd, &packet);
+    case Packet::Result::kClosed:
+      loop_.Remove(connection->fd);
+      pod_.ConnectionClosed(connection->fd);
+      close(connection->fd);
+      free(connection);
+  }
+}
+
+void Monitor::Hello(int fd) {
+  if (!set_up_) return SendError(fd, failure_.step, failure_.error, failure_.call);
+  const wire::HelloReply reply = {
+      .pid = getpid(), .pod_init_pid = pod_.pod_init_pid(), .has_network = has_network_ ? 1u : 0u};
+  if (!has_network_) return Send(fd, wire::Type::kHelloReply, reply);
+  int fds[2] = {-1, socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)};
+  if (fds[1] >= 0) fds[0] = ioctl(fds[1], SIOCGSKNS);  // the namespace of a socket (kernel 4.10)
+  if (fds[0] < 0 || fds[1] < 0) {
+    SendError(fd, -1, errno, "open pod network");
+  } else {
+    Send(fd, wire::Type::kHelloReply, &reply, sizeof(reply), fds, 2);
+  }
+  for (const int each : fds) {
+    if (each >= 0) close(each);
+  }
+}
+
+void Monitor::Dispatch(int fd, Packet* packet) {
+  if (!set_up_ && packet->type() != wire::Type::kHello && packet->type() != wire::Type::kShutdown) {
+    return SendError(fd, failure_.step, failure_.error, failure_.call);
+  }
+  switch (packet->type()) {
+    case wire::Type::kHello:
+      return Hello(fd);
+    case wire::Type::kStart:
+      return pod_.Start(fd, packet);
+    case wire::Type::kStop:
+      return pod_.Stop(fd, *packet);
+    case wire::Type::kExec:
+      return pod_.StartExec(fd, packet);
+    case wire::Type::kReopenLog:
+      return pod_.ReopenLog(fd, packet);
+    case wire::Type::kResize:
+      return pod_.Resize(fd, *packet);
+    case wire::Type::kForget:
+      return pod_.Forget(fd, *packet);
+    case wire::Type::kWatch:
+      return pod_.Watch(fd);
+    case wire::Type::kShutdown:
+      return pod_.Shutdown(fd);
+    default:
+      return SendError(fd, -1, ENOSYS, "message type");
+  }
+}
+
+}  // namespace
+}  // namespace berth::monitor
+
+int main(int argc, char** argv) {
+  using namespace berth::monitor;
+  prctl(PR_SET_DUMPABLE, 0);
+  if (argc == 3 && strcmp(argv[1], "--node-namespace") == 0) return MakeNodeNamespace(argv[2]);
+  if (argc >= 3 && strcmp(argv[1], "--open-volumes") == 0) return OpenVolumes(argv + 2, argc - 2);
+  if (argc < 3) {
+    fprintf(stderr, "berth-monitor is started by berthd\n");
+    return 2;
+  }
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  signal(SIGPIPE, SIG_IGN);
+  const int fd_count = atoi(argv[2]);
+  Monitor monitor(fd_count, argc > 3 && strcmp(argv[3], "pod-pid") == 0);
+  return monitor.Run();
+}

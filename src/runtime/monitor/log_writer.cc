@@ -1,0 +1,128 @@
+#include "src/runtime/monitor/log_writer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/runtime/monitor/loop.h"
+
+namespace berth::monitor {
+namespace {
+
+constexpr size_t kTimestampBytes = 30;  // 2026-01-02T03:04:05.123456789Z
+constexpr size_t kHeaderBytes = kTimestampBytes + 1 + 6 + 1 + 1 + 1;
+
+// Records are gathered here and written together; the monitor has one thread, so one buffer serves all.
+char out[64 << 10];
+size_t out_used = 0;
+
+void PutDigits(char* at, int64_t value, int digits) {
+  for (int i = digits - 1; i >= 0; --i, value /= 10) at[i] = static_cast<char>('0' + value % 10);
+}
+
+void FormatTimestamp(char* at) {
+  const int64_t now = WallNanoseconds();
+  const time_t seconds = now / 1000000000;
+  tm utc;
+  gmtime_r(&seconds, &utc);
+  memcpy(at, "0000-00-00T00:00:00.000000000Z", kTimestampBytes);
+  PutDigits(at, utc.tm_year + 1900, 4);
+  PutDigits(at + 5, utc.tm_mon + 1, 2);
+  PutDigits(at + 8, utc.tm_mday, 2);
+  PutDigits(at + 11, utc.tm_hour, 2);
+  PutDigits(at + 14, utc.tm_min, 2);
+  PutDigits(at + 17, utc.tm_sec, 2);
+  PutDigits(at + 20, now % 1000000000, 9);
+}
+
+}  // namespace
+
+LogWriter::~LogWriter() {
+  for (Partial& partial : partial_) free(partial.bytes);
+  if (file_ >= 0) close(file_);
+}
+
+void LogWriter::SetFile(int fd) {
+  if (file_ >= 0) close(file_);
+  file_ = fd;
+}
+
+void LogWriter::WriteOut() {
+  size_t done = 0;
+  while (done < out_used) {
+    const ssize_t n = write(file_, out + done, out_used - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      dropped_bytes_ += out_used - done;
+      break;
+    }
+    done += n;
+  }
+  out_used = 0;
+}
+
+void LogWriter::Append(Stream stream, char tag, const char* head, size_t head_bytes, const char* tail,
+                       size_t tail_bytes) {
+  if (out_used + kHeaderBytes + head_bytes + tail_bytes + 1 > sizeof(out)) WriteOut();
+  char* at = out + out_used;
+  FormatTimestamp(at);
+  at += kTimestampBytes;
+  memcpy(at, stream == kStdout ? " stdout " : " stderr ", 8);
+  at += 8;
+  *at++ = tag;
+  *at++ = ' ';
+  if (head_bytes != 0) memcpy(at, head, head_bytes);
+  at += head_bytes;
+  if (tail_bytes != 0) memcpy(at, tail, tail_bytes);
+  at += tail_bytes;
+  *at++ = '\n';
+  out_used = at - out;
+}
+
+void LogWriter::Write(Stream stream, const char* data, size_t bytes) {
+  if (file_ < 0) return;
+  Partial& partial = partial_[stream];
+  while (bytes > 0) {
+    const size_t room = kMaxLineBytes - partial.used;
+    const char* newline = static_cast<const char*>(memchr(data, '\n', bytes < room + 1 ? bytes : room + 1));
+    if (newline != nullptr) {
+      const size_t line = newline - data;
+      Append(stream, 'F', partial.bytes, partial.used, data, line);
+      partial.used = 0;
+      data += line + 1;
+      bytes -= line + 1;
+    } else if (bytes > room) {
+      Append(stream, 'P', partial.bytes, partial.used, data, room);
+      partial.used = 0;
+      data += room;
+      bytes -= room;
+    } else {
+      if (partial.bytes == nullptr) partial.bytes = static_cast<char*>(malloc(kMaxLineBytes));
+      if (partial.bytes == nullptr) {
+        Append(stream, 'P', nullptr, 0, data, bytes);
+      } else {
+        memcpy(partial.bytes + partial.used, data, bytes);
+        partial.used += bytes;
+      }
+      bytes = 0;
+    }
+  }
+  WriteOut();
+}
+
+void LogWriter::Finish(Stream stream) {
+  Partial& partial = partial_[stream];
+  if (partial.used == 0 || file_ < 0) return;
+  Append(stream, 'P', partial.bytes, partial.used, nullptr, 0);
+  partial.used = 0;
+  WriteOut();
+}
+
+void LogWriter::Flush() {
+  Finish(kStdout);
+  Finish(kStderr);
+}
+
+}  // namespace berth::monitor

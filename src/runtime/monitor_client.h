@@ -1,0 +1,101 @@
+// berthd's side of a pod's monitor: starts it, and asks it. One connection for each request, so that a slow
+// request never stands in another's way, and a lost one is a closed connection (docs/formats/monitor-protocol.md).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "src/base/unique_fd.h"
+#include "src/kernel/cgroup.h"
+#include "src/kernel/process.h"
+#include "src/runtime/launch_plan.h"
+#include "src/runtime/monitor_protocol.h"
+
+namespace berth {
+
+struct MonitorStart {
+  int executable = -1;        // sealed copy of berth-monitor
+  std::string pod_id;
+  std::string state_dir;      // exists, 0700; gets monitor.sock and monitor.log
+  int mount_namespace = -1;   // the node's minimal mount namespace
+  const LaunchPlan* pod_plan = nullptr;
+  std::vector<int> plan_fds;  // that the pod plan names
+  bool pod_pid_namespace = false;
+  const CgroupHandle* cgroup = nullptr;  // where the monitor itself runs
+};
+
+struct MonitorHello {
+  pid_t pid = -1;
+  UniqueFd network_namespace, netlink;  // invalid for host-network pods
+};
+
+struct ContainerStart {
+  std::string container_id;
+  const LaunchPlan* plan = nullptr;
+  const CgroupHandle* cgroup = nullptr;  // the container's
+  std::vector<UniqueFd> volumes;
+  wire::PidMode pid_mode = wire::PidMode::kNew;
+  bool terminal = false;
+  UniqueFd log;  // invalid: output is dropped
+};
+
+struct ExecSyncRequest {
+  std::string container_id;
+  const LaunchPlan* plan = nullptr;
+  const CgroupHandle* cgroup = nullptr;
+  absl::Duration timeout;  // zero: none
+  size_t max_output_bytes = 0;  // stdout and stderr together; the rest is read and dropped
+  std::function<bool()> cancelled;  // polled
+};
+
+struct ExecSyncResult {
+  std::string output, error_output;
+  int exit_code = 0;
+};
+
+class MonitorClient {
+ public:
+  explicit MonitorClient(std::string state_dir) : state_dir_(std::move(state_dir)) {}
+
+  // Starts the monitor process; it is ready once Hello has been answered.
+  static absl::StatusOr<SpawnedProcess> Spawn(const MonitorStart& start);
+
+  // `plan` names the step in an error.
+  absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan) const;
+  // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the text is for users.
+  absl::StatusOr<pid_t> Start(ContainerStart start) const;
+  absl::Status Stop(absl::string_view container_id, int signal, absl::Duration timeout) const;
+  // DeadlineExceeded: timed out and killed whole. Cancelled.
+  absl::StatusOr<ExecSyncResult> ExecSync(const ExecSyncRequest& request) const;
+  absl::Status ReopenLog(absl::string_view container_id, const UniqueFd& log) const;
+  absl::Status Forget(absl::string_view container_id) const;
+  absl::Status Shutdown() const;
+  // A connection that delivers a kExit packet for each container that has exited or exits.
+  absl::StatusOr<UniqueFd> Watch() const;
+
+ private:
+  absl::StatusOr<UniqueFd> Connect() const;
+  const std::string state_dir_;
+};
+
+// What a packet of Watch says of a container; nullopt for the kOk that ends the list of those that were there.
+struct WatchEvent {
+  std::string container_id;
+  bool running = false;  // else it has exited:
+  pid_t pid = -1;
+  int exit_code = 0;
+  bool oom = false;
+  int64_t finished_at = 0;  // ns since the epoch
+  uint64_t log_dropped_bytes = 0;
+};
+absl::StatusOr<std::optional<WatchEvent>> ParseWatchEvent(absl::string_view packet);
+
+// Reads the exit record that a monitor left for a container; NotFound if there is none.
+absl::StatusOr<WatchEvent> ReadExitRecord(const std::string& state_dir, absl::string_view container_id);
+
+}  // namespace berth

@@ -1,0 +1,122 @@
+// Messages between berthd and berth-monitor over SOCK_SEQPACKET: see docs/formats/monitor-protocol.md.
+// Freestanding: shared by both sides. One packet is one message: Header and the struct of its type.
+#pragma once
+
+#include <cstdint>
+
+namespace berth::wire {
+
+inline constexpr uint32_t kProtocolMagic = 0x314d5242;  // "BRM1"
+inline constexpr uint16_t kProtocolVersion = 1;
+inline constexpr uint32_t kMaxMessageBytes = 16 << 10;
+inline constexpr int kMaxMessageFds = 64;
+
+// Descriptors that berth-monitor is started with.
+enum StartFd : int {
+  kListenFd = 3,     // SOCK_SEQPACKET listener
+  kStateDirFd = 4,   // the pod's state directory: exit records
+  kPodPlanFd = 5,    // plan that the monitor runs on itself before it answers kHello
+  kMountNsFd = 6,    // the node's minimal mount namespace
+  kPlanFdsBegin = 7  // descriptors that the pod plan names
+};
+
+enum class Type : uint16_t {
+  // requests
+  kHello = 1,      // empty; answered by kHelloReply once the pod plan is done, or kError
+  kStart = 2,      // StartRequest; fds: plan, then those that it names; answered by kStarted or kError
+  kStop = 3,       // StopRequest; answered by kOk at once; the exit comes as kExit to watchers
+  kExec = 4,       // ExecRequest; fds as kStart; answered by kStarted (or kError), then kExit
+  kReopenLog = 5,  // ContainerRequest and the new log fd; kOk once no byte goes to the old file any more
+  kWatch = 6,      // empty; answered by one kRunning or kExit for each container, kOk, then kExit as they come
+  kShutdown = 7,   // empty; kills what runs, answers kOk, ends
+  kResize = 8,     // ResizeRequest; kOk
+  kForget = 9,     // ContainerRequest: an exited container's record is dropped; kOk
+  // replies
+  kOk = 100,
+  kError = 101,      // ErrorReply
+  kHelloReply = 102, // HelloReply; fds: network namespace, a NETLINK_ROUTE socket opened inside it
+  kStarted = 103,    // StartedReply
+  kExit = 104,       // ExitEvent
+  kRunning = 105,    // RunningEvent
+};
+
+struct Header {
+  uint32_t magic;
+  uint16_t version;
+  uint16_t type;
+};
+
+inline constexpr int kIdBytes = 64;
+
+// Which pid namespace the new process starts in.
+enum class PidMode : uint32_t { kNew = 0, kPod = 1, kNode = 2, kContainer = 3 };
+
+enum StartFlag : uint32_t {
+  kTerminalFlag = 1,      // the plan has kTerminal: one master fd comes back
+  kCgroupIsUnified = 2,   // cgroup_dir_fd is on a cgroup2 mount: CLONE_INTO_CGROUP and cgroup.kill work
+};
+
+struct StartRequest {
+  char container_id[kIdBytes];
+  uint32_t flags;
+  PidMode pid_mode;
+  int32_t cgroup_dir_fd;  // index among the fds: the container's cgroup (v2, unified, or one v1 hierarchy)
+  int32_t memory_dir_fd;  // index, the cgroup that has memory.events or memory.oom_control; -1 none
+  int32_t log_fd;         // index, -1: output is read and dropped
+};
+
+struct StopRequest {
+  char container_id[kIdBytes];
+  int32_t signal;
+  uint32_t timeout_ms;  // 0: SIGKILL at once
+};
+
+struct ExecRequest {
+  char container_id[kIdBytes];
+  uint32_t flags;
+  uint32_t timeout_ms;  // 0: none. At the deadline the whole leaf cgroup is killed
+  uint32_t tasks_fd_count;  // v1: how many `tasks` descriptors begin the plan's fds
+  uint32_t reserved;
+};
+
+struct ContainerRequest {
+  char container_id[kIdBytes];
+};
+
+struct ResizeRequest {
+  char container_id[kIdBytes];
+  uint16_t rows, columns;
+};
+
+struct HelloReply {
+  int32_t pid;
+  int32_t pod_init_pid;  // 0 without a pod pid namespace
+  uint32_t has_network;  // 1: two fds come with this message
+};
+
+struct ErrorReply {
+  int32_t step;   // index in the plan; -1 outside a plan
+  int32_t error;  // errno
+  char call[48];  // what failed, NUL-terminated
+};
+
+struct StartedReply {
+  int32_t pid;
+};
+
+struct RunningEvent {
+  char container_id[kIdBytes];
+  int32_t pid;
+};
+
+enum ExitFlag : uint32_t { kExitOom = 1, kExitTimeout = 2, kExitFailedStart = 4 };
+
+struct ExitEvent {
+  char container_id[kIdBytes];
+  int32_t exit_code;  // 0-255; 128+n for signal n
+  uint32_t flags;
+  int64_t finished_at;  // ns since the epoch
+  uint64_t log_dropped_bytes;
+};
+
+}  // namespace berth::wire

@@ -1,0 +1,24 @@
+// Host paths of bind mounts, opened by a disposable helper process with a deadline: a path on a dead NFS or FUSE
+// file system blocks that helper, never the daemon.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "src/base/unique_fd.h"
+
+namespace berth {
+
+struct OpenedVolume {
+  UniqueFd tree;  // detached recursive bind
+  bool is_directory = true;
+};
+
+// One result for each path, in order. A path that does not exist is made as a directory (0755).
+// DeadlineExceeded names the path that hangs.
+absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor, const std::vector<std::string>& paths,
+                                                      absl::Duration timeout);
+
+}  // namespace berth
