@@ -162,8 +162,34 @@ void AddIdentity(Steps& steps, const ProcessIdentity& identity) {
 
 void AddOomScore(Steps& steps, const ProcessIdentity& identity) {
   if (identity.oom_score_adj.has_value()) {
-    steps.Add(Op::kWriteProc, {"self/oom_score_adj", absl::StrCat(*identity.oom_score_adj)}, 1);
+    steps.Add(Op::kWriteProc, {"self/oom_score_adj", absl::StrCat(*identity.oom_score_adj)}, wire::kTolerateDenied);
   }
+}
+
+struct Sysctl {
+  const char* name;
+  const char* value;
+};
+
+// Of a pod's own network namespace. Another pod's router advertisements must not turn its routes, its addresses
+// are known to be unique, and what needs a capability elsewhere (low ports, ping) harms nobody in it.
+constexpr Sysctl kNetworkSysctls[] = {
+    {"net.ipv6.conf.default.accept_ra", "0"},
+    {"net.ipv6.conf.default.accept_dad", "0"},
+    {"net.ipv4.ip_unprivileged_port_start", "0"},
+    {"net.ipv4.ping_group_range", "0 2147483647"},
+};
+
+void AddSysctls(Steps& steps, const PodSpec& spec) {
+  const auto add = [&](const std::string& name, const std::string& value, int64_t tolerance) {
+    steps.Add(Op::kWriteProc, {absl::StrCat("sys/", absl::StrReplaceAll(name, {{".", "/"}})), value}, tolerance);
+  };
+  if (spec.network == NamespaceMode::kPod) {
+    for (const Sysctl& sysctl : kNetworkSysctls) {
+      if (spec.sysctls.count(sysctl.name) == 0) add(sysctl.name, sysctl.value, wire::kTolerateAbsent);
+    }
+  }
+  for (const auto& [name, value] : spec.sysctls) add(name, value, 0);
 }
 
 void AddExec(Steps& steps, const std::vector<std::string>& args, const std::vector<std::string>& env) {
@@ -223,6 +249,7 @@ LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd) {
   steps.Add(Op::kUnshare, {}, flags);
   steps.Add(Op::kPrivateMounts);
   if (spec.network == NamespaceMode::kPod && !spec.hostname.empty()) steps.Add(Op::kSetHostname, {spec.hostname});
+  AddSysctls(steps, spec);
   if (spec.ipc == NamespaceMode::kPod) {
     steps.Add(Op::kMount, {"tmpfs", "/shm", "mode=1777,size=65536k"}, kNosuid | kNodev | kNoexec);
   } else {

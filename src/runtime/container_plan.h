@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -77,6 +78,7 @@ struct PodSpec {
   NamespaceMode ipc = NamespaceMode::kPod;
   NamespaceMode pid = NamespaceMode::kContainer;
   std::string hostname;  // "" keeps the node's
+  std::map<std::string, std::string> sysctls;  // dotted names, of the pod's own namespaces only
 };
 
 // What the pod's monitor does to itself: namespaces, host name, /dev/shm. With ipc kNode, `host_shm_fd` is the

@@ -42,7 +42,7 @@ enum class Op : uint16_t {
   kSetMountAttr = 16,     // s0=path, a=MOUNT_ATTR_* to set on the mount that is there
   kStdio = 17,           // a,b,c=fd of stdin, stdout, stderr, or a StdioFd
   kTerminal = 18,        // a pty of the container's devpts becomes stdio; its master goes to the monitor
-  kWriteProc = 19,       // s0=path below /proc, s1=value; a=1: EACCES/EPERM is retried nearer to the present value
+  kWriteProc = 19,       // s0=path below /proc, s1=value; a=ProcTolerance
   kSetRlimit = 20,       // a=resource b=soft c=hard; clamped to the present hard limit
   kChdir = 21,           // s0; created if absent
   kSetIdentity = 22,     // a=uid b=gid s0=supplementary gids as packed u32
@@ -56,6 +56,10 @@ enum class Op : uint16_t {
 };
 
 enum PathKind : int64_t { kDirectory = 0, kFile = 1 };
+
+// Failures of kWriteProc that do not end the plan: a value that only CAP_SYS_RESOURCE may set (oom_score_adj), a
+// file that this kernel does not have (IPv6 off).
+enum ProcTolerance : int64_t { kTolerateDenied = 1, kTolerateAbsent = 2 };
 
 enum StdioFd : int64_t { kNull = -1, kLogStdout = -2, kLogStderr = -3 };
 

@@ -83,13 +83,15 @@ int StepStdio(const Step& step, StepContext* context, const char** call) {
 int StepWriteProc(const Step& step, StepContext* context, const char** call) {
   if (EnsureProc(context, call) != 0) return -1;
   const int fd = openat(context->proc, step.String(0).data(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return Fail(call, "open /proc file");
+  if (fd < 0) return errno == ENOENT && (step.a() & wire::kTolerateAbsent) ? 0 : Fail(call, "open /proc file");
   const std::string_view value = step.String(1);
   const bool written = write(fd, value.data(), value.size()) == static_cast<ssize_t>(value.size());
   const int error = errno;
   close(fd);
   errno = error;
-  if (!written && !(step.a() == 1 && (error == EACCES || error == EPERM))) return Fail(call, "write /proc file");
+  if (!written && !((step.a() & wire::kTolerateDenied) && (error == EACCES || error == EPERM))) {
+    return Fail(call, "write /proc file");
+  }
   return 0;
 }
 

@@ -67,12 +67,13 @@ std::vector<std::string> TextOf(const std::vector<IpPrefix>& addresses) {
 class HostSide {
  public:
   HostSide(std::string bridge, std::vector<IpPrefix> gateways, std::vector<IpPrefix> subnets,
-           NetlinkSocket route, NetlinkSocket nft)
+           NetlinkSocket route, NetlinkSocket nft, const Log* log)
       : bridge_(std::move(bridge)),
         gateways_(std::move(gateways)),
         subnets_(std::move(subnets)),
         route_(std::move(route)),
-        nft_(std::move(nft)) {}
+        nft_(std::move(nft)),
+        log_(log) {}
 
   // Makes the pod's veth as a port of the bridge, after the bridge and the table where they are
   // missing.
@@ -101,6 +102,7 @@ class HostSide {
   absl::Status Remove() {
     ready_.reset();
     RETURN_IF_ERROR(RemoveBridge(route_, bridge_));
+    if (!has_nat_) return absl::OkStatus();
     return RemoveMasquerade(nft_, bridge_);
   }
 
@@ -110,7 +112,13 @@ class HostSide {
     if (!ready_) {
       ASSIGN_OR_RETURN(ready_, EnsureBridge(route_, bridge_, gateways_));
     }
-    return EnsureMasquerade(nft_, bridge_, subnets_);
+    if (!has_nat_) return absl::OkStatus();
+    const absl::Status masquerade = EnsureMasquerade(nft_, bridge_, subnets_);
+    if (!absl::IsUnimplemented(masquerade)) return masquerade;
+    // A kernel without nf_tables' inet family: pods reach each other and the node, not the outside.
+    has_nat_ = false;
+    if (log_ != nullptr) log_->Warning("no masquerade: pods do not reach the outside", {{"error", masquerade.message()}});
+    return absl::OkStatus();
   }
 
   bool HasBridge() {
@@ -135,6 +143,8 @@ class HostSide {
   const std::string bridge_;
   const std::vector<IpPrefix> gateways_, subnets_;
   NetlinkSocket route_, nft_;
+  const Log* log_;
+  bool has_nat_ = true;
   std::optional<HostBridge> ready_;
 };
 
@@ -345,7 +355,7 @@ absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Open(Options optio
   ASSIGN_OR_RETURN(NetlinkSocket route, NetlinkSocket::Open(NETLINK_ROUTE));
   ASSIGN_OR_RETURN(NetlinkSocket nft, NetlinkSocket::Open(NETLINK_NETFILTER));
   ASSIGN_OR_RETURN(NetlinkSocket reaper_route, NetlinkSocket::Open(NETLINK_ROUTE));
-  HostSide host(options.bridge, pool.Gateways(), pool.subnets(), std::move(route), std::move(nft));
+  HostSide host(options.bridge, pool.Gateways(), pool.subnets(), std::move(route), std::move(nft), options.log);
   auto network = std::make_unique<BridgeNetworkImpl>(std::move(options), database, std::move(pool),
                                                      std::move(host), std::move(reaper_route));
   RETURN_IF_ERROR(network->Load());

@@ -1,0 +1,25 @@
+// The images of the node at one moment: immutable, shared by all readers, replaced as a whole. Pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/image/image_store.h"
+
+namespace berth {
+
+struct ImageSnapshot {
+  std::map<std::string, Image> images;       // by id
+  std::map<std::string, std::string> names;  // full name -> id
+  std::map<std::string, std::vector<int64_t>> layer_numbers;  // by id, lowest first
+  ImageStore::Usage usage;
+};
+
+// ImageStore::Find on a snapshot. The order: a full id; a name; a prefix of an id.
+absl::StatusOr<Image> FindImage(const ImageSnapshot& snapshot, absl::string_view reference);
+
+}  // namespace berth

@@ -1,0 +1,115 @@
+// The images of this node: pull, look up, list, lease, remove. Turns a reference into layer directories; knows
+// nothing of pods. Thread-safe. Images live in the database (schema.h: images, image_names, layers), their
+// layers as directories DATA/layers/<number>.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/base/log.h"
+#include "src/store/database.h"
+
+namespace berth {
+
+// The parts of an OCI image config that a container start uses (image-spec config.md).
+struct ImageConfig {
+  std::vector<std::string> env, entrypoint, cmd;
+  std::string user, working_dir, stop_signal;
+  std::vector<std::string> volumes;
+  std::map<std::string, std::string> labels;
+};
+
+struct Image {
+  std::string id;                                  // "sha256:<hex>", digest of the config
+  std::vector<std::string> repo_tags, repo_digests;  // full names, sorted
+  int64_t size_bytes = 0;
+  ImageConfig config;
+  std::vector<std::string> layers;  // lowest first, relative to the data directory: "layers/12"
+};
+
+struct RegistryAuth {
+  std::string username, password;  // basic, or exchanged for a bearer token
+  std::string identity_token;      // OAuth2 refresh token
+  std::string registry_token;      // bearer token, used as it is
+  std::string server_address;      // if set: only for this host
+};
+
+struct PullProgress {
+  std::string layer;  // digest, "" for the manifest
+  std::string state;  // "resolving", "waiting", "downloading", "unpacking", "done", "exists"
+  int64_t bytes = 0, total_bytes = 0;
+};
+
+struct PullRequest {
+  std::string reference;
+  RegistryAuth auth;
+  std::function<void(const PullProgress&)> progress;  // may be empty; called on the pulling thread
+  std::function<bool()> cancelled;                    // polled at least every 100 ms; may be empty
+};
+
+// Keeps an image's layers from removal while it lives. Move-only.
+class ImageLease;
+
+class ImageStore {
+ public:
+  struct Options {
+    std::string data_dir;     // layers/, pull/ (work in progress), trash/ are made below it
+    std::string pull_helper;  // path of berth-pull
+    const Log* log = nullptr;
+    std::vector<std::string> pull_env;  // of berth-pull: "HTTPS_PROXY=...", "NO_PROXY=..."
+    bool plain_http = false;            // also for registries that are not on loopback
+    int stall_seconds = 30;             // a download without a byte for so long is given up
+  };
+  static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options, Database& database);
+  virtual ~ImageStore() = default;
+
+  // Pulls and returns the image id. One berth-pull process does the work. Codes: InvalidArgument (reference),
+  // NotFound, Unauthenticated, DataLoss (digest), ResourceExhausted (limits, disk), Cancelled, Unavailable
+  // (registry not reached; message begins "RegistryUnavailable").
+  virtual absl::StatusOr<std::string> Pull(const PullRequest& request) = 0;
+
+  // Finds by id (with or without "sha256:", or an unambiguous prefix of >= 4 characters), tag, digest or short
+  // name. NotFound names the reference.
+  virtual absl::StatusOr<Image> Find(absl::string_view reference) const = 0;
+  virtual std::vector<Image> List() const = 0;
+
+  // Find, and keep it from Remove's deletion of its layers while the lease lives.
+  virtual absl::StatusOr<std::pair<Image, ImageLease>> Lease(absl::string_view reference) = 0;
+
+  // Removes the image with all its names; unknown is OK. FailedPrecondition while `in_use(id)`.
+  virtual absl::Status Remove(absl::string_view reference,
+                              absl::FunctionRef<bool(absl::string_view id)> in_use) = 0;
+
+  struct Usage {
+    int64_t used_bytes = 0, inodes = 0;  // sums kept by the store, no tree walk
+  };
+  virtual Usage DiskUsage() const = 0;
+};
+
+class ImageLease {
+ public:
+  ImageLease() = default;
+  explicit ImageLease(std::function<void()> release) : release_(std::move(release)) {}
+  ImageLease(ImageLease&& other) noexcept : release_(std::exchange(other.release_, nullptr)) {}
+  ImageLease& operator=(ImageLease&& other) noexcept {
+    std::swap(release_, other.release_);
+    return *this;
+  }
+  ~ImageLease() {
+    if (release_) release_();
+  }
+
+ private:
+  std::function<void()> release_;
+};
+
+}  // namespace berth

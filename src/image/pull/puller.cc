@@ -1,0 +1,235 @@
+#include "src/image/pull/puller.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/image/pull/adopt.h"
+#include "src/image/pull/layer_pipeline.h"
+#include "src/kernel/file.h"
+
+namespace berth {
+namespace {
+
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
+
+absl::StatusOr<UniqueFd> MakeLayerDir(int work_fd, const std::string& name) {
+  if (::mkdirat(work_fd, name.c_str(), 0755) != 0) return ErrnoStatus("mkdir", name);
+  return OpenFile(work_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+// An image for another machine is refused before its layers are fetched; a config that does not say is believed.
+absl::Status CheckPlatform(const Platform& host, const Platform& image) {
+  if (image.os.empty() || image.architecture.empty()) return absl::OkStatus();
+  if (PlatformScore(host, {.os = image.os, .architecture = image.architecture}).has_value()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the image is for ", PlatformName(image), ", this machine is ",
+                                                    PlatformName(host)));
+}
+
+}  // namespace
+
+Puller::Puller(const PullJob& job, const Dirs& dirs, const std::string& ca_bundle,
+               std::function<void(const PullProgress&)> progress)
+    : job_(job), dirs_(dirs), progress_(std::move(progress)) {
+  const absl::Duration idle = absl::Seconds(job.stall_seconds);
+  http_options_ = {.ca_bundle = ca_bundle,
+                   .user_agent = "berth",
+                   .connect_timeout = idle,
+                   .stall = {.header_timeout = idle, .idle = idle, .window = 2 * idle},
+                   .cancelled = [this] { return stop_.load(std::memory_order_relaxed); }};
+}
+
+void Puller::Report(const PullProgress& progress) {
+  absl::MutexLock lock(&progress_mu_);
+  progress_(progress);
+}
+
+absl::StatusOr<Puller::Resolved> Puller::Resolve(Registry& registry, Http& http, const Reference& reference) {
+  Resolved resolved{.documents_size = 0};
+  std::string selector = reference.Selector();
+  for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
+    ASSIGN_OR_RETURN(const Registry::Document document, registry.FetchManifest(http, selector));
+    if (depth == 0) resolved.target = document.digest;
+    resolved.documents_size += static_cast<int64_t>(document.bytes.size());
+    absl::StatusOr<std::variant<Manifest, Index>> parsed = ParseManifest(document.bytes, document.content_type);
+    if (!parsed.ok()) return Annotate(parsed.status(), reference.Name());
+    if (auto* manifest = std::get_if<Manifest>(&*parsed)) {
+      resolved.manifest = std::move(*manifest);
+      return resolved;
+    }
+    absl::StatusOr<Descriptor> chosen = ChoosePlatform(std::get<Index>(*parsed), job_.platform);
+    if (!chosen.ok()) return Annotate(chosen.status(), reference.Name());
+    selector = chosen->digest.text();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(reference.Name(), ": indexes are nested deeper than ", kMaxIndexDepth));
+}
+
+absl::Status Puller::CheckSpace(const std::vector<Task>& tasks) const {
+  int64_t needed = 0;
+  for (const Task& task : tasks) needed += task.blob.size;
+  struct statvfs fs;
+  if (::fstatvfs(dirs_.work, &fs) != 0) return ErrnoStatus("statvfs", "the work directory");
+  const auto free = static_cast<int64_t>(fs.f_bavail * fs.f_frsize);
+  if (needed <= free) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("no space left on device: the layers are ", needed,
+                                                   " bytes compressed, ", free, " bytes are free"));
+}
+
+absl::StatusOr<Puller::Fetched> Puller::FetchLayer(Registry& registry, Http& http, const Task& task) {
+  const std::string name = absl::StrCat(task.index);
+  ASSIGN_OR_RETURN(UniqueFd directory, MakeLayerDir(dirs_.work, name));
+  LayerPipeline pipeline(directory.get(), task.blob, task.diff_id);
+  PullProgress progress{
+      .layer = task.blob.digest.text(), .state = "downloading", .total_bytes = task.blob.size};
+  absl::Time reported = absl::InfinitePast();
+  RETURN_IF_ERROR(registry.StreamBlob(http, task.blob, [&](absl::string_view bytes) -> absl::Status {
+    RETURN_IF_ERROR(pipeline.Feed(bytes));
+    progress.bytes = pipeline.received_bytes();
+    if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
+      reported = now;
+      Report(progress);
+    }
+    return absl::OkStatus();
+  }));
+  ASSIGN_OR_RETURN(const UnpackStats stats, pipeline.Finish());
+  progress.state = "done";
+  progress.bytes = task.blob.size;
+  Report(progress);
+  return Fetched{.layer = {.diff_id = task.diff_id.text(),
+                           .digest = task.blob.digest.text(),
+                           .key = task.diff_id.text(),
+                           .dir = name,
+                           .size_bytes = stats.size_bytes,
+                           .inodes = stats.inodes},
+                 .implied = pipeline.implied_directories()};
+}
+
+absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry, std::vector<Task> tasks) {
+  // The largest first: the last to finish should not have begun last.
+  std::sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.blob.size > b.blob.size; });
+  std::atomic<size_t> next = 0;
+  absl::Mutex mu;  // guards the two below
+  absl::Status failure;
+  std::vector<Fetched> fetched;
+  const auto work = [&] {
+    Http http(http_options_);
+    for (size_t i = next++; i < tasks.size() && !stop_; i = next++) {
+      absl::StatusOr<Fetched> layer = FetchLayer(registry, http, tasks[i]);
+      absl::MutexLock lock(&mu);
+      if (layer.ok()) {
+        fetched.push_back(*std::move(layer));
+        continue;
+      }
+      if (failure.ok()) failure = Annotate(layer.status(), absl::StrCat("layer ", tasks[i].blob.digest.text()));
+      stop_ = true;
+    }
+  };
+  std::vector<std::thread> threads;
+  const size_t count = std::min(tasks.size(), static_cast<size_t>(job_.parallel_layers));
+  for (size_t i = 0; i < count; ++i) threads.emplace_back(work);
+  for (std::thread& thread : threads) thread.join();
+  if (!failure.ok()) return failure;
+  return fetched;
+}
+
+std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDocument& config, PulledImage& image) {
+  std::set<std::string> have;
+  for (const ExistingLayer& layer : job_.existing) have.insert(layer.key);
+  std::vector<Task> tasks;
+  std::string chain;
+  for (size_t i = 0; i < manifest.layers.size(); ++i) {
+    const Descriptor& blob = manifest.layers[i];
+    const std::string diff_id = config.diff_ids[i].text();
+    const std::string bound = BoundLayerKey(diff_id, chain);
+    const bool bound_exists = have.count(bound) > 0;
+    const bool exists = bound_exists || !have.insert(diff_id).second;  // in the store, or earlier in this image
+    chain = ChainId(chain, diff_id);
+    image.size_bytes += blob.size;
+    image.layers.push_back(
+        {.diff_id = diff_id, .digest = blob.digest.text(), .key = bound_exists ? bound : diff_id});
+    Report({.layer = blob.digest.text(), .state = exists ? "exists" : "waiting", .total_bytes = blob.size});
+    if (!exists) tasks.push_back({.index = i, .blob = blob, .diff_id = config.diff_ids[i]});
+  }
+  return tasks;
+}
+
+absl::StatusOr<UniqueFd> Puller::OpenLayer(const PulledImage& image, const PulledLayer& layer) const {
+  for (const PulledLayer& pulled : image.layers) {
+    if (pulled.diff_id == layer.diff_id && !pulled.dir.empty()) return OpenDir(dirs_.work, pulled.dir);
+  }
+  for (const ExistingLayer& existing : job_.existing) {
+    if (existing.key == layer.key) return OpenDir(dirs_.layers, existing.dir);
+  }
+  return absl::InternalError(absl::StrCat("open layer ", layer.key, ": neither pulled nor present"));
+}
+
+// Puts the fetched layers into the image; those that lean on the layers below get the key that says so.
+absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& image) {
+  std::map<std::string, const Fetched*> by_diff_id;
+  for (const Fetched& one : fetched) by_diff_id[one.layer.diff_id] = &one;
+  std::string chain;
+  std::vector<UniqueFd> open;
+  std::vector<int> below;
+  for (PulledLayer& layer : image.layers) {
+    const auto found = by_diff_id.find(layer.diff_id);
+    if (found != by_diff_id.end() && found->second != nullptr) {
+      const Fetched& one = *std::exchange(found->second, nullptr);
+      layer = one.layer;
+      if (!one.implied.empty()) {
+        layer.key = BoundLayerKey(layer.diff_id, chain);
+        ASSIGN_OR_RETURN(UniqueFd directory, OpenDir(dirs_.work, layer.dir));
+        RETURN_IF_ERROR(Annotate(AdoptDirectories(directory.get(), one.implied, below),
+                                 absl::StrCat("layer ", layer.digest)));
+      }
+    } else if (found != by_diff_id.end()) {
+      // The same layer once more: as it was the first time.
+      const auto first = std::find_if(image.layers.begin(), image.layers.end(),
+                                      [&](const PulledLayer& other) { return other.diff_id == layer.diff_id; });
+      layer.key = first->key;
+    }
+    ASSIGN_OR_RETURN(UniqueFd directory, OpenLayer(image, layer));
+    below.push_back(directory.get());
+    open.push_back(std::move(directory));
+    chain = ChainId(chain, layer.diff_id);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PulledImage> Puller::Run() {
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(job_.reference));
+  Registry registry(reference, job_.auth, {.plain_http = job_.plain_http});
+  Http http(http_options_);
+  Report({.state = "resolving"});
+  ASSIGN_OR_RETURN(const Resolved resolved, Resolve(registry, http, reference));
+  const Manifest& manifest = resolved.manifest;
+
+  PulledImage image{.id = manifest.config.digest.text(), .target_digest = resolved.target.text()};
+  ASSIGN_OR_RETURN(image.config, registry.FetchBlob(http, manifest.config));
+  ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
+  RETURN_IF_ERROR(CheckPlatform(job_.platform, config.platform));
+  if (config.diff_ids.size() != manifest.layers.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(reference.Name(), ": the manifest has ", manifest.layers.size(),
+                                                   " layers, the config ", config.diff_ids.size()));
+  }
+  image.size_bytes = resolved.documents_size + manifest.config.size;
+
+  const std::vector<Task> tasks = Plan(manifest, config, image);
+  RETURN_IF_ERROR(CheckSpace(tasks));
+  ASSIGN_OR_RETURN(const std::vector<Fetched> fetched, FetchAll(registry, tasks));
+  RETURN_IF_ERROR(Adopt(fetched, image));
+  if (!tasks.empty() && ::syncfs(dirs_.work) != 0) return ErrnoStatus("syncfs", "the work directory");
+  return image;
+}
+
+}  // namespace berth

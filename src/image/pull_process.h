@@ -1,0 +1,26 @@
+// Runs one berth-pull process to its end, on the calling thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "src/image/pull_protocol.h"
+
+namespace berth {
+
+struct PullProcess {
+  std::string helper;            // path of berth-pull
+  std::vector<std::string> env;  // proxies
+  int work_dir = -1;             // fd 3 of the helper: an empty directory
+  int layers_dir = -1;           // fd 4: the layers that exist
+  PullJob job;
+  std::function<void(const PullProgress&)> progress;  // may be empty
+  std::function<bool()> cancelled;                    // may be empty; polled every 100 ms
+};
+
+// The helper's result or error; Cancelled (the helper is then dead); Internal if it dies or talks nonsense.
+absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process);
+
+}  // namespace berth

@@ -1,0 +1,213 @@
+#include "src/image/pull_protocol.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
+#include "src/image/digest.h"
+#include "src/image/json_fields.h"
+#include "src/image/manifest.h"
+#include "src/image/strict_json.h"
+
+namespace berth {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr JsonLimits kLineLimits = {.bytes = kMaxPullLine, .depth = 8, .values = 1'000'000};
+
+std::string Line(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+absl::Status Malformed(absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("pull message: ", why));
+}
+
+Json ToJson(const PullProgress& progress) {
+  return {{"progress",
+           {{"layer", progress.layer},
+            {"state", progress.state},
+            {"bytes", progress.bytes},
+            {"total_bytes", progress.total_bytes}}}};
+}
+
+Json ToJson(const PulledImage& image) {
+  Json layers = Json::array();
+  for (const PulledLayer& layer : image.layers) {
+    layers.push_back({{"diff_id", layer.diff_id},
+                      {"digest", layer.digest},
+                      {"key", layer.key},
+                      {"dir", layer.dir},
+                      {"size_bytes", layer.size_bytes},
+                      {"inodes", layer.inodes}});
+  }
+  return {{"result",
+           {{"id", image.id},
+            {"target_digest", image.target_digest},
+            {"config", image.config},
+            {"size_bytes", image.size_bytes},
+            {"layers", std::move(layers)}}}};
+}
+
+Json ToJson(const absl::Status& status) {
+  return {{"error", {{"code", static_cast<int>(status.code())}, {"message", std::string(status.message())}}}};
+}
+
+absl::StatusOr<PullProgress> ProgressOf(const Json& json) {
+  PullProgress progress;
+  ASSIGN_OR_RETURN(progress.layer, StringMember(json, "layer"));
+  ASSIGN_OR_RETURN(progress.state, StringMember(json, "state"));
+  ASSIGN_OR_RETURN(progress.bytes, SizeMember(json, "bytes"));
+  ASSIGN_OR_RETURN(progress.total_bytes, SizeMember(json, "total_bytes"));
+  return progress;
+}
+
+absl::StatusOr<PulledLayer> LayerOf(const Json& json) {
+  PulledLayer layer;
+  ASSIGN_OR_RETURN(layer.diff_id, StringMember(json, "diff_id"));
+  RETURN_IF_ERROR(Digest::Parse(layer.diff_id).status());
+  ASSIGN_OR_RETURN(layer.digest, StringMember(json, "digest"));
+  RETURN_IF_ERROR(Digest::Parse(layer.digest).status());
+  ASSIGN_OR_RETURN(layer.key, StringMember(json, "key"));
+  ASSIGN_OR_RETURN(layer.dir, StringMember(json, "dir"));
+  const bool number = layer.dir.size() <= 4 && std::all_of(layer.dir.begin(), layer.dir.end(), absl::ascii_isdigit);
+  if (!number) return Malformed("a layer's dir is no number");
+  ASSIGN_OR_RETURN(layer.size_bytes, SizeMember(json, "size_bytes"));
+  ASSIGN_OR_RETURN(layer.inodes, SizeMember(json, "inodes"));
+  return layer;
+}
+
+absl::Status CheckAgainstConfig(const PulledImage& image) {
+  if (Digest::Sha256(image.config).text() != image.id) return Malformed("the id is not the config's digest");
+  ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
+  for (const PulledLayer& layer : image.layers) {
+    const bool bound = absl::StartsWith(layer.key, absl::StrCat(layer.diff_id, "@")) &&
+                       Digest::Parse(absl::string_view(layer.key).substr(layer.diff_id.size() + 1)).ok();
+    if (layer.key != layer.diff_id && !bound) return Malformed("a layer's key is not its own");
+  }
+  const bool same = std::equal(config.diff_ids.begin(), config.diff_ids.end(), image.layers.begin(),
+                               image.layers.end(), [](const Digest& diff_id, const PulledLayer& layer) {
+                                 return diff_id.text() == layer.diff_id;
+                               });
+  return same ? absl::OkStatus() : Malformed("the layers are not those of the config");
+}
+
+absl::StatusOr<PulledImage> ImageOf(const Json& json) {
+  PulledImage image;
+  ASSIGN_OR_RETURN(image.id, StringMember(json, "id"));
+  ASSIGN_OR_RETURN(image.target_digest, StringMember(json, "target_digest"));
+  RETURN_IF_ERROR(Digest::Parse(image.target_digest).status());
+  ASSIGN_OR_RETURN(image.config, StringMember(json, "config"));
+  ASSIGN_OR_RETURN(image.size_bytes, SizeMember(json, "size_bytes"));
+  const Json* layers = FindMember(json, "layers");
+  if (layers == nullptr || !layers->is_array()) return Malformed("no layers");
+  for (const Json& item : *layers) {
+    ASSIGN_OR_RETURN(PulledLayer layer, LayerOf(item));
+    image.layers.push_back(std::move(layer));
+  }
+  RETURN_IF_ERROR(CheckAgainstConfig(image));
+  return image;
+}
+
+absl::StatusOr<absl::Status> ErrorOf(const Json& json) {
+  ASSIGN_OR_RETURN(const int64_t code, SizeMember(json, "code"));
+  ASSIGN_OR_RETURN(const std::string message, StringMember(json, "message"));
+  if (code < 1 || code > static_cast<int64_t>(absl::StatusCode::kUnauthenticated)) return Malformed("bad error code");
+  return absl::Status(static_cast<absl::StatusCode>(code), message);
+}
+
+}  // namespace
+
+std::string BoundLayerKey(absl::string_view diff_id, absl::string_view chain_below) {
+  return absl::StrCat(diff_id, "@", chain_below);
+}
+
+std::string ChainId(absl::string_view chain_below, absl::string_view diff_id) {
+  if (chain_below.empty()) return std::string(diff_id);
+  return Digest::Sha256(absl::StrCat(chain_below, " ", diff_id)).text();
+}
+
+std::string EncodePullJob(const PullJob& job) {
+  Json existing = Json::array();
+  for (const ExistingLayer& layer : job.existing) existing.push_back({{"key", layer.key}, {"dir", layer.dir}});
+  return Line({{"version", kPullProtocolVersion},
+               {"reference", job.reference},
+               {"auth",
+                {{"username", job.auth.username},
+                 {"password", job.auth.password},
+                 {"identity_token", job.auth.identity_token},
+                 {"registry_token", job.auth.registry_token},
+                 {"server_address", job.auth.server_address}}},
+               {"platform",
+                {{"os", job.platform.os},
+                 {"architecture", job.platform.architecture},
+                 {"variant", job.platform.variant}}},
+               {"existing", std::move(existing)},
+               {"plain_http", job.plain_http},
+               {"parallel_layers", job.parallel_layers},
+               {"stall_seconds", job.stall_seconds}});
+}
+
+absl::StatusOr<PullJob> DecodePullJob(absl::string_view line) {
+  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "pull job"));
+  PullJob job;
+  ASSIGN_OR_RETURN(const int64_t version, SizeMember(json, "version"));
+  if (version != kPullProtocolVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("pull job: version ", version, ", this berth-pull speaks ",
+                                                      kPullProtocolVersion));
+  }
+  ASSIGN_OR_RETURN(job.reference, StringMember(json, "reference"));
+  const Json none = Json::object();
+  const Json* member = FindMember(json, "auth");
+  const Json& auth = member == nullptr ? none : *member;
+  ASSIGN_OR_RETURN(job.auth.username, StringMember(auth, "username"));
+  ASSIGN_OR_RETURN(job.auth.password, StringMember(auth, "password"));
+  ASSIGN_OR_RETURN(job.auth.identity_token, StringMember(auth, "identity_token"));
+  ASSIGN_OR_RETURN(job.auth.registry_token, StringMember(auth, "registry_token"));
+  ASSIGN_OR_RETURN(job.auth.server_address, StringMember(auth, "server_address"));
+  member = FindMember(json, "platform");
+  const Json& platform = member == nullptr ? none : *member;
+  ASSIGN_OR_RETURN(job.platform.os, StringMember(platform, "os"));
+  ASSIGN_OR_RETURN(job.platform.architecture, StringMember(platform, "architecture"));
+  ASSIGN_OR_RETURN(job.platform.variant, StringMember(platform, "variant"));
+  member = FindMember(json, "existing");
+  for (const Json& item : member == nullptr ? none : *member) {
+    ExistingLayer layer;
+    ASSIGN_OR_RETURN(layer.key, StringMember(item, "key"));
+    ASSIGN_OR_RETURN(layer.dir, StringMember(item, "dir"));
+    job.existing.push_back(std::move(layer));
+  }
+  member = FindMember(json, "plain_http");
+  job.plain_http = member != nullptr && member->is_boolean() && member->get<bool>();
+  ASSIGN_OR_RETURN(const int64_t parallel, SizeMember(json, "parallel_layers"));
+  job.parallel_layers = static_cast<int>(std::clamp<int64_t>(parallel, 1, 32));
+  ASSIGN_OR_RETURN(const int64_t stall, SizeMember(json, "stall_seconds"));
+  job.stall_seconds = static_cast<int>(std::clamp<int64_t>(stall, 1, 3600));
+  return job;
+}
+
+std::string EncodePullMessage(const PullMessage& message) {
+  return std::visit([](const auto& part) { return Line(ToJson(part)); }, message);
+}
+
+absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line) {
+  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "pull message"));
+  if (const Json* part = FindMember(json, "progress"); part != nullptr) {
+    ASSIGN_OR_RETURN(PullProgress progress, ProgressOf(*part));
+    return PullMessage(std::move(progress));
+  }
+  if (const Json* part = FindMember(json, "result"); part != nullptr) {
+    ASSIGN_OR_RETURN(PulledImage image, ImageOf(*part));
+    return PullMessage(std::move(image));
+  }
+  if (const Json* part = FindMember(json, "error"); part != nullptr) {
+    ASSIGN_OR_RETURN(absl::Status status, ErrorOf(*part));
+    return PullMessage(std::move(status));
+  }
+  return Malformed("neither progress nor result nor error");
+}
+
+}  // namespace berth

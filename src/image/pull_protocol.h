@@ -1,0 +1,68 @@
+// What the daemon and berth-pull say to each other: one JSON object per line, described in docs/formats/pull-protocol.md.
+// The daemon sends one PullJob; berth-pull sends PullProgress lines and ends with one PulledImage or one error. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/image/image_store.h"
+#include "src/image/platform.h"
+
+namespace berth {
+
+inline constexpr int kPullProtocolVersion = 1;
+inline constexpr size_t kMaxPullLine = 32 << 20;
+
+// A layer's identity in the store. Most layers mean the same wherever they lie: their key is the diff_id. One whose
+// archive left out parent directories takes these from the layers below, so it belongs to them: "<diff_id>@<chain id
+// of the layers below>".
+std::string BoundLayerKey(absl::string_view diff_id, absl::string_view chain_below);
+// OCI's chain id of a stack of diff_ids, lowest first; "" for none.
+std::string ChainId(absl::string_view chain_below, absl::string_view diff_id);
+
+struct ExistingLayer {
+  std::string key;
+  std::string dir;  // in the directory of layers, fd 4
+};
+
+struct PullJob {
+  std::string reference;
+  RegistryAuth auth;
+  Platform platform;
+  std::vector<ExistingLayer> existing;  // layers that need not be fetched
+  bool plain_http = false;              // also for hosts that are not loopback
+  int parallel_layers = 4;
+  int stall_seconds = 30;  // no byte for so long, or less than the floor over twice as long, ends a connection
+};
+
+struct PulledLayer {
+  std::string diff_id, digest;
+  std::string key;  // the diff_id, or bound to the layers below
+  std::string dir;  // in the work directory; "" if it existed, or comes twice in the image
+  int64_t size_bytes = 0, inodes = 0;
+};
+
+struct PulledImage {
+  std::string id;             // digest of `config`
+  std::string target_digest;  // of the manifest or index that the reference names
+  std::string config;
+  int64_t size_bytes = 0;           // compressed layers, config and manifests
+  std::vector<PulledLayer> layers;  // lowest first
+};
+
+using PullMessage = std::variant<PullProgress, PulledImage, absl::Status>;
+
+std::string EncodePullJob(const PullJob& job);
+absl::StatusOr<PullJob> DecodePullJob(absl::string_view line);
+
+std::string EncodePullMessage(const PullMessage& message);
+// InvalidArgument for anything malformed; a status in the message is never OK. Digests and directory names of a
+// PulledImage are well-formed, its config has the digest `id` and lists the layers' diff_ids.
+absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line);
+
+}  // namespace berth

@@ -1,0 +1,28 @@
+#include "src/metrics/daemon_metrics.h"
+
+#include <gtest/gtest.h>
+
+namespace berth {
+namespace {
+
+TEST(DaemonMetrics, CountsByOperationAndCode) {
+  DaemonMetrics metrics("1.2.3");
+  metrics.CountOperation("Version", "OK", absl::Milliseconds(2));
+  metrics.CountOperation("Version", "OK", absl::Milliseconds(2));
+  metrics.CountOperation("RunPodSandbox", "ALREADY_EXISTS", absl::Seconds(1));
+  const std::string text = metrics.Text();
+  EXPECT_NE(text.find("berth_cri_operations_total{code=\"OK\",operation=\"Version\"} 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("berth_cri_operation_duration_seconds_bucket{operation=\"Version\",le=\"0.0025\"} 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("berth_build_info{version=\"1.2.3\"} 1"), std::string::npos);
+}
+
+TEST(DaemonMetrics, SaysWhyItCannotListen) {
+  DaemonMetrics first("1"), second("1");
+  ASSERT_TRUE(first.Listen("127.0.0.1:39475").ok());
+  const absl::Status status = second.Listen("127.0.0.1:39475");
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(status.message().find("127.0.0.1:39475"), absl::string_view::npos);
+}
+
+}  // namespace
+}  // namespace berth

@@ -1,0 +1,120 @@
+// CreateContainer: the image, the user, the record and the writable layer. No process yet.
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/id.h"
+#include "src/base/status_macros.h"
+#include "src/base/undo.h"
+#include "src/kernel/file.h"
+#include "src/sandbox/container_spec.h"
+#include "src/sandbox/node.h"
+#include "src/store/pods.h"
+
+namespace berth {
+namespace {
+
+std::string NameOf(const ContainerConfig& config, absl::string_view pod_id) {
+  return absl::StrCat(config.name, "/", config.attempt, "/", pod_id);
+}
+
+std::string LogPathOf(const ContainerConfig& config, const PodConfig& pod) {
+  if (pod.log_directory.empty() || config.log_path.empty()) return "";
+  return absl::StrCat(pod.log_directory, "/", config.log_path);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id, ParsedContainer container) {
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(pod_id));
+  if (pod->status.state != PodState::kReady) {
+    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
+  }
+  const std::string name = NameOf(container.config, pod->id);
+  return container_creations_.Run(name, container.bytes, [&]() -> absl::StatusOr<std::string> {
+    const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+    for (const auto& [id, existing] : snapshot->containers) {
+      if (existing->pod_id != pod->id || NameOf(existing->config, pod->id) != name) continue;
+      if (existing->request_bytes == container.bytes && existing->status.state == ContainerState::kCreated) return id;
+      return absl::AlreadyExistsError(absl::StrCat("container \"", container.config.name, "\" attempt ",
+                                                   container.config.attempt, " exists already with id ", id));
+    }
+    return MakeContainer(pod, container, name);
+  });
+}
+
+absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image, const ContainerConfig& config) const {
+  ContainerImage resolved;
+  resolved.id = image.id;
+  resolved.name = image.repo_tags.empty() ? config.image : image.repo_tags.front();
+  resolved.reference = image.repo_digests.empty() ? image.id : image.repo_digests.front();
+  resolved.layers = image.layers;
+  resolved.env = image.config.env;
+  resolved.entrypoint = image.config.entrypoint;
+  resolved.cmd = image.config.cmd;
+  resolved.working_dir = image.config.working_dir;
+  ASSIGN_OR_RETURN(resolved.stop_signal, ParseStopSignal(image.config.stop_signal));
+  ASSIGN_OR_RETURN(const std::string passwd, ReadImageFile(data_dir_fd_.get(), image.layers, "etc/passwd"));
+  ASSIGN_OR_RETURN(const std::string group, ReadImageFile(data_dir_fd_.get(), image.layers, "etc/group"));
+  UserRequest request = config.user;
+  request.image_user = image.config.user;
+  ASSIGN_OR_RETURN(const ResolvedUser user, ResolveUser(request, passwd, group));
+  resolved.uid = user.uid;
+  resolved.gid = user.gid;
+  resolved.groups.assign(user.groups.begin(), user.groups.end());
+  resolved.home = user.home;
+  return resolved;
+}
+
+absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedContainer& container,
+                                                const std::string& name) {
+  auto record = std::make_shared<ContainerRecord>();
+  record->id = NewId();
+  record->pod_id = pod->id;
+  record->created_at = absl::GetCurrentTimeNanos();
+  record->config = container.config;
+  record->request = container.request;
+  record->request_bytes = container.bytes;
+  record->log_path = LogPathOf(container.config, pod->config);
+  record->cgroup = absl::StrCat(pod->status.cgroup, "/", record->id);
+  // The lease keeps the layers until the row does (ImageInUse).
+  ASSIGN_OR_RETURN(const auto leased, images_.Lease(container.config.image));
+  ASSIGN_OR_RETURN(record->image, ResolveImage(leased.first, container.config));
+  if (container.config.image != leased.first.id && absl::StrContains(container.config.image, '/')) {
+    record->image.name = container.config.image;
+  }
+  record->stop_signal = container.config.stop_signal != 0  ? container.config.stop_signal
+                        : record->image.stop_signal != 0 ? record->image.stop_signal
+                                                         : SIGTERM;
+  RETURN_IF_ERROR(BuildContainerSpec(*record, *pod).status());
+  if (cgroups_.mode() != Cgroups::Mode::kV2 && !record->config.limits.unified.empty()) {
+    return absl::InvalidArgumentError("resources.unified: this node has cgroup v1; these are files of cgroup v2");
+  }
+
+  Undo undo;
+  RETURN_IF_ERROR(InsertContainer(database_, {.id = record->id,
+                                              .pod_id = pod->id,
+                                              .name = name,
+                                              .created_at = record->created_at,
+                                              .config = container.bytes,
+                                              .image = EncodeContainerImage(record->image),
+                                              .status = EncodeContainerStatus(record->status)}));
+  undo.Push([&] {
+    MoveToTrash(ContainerDir(record->id));
+    const absl::Status deleted = DeleteContainer(database_, record->id);
+    if (!deleted.ok()) log_.Error("container not rolled back", {{"container", record->id}, {"error", deleted.message()}});
+  });
+  const std::string directory = ContainerDir(record->id);
+  RETURN_IF_ERROR(MakeDirs(directory, 0700));
+  RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
+  RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
+  state_.PutContainer(record);
+  undo.Commit();
+  return record->id;
+}
+
+}  // namespace berth

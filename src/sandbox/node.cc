@@ -1,0 +1,177 @@
+#include "src/sandbox/node.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/strings/ascii.h"
+#include "absl/time/clock.h"
+#include "src/base/id.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+#include "src/runtime/capabilities.h"
+#include "src/runtime/node_namespace.h"
+#include "src/store/pods.h"
+
+namespace berth {
+namespace {
+
+constexpr absl::Duration kLayerSampleInterval = absl::Seconds(10);
+
+// Overlay takes each lower directory as an option of its own from 6.8 on (Documentation/filesystems/overlayfs).
+bool HasLowerdirPlus() {
+  utsname name;
+  int major = 0, minor = 0;
+  if (::uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 8);
+}
+
+struct TreeUsage {
+  int64_t bytes = 0, inodes = 0;
+};
+
+void AddTree(int at, const std::string& name, TreeUsage* usage) {
+  struct stat info;
+  if (::fstatat(at, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return;
+  usage->bytes += info.st_blocks * 512;
+  ++usage->inodes;
+  if (!S_ISDIR(info.st_mode)) return;
+  const absl::StatusOr<UniqueFd> directory = OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!directory.ok()) return;
+  const absl::StatusOr<std::vector<std::string>> entries = ListDir(directory->get(), ".");
+  if (!entries.ok()) return;
+  for (const std::string& entry : *entries) AddTree(directory->get(), entry, usage);
+}
+
+}  // namespace
+
+Node::Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network, Cgroups cgroups)
+    : options_(std::move(options)),
+      log_(*options_.log),
+      database_(database),
+      images_(images),
+      network_(network),
+      cgroups_(std::move(cgroups)) {}
+
+Node::~Node() {
+  watcher_.reset();
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  if (layer_sampler_.joinable()) layer_sampler_.join();
+}
+
+absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database, ImageStore& images,
+                                                 BridgeNetwork& network) {
+  ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
+  std::unique_ptr<Node> node(new Node(std::move(options), database, images, network, std::move(cgroups)));
+  RETURN_IF_ERROR(node->Prepare());
+  RETURN_IF_ERROR(node->Recover());
+  node->layer_sampler_ = std::thread([raw = node.get()] { raw->SampleWritableLayers(); });
+  return node;
+}
+
+absl::Status Node::Prepare() {
+  for (const char* directory : {"/pods", "/containers", "/trash"}) {
+    RETURN_IF_ERROR(MakeDirs(options_.data_dir + directory, 0700));
+  }
+  RETURN_IF_ERROR(MakeDirs(options_.state_dir + "/pods", 0700));
+  ASSIGN_OR_RETURN(data_dir_fd_, OpenDir(AT_FDCWD, options_.data_dir));
+  ASSIGN_OR_RETURN(boot_id_, ReadFileAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id"));
+  boot_id_ = std::string(absl::StripAsciiWhitespace(boot_id_));
+  ASSIGN_OR_RETURN(monitor_executable_, SealedCopy(options_.monitor_path));
+  ASSIGN_OR_RETURN(mount_namespace_, MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
+  facts_.overlay_by_fsopen = HasLowerdirPlus();
+  facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;
+  facts_.unified = cgroups_.mode() == Cgroups::Mode::kHybrid;
+  facts_.v1_hierarchies = cgroups_.V1Hierarchies();
+  RETURN_IF_ERROR(cgroups_.Create(options_.cgroup_root));
+  ASSIGN_OR_RETURN(watcher_,
+                   ExitWatcher::Start({.container_event = [this](const std::string& pod_id, const WatchEvent& event) {
+                                         OnContainerEvent(pod_id, event);
+                                       },
+                                       .monitor_lost = [this](const std::string& pod_id) { OnMonitorLost(pod_id); }}));
+  // The usual set is compiled now, so that the first container does not wait for it.
+  return seccomp_.Default(DefaultCapabilities()).status();
+}
+
+std::string Node::PodDataDir(absl::string_view id) const { return absl::StrCat(options_.data_dir, "/pods/", id); }
+std::string Node::PodStateDir(absl::string_view id) const { return absl::StrCat(options_.state_dir, "/pods/", id); }
+std::string Node::ContainerDir(absl::string_view id) const {
+  return absl::StrCat(options_.data_dir, "/containers/", id);
+}
+MonitorClient Node::Monitor(absl::string_view pod_id) const { return MonitorClient(PodStateDir(pod_id)); }
+
+void Node::PersistPod(absl::string_view id) {
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("persist/", id));
+  const absl::StatusOr<PodPtr> pod = state_.FindPod(id);
+  if (!pod.ok()) return;
+  const absl::Status stored = UpdatePodStatus(database_, id, EncodePodStatus((*pod)->status));
+  if (!stored.ok()) log_.Error("pod status not stored", {{"pod", id}, {"error", stored.message()}});
+}
+
+void Node::PersistContainer(absl::string_view id) {
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("persist/", id));
+  const absl::StatusOr<ContainerPtr> container = state_.FindContainer(id);
+  if (!container.ok()) return;
+  const absl::Status stored = UpdateContainerStatus(database_, id, EncodeContainerStatus((*container)->status));
+  if (!stored.ok()) log_.Error("container status not stored", {{"container", id}, {"error", stored.message()}});
+}
+
+void Node::MoveToTrash(const std::string& path) {
+  const std::string trash = absl::StrCat(options_.data_dir, "/trash/", NewId());
+  if (::rename(path.c_str(), trash.c_str()) != 0) return;
+  // Writable layers are usually small; a large one is unlinked here without anybody waiting for it.
+  std::thread([trash] { RemoveTreeAt(AT_FDCWD, trash).IgnoreError(); }).detach();
+}
+
+bool Node::ImageInUse(absl::string_view image_id) const {
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  for (const auto& [id, container] : snapshot->containers) {
+    if (container->image.id == image_id && container->status.state != ContainerState::kExited) return true;
+  }
+  return false;
+}
+
+void Node::ReleaseIfIdle() {
+  if (!Snapshot()->pods.empty()) return;
+  absl::Status released = cgroups_.Remove(options_.cgroup_root);
+  released.Update(network_.RemoveIfUnused());
+  if (!released.ok()) log_.Warning("not all is cleaned up", {{"error", released.message()}});
+}
+
+absl::StatusOr<CgroupUsage> Node::ContainerUsage(const ContainerRecord& container) const {
+  if (container.status.state != ContainerState::kRunning) {
+    return absl::NotFoundError(absl::StrCat("container ", container.id, " is not running"));
+  }
+  return cgroups_.Read(container.cgroup);
+}
+
+std::optional<Node::LayerUsage> Node::WritableLayerUsage(absl::string_view container_id) const {
+  absl::MutexLock lock(&mu_);
+  const auto found = layer_usage_.find(container_id);
+  if (found == layer_usage_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Node::SampleWritableLayers() {
+  while (true) {
+    const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+    absl::flat_hash_map<std::string, LayerUsage> usage;
+    for (const auto& [id, container] : snapshot->containers) {
+      TreeUsage tree;
+      AddTree(data_dir_fd_.get(), absl::StrCat("containers/", id, "/upper"), &tree);
+      usage[id] = {.bytes = tree.bytes, .inodes = tree.inodes, .at = absl::GetCurrentTimeNanos()};
+    }
+    absl::MutexLock lock(&mu_);
+    layer_usage_ = std::move(usage);
+    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), kLayerSampleInterval)) return;
+  }
+}
+
+}  // namespace berth

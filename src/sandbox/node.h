@@ -1,0 +1,177 @@
+// The node: all that pods and containers can be asked to do. Each operation is a file of its own (run_pod.cc,
+// start_container.cc, ...). Thread-safe; operations on different pods do not wait for each other.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "src/base/joined_operations.h"
+#include "src/base/keyed_locks.h"
+#include "src/base/log.h"
+#include "src/image/image_store.h"
+#include "src/kernel/cgroup.h"
+#include "src/runtime/container_plan.h"
+#include "src/runtime/monitor_client.h"
+#include "src/runtime/seccomp_profile.h"
+#include "src/sandbox/exit_watcher.h"
+#include "src/sandbox/network/bridge.h"
+#include "src/sandbox/node_state.h"
+#include "src/store/database.h"
+
+namespace berth {
+
+// A request, parsed: the plain values, the server's own form, and the bytes that are stored.
+struct ParsedPod {
+  PodConfig config;
+  std::any request;
+  std::string bytes;  // deterministic: equal bytes are an equal request
+};
+struct ParsedContainer {
+  ContainerConfig config;
+  std::any request;
+  std::string bytes;
+};
+
+// How stored requests become plain values again after a restart.
+struct RequestParsers {
+  std::function<absl::StatusOr<ParsedPod>(absl::string_view bytes)> pod;
+  std::function<absl::StatusOr<ParsedContainer>(absl::string_view bytes)> container;
+};
+
+struct ExecResult {
+  std::string output, error_output;
+  int exit_code = 0;
+};
+
+
+class Node {
+ public:
+  struct Options {
+    std::string data_dir;      // pods/<id>, containers/<id>, trash/; the image store's layers/
+    std::string state_dir;     // pods/<id>: monitor sockets and exit records; lost at a reboot
+    std::string monitor_path;  // berth-monitor
+    std::string cgroup_root;   // where pods without a cgroup_parent go, e.g. "/berth"
+    RequestParsers parsers;
+    const Log* log = nullptr;
+  };
+
+  // Loads and reconciles what an earlier berthd left; returns when every state is known.
+  static absl::StatusOr<std::unique_ptr<Node>> Open(Options options, Database& database, ImageStore& images,
+                                                    BridgeNetwork& network);
+  ~Node();
+
+  // Reads: from memory only.
+  std::shared_ptr<const NodeSnapshot> Snapshot() const { return state_.Snapshot(); }
+  absl::StatusOr<PodPtr> FindPod(absl::string_view id) const { return state_.FindPod(id); }
+  absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const { return state_.FindContainer(id); }
+
+  // Returns the pod's id once it is ready. The same name and configuration again: joins, or the same id.
+  absl::StatusOr<std::string> RunPod(ParsedPod pod);
+  // Idempotent; unknown ids are OK. On return no process of it runs and its network is being taken down.
+  absl::Status StopPod(absl::string_view id);
+  absl::Status RemovePod(absl::string_view id);
+
+  absl::StatusOr<std::string> CreateContainer(absl::string_view pod_id, ParsedContainer container);
+  absl::Status StartContainer(absl::string_view id);
+  // Waits for the exit at most `timeout` and then what killing takes, not beyond `deadline`.
+  absl::Status StopContainer(absl::string_view id, absl::Duration timeout, absl::Time deadline);
+  absl::Status RemoveContainer(absl::string_view id);
+  absl::Status ReopenContainerLog(absl::string_view id);
+  struct ExecSyncOptions {
+    absl::Duration timeout;  // zero: none
+    size_t max_output_bytes = 0;
+    std::function<bool()> cancelled;
+  };
+  absl::StatusOr<ExecResult> ExecSync(absl::string_view id, const std::vector<std::string>& command,
+                                      const ExecSyncOptions& options);
+
+  // The plan that StartContainer carries out (or carried out), for people.
+  absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
+  // NotFound while it does not run.
+  absl::StatusOr<CgroupUsage> ContainerUsage(const ContainerRecord& container) const;
+  // Bytes and inodes of the writable layer as of the last background pass; nullopt before the first.
+  struct LayerUsage {
+    int64_t bytes = 0, inodes = 0, at = 0;
+  };
+  std::optional<LayerUsage> WritableLayerUsage(absl::string_view container_id) const;
+
+  // With no pod left, removes what serves all pods: cgroup root, bridge.
+  void ReleaseIfIdle();
+  // True while a created or running container uses the image.
+  bool ImageInUse(absl::string_view image_id) const;
+  const std::string& data_dir() const { return options_.data_dir; }
+  const Cgroups& cgroups() const { return cgroups_; }
+
+ private:
+  // What a live pod has besides its record.
+  struct PodRuntime {
+    UniqueFd monitor;  // pidfd; invalid for a monitor that an earlier berthd started
+    UniqueFd netlink;  // inside the pod's network namespace
+  };
+
+  Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network, Cgroups cgroups);
+  absl::Status Prepare();
+  absl::Status Recover();
+  absl::Status RecoverPod(const PodPtr& pod);
+  absl::Status LoadRecords();
+  void RemoveOrphans();
+
+  std::string PodDataDir(absl::string_view id) const;
+  std::string PodStateDir(absl::string_view id) const;
+  std::string ContainerDir(absl::string_view id) const;
+  MonitorClient Monitor(absl::string_view pod_id) const;
+
+  absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name);
+  absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, SpawnedProcess* process);
+  absl::Status StopPodOnce(const PodPtr& pod);
+  void EndMonitor(const PodRecord& pod);
+  void DiscardPod(const PodRecord& pod);
+  void PersistPod(absl::string_view id);
+
+  absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,
+                                            const std::string& name);
+  absl::StatusOr<ContainerImage> ResolveImage(const Image& image, const ContainerConfig& config) const;
+  absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod);
+  absl::StatusOr<UniqueFd> OpenLog(const ContainerRecord& container, const PodRecord& pod) const;
+  absl::Status RemoveContainerLocked(const ContainerPtr& container);
+  void PersistContainer(absl::string_view id);
+  void MoveToTrash(const std::string& path);
+
+  void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);
+  void OnMonitorLost(const std::string& pod_id);
+  void MarkExited(absl::string_view id, const WatchEvent& event);
+  void MarkLost(const PodRecord& pod, absl::string_view why);
+
+  void SampleWritableLayers();
+
+  const Options options_;
+  const Log& log_;
+  Database& database_;
+  ImageStore& images_;
+  BridgeNetwork& network_;
+  const Cgroups cgroups_;
+  NodeFacts facts_;
+  std::string boot_id_;
+  UniqueFd monitor_executable_, mount_namespace_, data_dir_fd_;
+  SeccompCache seccomp_;
+  NodeState state_;
+  KeyedLocks locks_;
+  JoinedOperations<std::string> pod_creations_, container_creations_;
+
+  mutable absl::Mutex mu_;
+  absl::flat_hash_map<std::string, std::unique_ptr<PodRuntime>> runtimes_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, LayerUsage> layer_usage_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::unique_ptr<ExitWatcher> watcher_;
+  std::thread layer_sampler_;
+};
+
+}  // namespace berth

@@ -1,0 +1,57 @@
+// All pods and containers of the node, in memory. Readers get an immutable snapshot and never wait for a writer's
+// work; writers replace single records. Thread-safe. (docs/adr/0004: snapshots are shared_ptr.)
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "src/sandbox/records.h"
+
+namespace berth {
+
+using PodPtr = std::shared_ptr<const PodRecord>;
+using ContainerPtr = std::shared_ptr<const ContainerRecord>;
+
+struct NodeSnapshot {
+  std::map<std::string, PodPtr, std::less<>> pods;
+  std::map<std::string, ContainerPtr, std::less<>> containers;
+};
+
+class NodeState {
+ public:
+  NodeState() : snapshot_(std::make_shared<const NodeSnapshot>()) {}
+
+  std::shared_ptr<const NodeSnapshot> Snapshot() const;
+
+  void PutPod(PodPtr pod);
+  void PutContainer(ContainerPtr container);
+  void RemovePod(absl::string_view id);
+  void RemoveContainer(absl::string_view id);
+
+  // Replaces the record by what `change` makes of a copy of it, at once for all readers; returns the new record.
+  // Null if it is gone.
+  PodPtr UpdatePod(absl::string_view id, absl::FunctionRef<void(PodStatus&)> change);
+  ContainerPtr UpdateContainer(absl::string_view id, absl::FunctionRef<void(ContainerRecord&)> change);
+
+  // By full id or unambiguous prefix. NotFound; InvalidArgument names the candidates of an ambiguous one.
+  absl::StatusOr<PodPtr> FindPod(absl::string_view id) const;
+  absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const;
+
+  // Waits until the container is gone or `done`; false at the deadline.
+  bool AwaitContainer(absl::string_view id, absl::Time deadline,
+                      absl::FunctionRef<bool(const ContainerRecord&)> done) const;
+
+ private:
+  void Replace(absl::FunctionRef<void(NodeSnapshot&)> change);
+
+  mutable absl::Mutex mu_;
+  std::shared_ptr<const NodeSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace berth

@@ -1,0 +1,110 @@
+#include "src/sandbox/records.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+
+namespace berth {
+namespace {
+
+using nlohmann::json;
+
+std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// nlohmann's accessors throw: this is their one door.
+template <typename T>
+absl::StatusOr<T> Decode(absl::string_view text, absl::string_view what, void (*fill)(const json&, T*)) {
+  const json value = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (value.is_discarded()) return absl::DataLossError(absl::StrCat(what, ": not JSON"));
+  T result;
+  try {
+    fill(value, &result);
+  } catch (const json::exception& error) {
+    return absl::DataLossError(absl::StrCat(what, ": ", error.what()));
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string EncodePodStatus(const PodStatus& status) {
+  return Dump({{"state", static_cast<int>(status.state)},
+               {"ips", status.ips},
+               {"cgroup", status.cgroup},
+               {"boot_id", status.boot_id},
+               {"monitor_pid", status.monitor_pid}});
+}
+
+absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text) {
+  return Decode<PodStatus>(text, "pod status", [](const json& value, PodStatus* status) {
+    const int state = value.at("state");
+    status->state = state == 0 ? PodState::kCreating : state == 1 ? PodState::kReady : PodState::kNotReady;
+    value.at("ips").get_to(status->ips);
+    value.at("cgroup").get_to(status->cgroup);
+    value.at("boot_id").get_to(status->boot_id);
+    value.at("monitor_pid").get_to(status->monitor_pid);
+  });
+}
+
+std::string EncodeContainerStatus(const ContainerStatus& status) {
+  return Dump({{"state", static_cast<int>(status.state)},
+               {"started_at", status.started_at},
+               {"finished_at", status.finished_at},
+               {"exit_code", status.exit_code},
+               {"reason", status.reason},
+               {"message", status.message},
+               {"pid", status.pid},
+               {"log_dropped_bytes", status.log_dropped_bytes}});
+}
+
+absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
+  return Decode<ContainerStatus>(text, "container status", [](const json& value, ContainerStatus* status) {
+    const int state = value.at("state");
+    status->state = state == 0   ? ContainerState::kCreated
+                    : state == 1 ? ContainerState::kRunning
+                                 : ContainerState::kExited;
+    value.at("started_at").get_to(status->started_at);
+    value.at("finished_at").get_to(status->finished_at);
+    value.at("exit_code").get_to(status->exit_code);
+    value.at("reason").get_to(status->reason);
+    value.at("message").get_to(status->message);
+    value.at("pid").get_to(status->pid);
+    value.at("log_dropped_bytes").get_to(status->log_dropped_bytes);
+  });
+}
+
+std::string EncodeContainerImage(const ContainerImage& image) {
+  return Dump({{"id", image.id},
+               {"name", image.name},
+               {"reference", image.reference},
+               {"layers", image.layers},
+               {"env", image.env},
+               {"entrypoint", image.entrypoint},
+               {"cmd", image.cmd},
+               {"working_dir", image.working_dir},
+               {"stop_signal", image.stop_signal},
+               {"uid", image.uid},
+               {"gid", image.gid},
+               {"groups", image.groups},
+               {"home", image.home}});
+}
+
+absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text) {
+  return Decode<ContainerImage>(text, "container image", [](const json& value, ContainerImage* image) {
+    value.at("id").get_to(image->id);
+    value.at("name").get_to(image->name);
+    value.at("reference").get_to(image->reference);
+    value.at("layers").get_to(image->layers);
+    value.at("env").get_to(image->env);
+    value.at("entrypoint").get_to(image->entrypoint);
+    value.at("cmd").get_to(image->cmd);
+    value.at("working_dir").get_to(image->working_dir);
+    value.at("stop_signal").get_to(image->stop_signal);
+    value.at("uid").get_to(image->uid);
+    value.at("gid").get_to(image->gid);
+    value.at("groups").get_to(image->groups);
+    value.at("home").get_to(image->home);
+  });
+}
+
+}  // namespace berth

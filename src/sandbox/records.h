@@ -1,0 +1,79 @@
+// What is known of a pod and a container: immutable records that snapshots share. A change makes a new record.
+#pragma once
+
+#include <any>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/sandbox/pod_config.h"
+
+namespace berth {
+
+enum class PodState { kCreating, kReady, kNotReady };
+
+struct PodStatus {
+  PodState state = PodState::kCreating;
+  std::vector<std::string> ips;  // primary first; empty for host network and after the stop
+  std::string cgroup;            // path of the pod's cgroup
+  std::string boot_id;           // of the boot in which its monitor was started
+  int monitor_pid = -1;
+};
+
+struct PodRecord {
+  std::string id;
+  int64_t created_at = 0;
+  PodConfig config;
+  std::any request;  // the server's own form of what was asked; it is only handed back
+  std::string request_bytes;
+  PodStatus status;
+};
+
+//   kCreated --start--> kRunning --exit--> kExited        kCreated --failed start--> kExited
+enum class ContainerState { kCreated, kRunning, kExited };
+
+struct ContainerStatus {
+  ContainerState state = ContainerState::kCreated;
+  int64_t started_at = 0, finished_at = 0;
+  int exit_code = 0;
+  std::string reason, message;
+  int pid = -1;
+  uint64_t log_dropped_bytes = 0;
+};
+
+// What of the image a container goes on needing after the image may be gone. Stored with the container.
+struct ContainerImage {
+  std::string id, name, reference;  // "sha256:..."; a repo tag or the name asked for; "repo@sha256:..." or the id
+  std::vector<std::string> layers;
+  std::vector<std::string> env, entrypoint, cmd;
+  std::string working_dir;
+  int stop_signal = 0;
+  uint32_t uid = 0, gid = 0;
+  std::vector<uint32_t> groups;
+  std::string home;
+};
+
+struct ContainerRecord {
+  std::string id, pod_id;
+  int64_t created_at = 0;
+  ContainerConfig config;
+  std::any request;
+  std::string request_bytes;
+  ContainerImage image;
+  std::string log_path;  // absolute; "" without a log
+  std::string cgroup;
+  int stop_signal = 15;
+  ContainerStatus status;
+};
+
+// The JSON of the status and image columns (docs/formats/store.md). DataLoss for what is not such JSON.
+std::string EncodePodStatus(const PodStatus& status);
+absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text);
+std::string EncodeContainerStatus(const ContainerStatus& status);
+absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text);
+std::string EncodeContainerImage(const ContainerImage& image);
+absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text);
+
+}  // namespace berth

@@ -1,0 +1,228 @@
+// What ends by itself, and what an earlier berthd left: events of monitors, lost monitors, and the start.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <thread>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+#include "src/kernel/socket.h"
+#include "src/sandbox/node.h"
+#include "src/store/pods.h"
+
+namespace berth {
+namespace {
+
+constexpr int kRecoveryThreads = 8;
+constexpr absl::Duration kMonitorTimeout = absl::Seconds(10);
+constexpr int kUnknownExitCode = 255;
+
+}  // namespace
+
+void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
+  const ContainerPtr container = state_.UpdateContainer(id, [&](ContainerRecord& record) {
+    ContainerStatus& status = record.status;
+    if (status.state == ContainerState::kExited) return;
+    status.state = ContainerState::kExited;
+    status.exit_code = event.exit_code;
+    status.finished_at = event.finished_at;
+    if (status.started_at == 0) status.started_at = event.finished_at;
+    status.reason = event.oom ? "OOMKilled" : event.exit_code == 0 ? "Completed" : "Error";
+    status.log_dropped_bytes = event.log_dropped_bytes;
+  });
+  if (container == nullptr) return;
+  PersistContainer(id);
+  // Empty by now; if something in it is still dying, the container's removal gets it.
+  cgroups_.Remove(container->cgroup).IgnoreError();
+}
+
+void Node::OnContainerEvent(const std::string&, const WatchEvent& event) {
+  if (!event.running) return MarkExited(event.container_id, event);
+  const ContainerPtr container = state_.UpdateContainer(event.container_id, [&](ContainerRecord& record) {
+    if (record.status.state != ContainerState::kCreated) return;
+    record.status.state = ContainerState::kRunning;
+    record.status.pid = event.pid;
+    if (record.status.started_at == 0) record.status.started_at = absl::GetCurrentTimeNanos();
+  });
+  if (container != nullptr) PersistContainer(event.container_id);
+}
+
+void Node::OnMonitorLost(const std::string& pod_id) {
+  const absl::StatusOr<PodPtr> pod = state_.FindPod(pod_id);
+  if (!pod.ok()) return;
+  log_.Error("monitor of a pod is gone; its containers are ended", {{"pod", pod_id}});
+  cgroups_.Kill((*pod)->status.cgroup);
+  MarkLost(**pod, "the pod's monitor ended unexpectedly");
+}
+
+void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  for (const auto& [id, container] : snapshot->containers) {
+    if (container->pod_id != pod.id || container->status.state != ContainerState::kRunning) continue;
+    const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod.id), id);
+    if (record.ok()) {
+      MarkExited(id, *record);
+      continue;
+    }
+    state_.UpdateContainer(id, [&](ContainerRecord& changed) {
+      changed.status.state = ContainerState::kExited;
+      changed.status.exit_code = kUnknownExitCode;
+      changed.status.reason = "Unknown";
+      changed.status.message = std::string(why);
+      changed.status.finished_at = absl::GetCurrentTimeNanos();
+    });
+    PersistContainer(id);
+  }
+  state_.UpdatePod(pod.id, [](PodStatus& status) { status.state = PodState::kNotReady; });
+  PersistPod(pod.id);
+}
+
+absl::Status Node::LoadRecords() {
+  ASSIGN_OR_RETURN(const std::vector<PodRow> pods, LoadPods(database_));
+  ASSIGN_OR_RETURN(const std::vector<ContainerRow> containers, LoadContainers(database_));
+  for (const PodRow& row : pods) {
+    auto pod = std::make_shared<PodRecord>();
+    pod->id = row.id;
+    pod->created_at = row.created_at;
+    pod->request_bytes = row.config;
+    absl::StatusOr<ParsedPod> parsed = options_.parsers.pod(row.config);
+    absl::StatusOr<PodStatus> status = DecodePodStatus(row.status);
+    if (!parsed.ok() || !status.ok()) {
+      log_.Error("damaged pod record is left aside", {{"pod", row.id}});
+      continue;
+    }
+    pod->config = std::move(parsed->config);
+    pod->request = std::move(parsed->request);
+    pod->status = *std::move(status);
+    state_.PutPod(std::move(pod));
+  }
+  for (const ContainerRow& row : containers) {
+    auto container = std::make_shared<ContainerRecord>();
+    container->id = row.id;
+    container->pod_id = row.pod_id;
+    container->created_at = row.created_at;
+    container->request_bytes = row.config;
+    absl::StatusOr<ParsedContainer> parsed = options_.parsers.container(row.config);
+    absl::StatusOr<ContainerStatus> status = DecodeContainerStatus(row.status);
+    absl::StatusOr<ContainerImage> image = DecodeContainerImage(row.image);
+    const absl::StatusOr<PodPtr> pod = state_.FindPod(row.pod_id);
+    if (!parsed.ok() || !status.ok() || !image.ok() || !pod.ok()) {
+      log_.Error("damaged container record is left aside", {{"container", row.id}});
+      continue;
+    }
+    container->config = std::move(parsed->config);
+    container->request = std::move(parsed->request);
+    container->image = *std::move(image);
+    container->status = *std::move(status);
+    container->cgroup = absl::StrCat((*pod)->status.cgroup, "/", row.id);
+    container->stop_signal = container->config.stop_signal != 0 ? container->config.stop_signal
+                             : container->image.stop_signal != 0 ? container->image.stop_signal
+                                                                 : SIGTERM;
+    const std::string& logs = (*pod)->config.log_directory;
+    if (!logs.empty() && !container->config.log_path.empty()) {
+      container->log_path = absl::StrCat(logs, "/", container->config.log_path);
+    }
+    state_.PutContainer(std::move(container));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Node::RecoverPod(const PodPtr& pod) {
+  if (pod->status.boot_id != boot_id_) {
+    MarkLost(*pod, "the node was rebooted");
+    return absl::OkStatus();
+  }
+  if (pod->status.state == PodState::kCreating) {
+    // Its caller never got an answer: the whole attempt is undone, and a retry starts anew.
+    DiscardPod(*pod);
+    state_.RemovePod(pod->id);
+    return absl::OkStatus();
+  }
+  auto runtime = std::make_unique<PodRuntime>();
+  absl::StatusOr<MonitorHello> hello = Monitor(pod->id).Hello({});
+  absl::StatusOr<UniqueFd> watch = hello.ok() ? Monitor(pod->id).Watch() : absl::StatusOr<UniqueFd>(hello.status());
+  if (!watch.ok()) {
+    cgroups_.Kill(pod->status.cgroup);
+    MarkLost(*pod, "the pod's monitor ended while berthd was not running");
+    return absl::OkStatus();
+  }
+  runtime->netlink = std::move(hello->netlink);
+  absl::flat_hash_set<std::string> known;
+  while (true) {
+    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), absl::Now() + kMonitorTimeout));
+    ASSIGN_OR_RETURN(const std::optional<WatchEvent> event, ParseWatchEvent(packet.data));
+    if (!event.has_value()) break;
+    known.insert(event->container_id);
+    OnContainerEvent(pod->id, *event);
+  }
+  // A container that runs by its record but that the monitor does not know has lost its exit.
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  for (const auto& [id, container] : snapshot->containers) {
+    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning || known.contains(id)) continue;
+    const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod->id), id);
+    MarkExited(id, record.ok() ? *record
+                               : WatchEvent{.container_id = id,
+                                            .exit_code = kUnknownExitCode,
+                                            .finished_at = absl::GetCurrentTimeNanos()});
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    runtimes_[pod->id] = std::move(runtime);
+  }
+  return watcher_->Add(pod->id, *std::move(watch));
+}
+
+absl::Status Node::Recover() {
+  RETURN_IF_ERROR(LoadRecords());
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  std::vector<PodPtr> pods;
+  for (const auto& [id, pod] : snapshot->pods) pods.push_back(pod);
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < std::min<int>(kRecoveryThreads, static_cast<int>(pods.size())); ++i) {
+    threads.emplace_back([&] {
+      for (size_t at = next++; at < pods.size(); at = next++) {
+        const absl::Status recovered = RecoverPod(pods[at]);
+        if (recovered.ok()) continue;
+        log_.Error("pod not recovered", {{"pod", pods[at]->id}, {"error", recovered.message()}});
+        OnMonitorLost(pods[at]->id);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  absl::flat_hash_set<std::string> with_network;
+  const std::shared_ptr<const NodeSnapshot> recovered = Snapshot();
+  for (const auto& [id, pod] : recovered->pods) {
+    if (!pod->status.ips.empty() && pod->status.boot_id == boot_id_) with_network.insert(id);
+  }
+  network_.Reconcile(with_network);
+  RemoveOrphans();
+  return absl::OkStatus();
+}
+
+// Directories and cgroups below our own roots that no record speaks of.
+void Node::RemoveOrphans() {
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  const absl::StatusOr<std::vector<std::string>> trash = ListDir(AT_FDCWD, options_.data_dir + "/trash");
+  for (const std::string& name : trash.value_or(std::vector<std::string>())) {
+    std::thread([path = absl::StrCat(options_.data_dir, "/trash/", name)] {
+      RemoveTreeAt(AT_FDCWD, path).IgnoreError();
+    }).detach();
+  }
+  const auto sweep = [&](const std::string& directory, const auto& known) {
+    const absl::StatusOr<std::vector<std::string>> names = ListDir(AT_FDCWD, directory);
+    for (const std::string& name : names.value_or(std::vector<std::string>())) {
+      if (known.find(name) != known.end()) continue;
+      log_.Warning("orphaned directory removed", {{"path", absl::StrCat(directory, "/", name)}});
+      MoveToTrash(absl::StrCat(directory, "/", name));
+    }
+  };
+  sweep(options_.data_dir + "/pods", snapshot->pods);
+  sweep(options_.data_dir + "/containers", snapshot->containers);
+}
+
+}  // namespace berth

@@ -1,0 +1,95 @@
+// StopContainer, RemoveContainer, ReopenContainerLog, ExecSync.
+#include <fcntl.h>
+#include <signal.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+#include "src/sandbox/container_spec.h"
+#include "src/sandbox/node.h"
+#include "src/store/pods.h"
+
+namespace berth {
+namespace {
+
+constexpr absl::Duration kKillTimeout = absl::Seconds(20);
+
+bool HasExited(const ContainerRecord& container) { return container.status.state == ContainerState::kExited; }
+
+absl::Status NotRunning(const ContainerRecord& container) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "container ", container.id, " is not running (", HasExited(container) ? "exited" : "created", ")"));
+}
+
+}  // namespace
+
+absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeout, absl::Time deadline) {
+  const absl::StatusOr<ContainerPtr> found = state_.FindContainer(wanted);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  if (!found.ok()) return found.status();
+  const ContainerRecord& container = **found;
+  if (container.status.state != ContainerState::kRunning) return absl::OkStatus();
+  const absl::Duration grace = std::max(timeout, absl::ZeroDuration());
+  const absl::Status asked = Monitor(container.pod_id).Stop(container.id, container.stop_signal, grace);
+  if (!asked.ok() && !absl::IsNotFound(asked)) cgroups_.Kill(container.cgroup);
+  const absl::Time until = std::min(deadline, absl::Now() + grace + kKillTimeout);
+  if (state_.AwaitContainer(container.id, until, HasExited)) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("stop container ", container.id,
+                                                  ": it has not exited yet; its monitor goes on stopping it"));
+}
+
+absl::Status Node::RemoveContainer(absl::string_view wanted) {
+  const absl::StatusOr<ContainerPtr> found = state_.FindContainer(wanted);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  if (!found.ok()) return found.status();
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", (*found)->id));
+  const absl::StatusOr<ContainerPtr> container = state_.FindContainer((*found)->id);
+  if (!container.ok()) return absl::OkStatus();  // another caller has removed it meanwhile
+  return RemoveContainerLocked(*container);
+}
+
+absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
+  RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), absl::Now() + kKillTimeout));
+  const absl::Status forgotten = Monitor(container->pod_id).Forget(container->id);
+  if (!forgotten.ok() && !absl::IsUnavailable(forgotten)) {
+    log_.Warning("monitor keeps a removed container", {{"container", container->id}, {"error", forgotten.message()}});
+  }
+  RETURN_IF_ERROR(cgroups_.Remove(container->cgroup));
+  MoveToTrash(ContainerDir(container->id));
+  RETURN_IF_ERROR(DeleteContainer(database_, container->id));
+  state_.RemoveContainer(container->id);
+  return absl::OkStatus();
+}
+
+absl::Status Node::ReopenContainerLog(absl::string_view id) {
+  ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
+  if (container->status.state != ContainerState::kRunning) return NotRunning(*container);
+  if (container->log_path.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+  ASSIGN_OR_RETURN(const UniqueFd log, OpenLog(*container, *pod));
+  return Monitor(container->pod_id).ReopenLog(container->id, log);
+}
+
+absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id, const std::vector<std::string>& command,
+                                          const ExecSyncOptions& options) {
+  ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
+  if (container->status.state != ContainerState::kRunning) return NotRunning(*container);
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+  ASSIGN_OR_RETURN(ExecSpec spec, BuildExecSpec(*container, *pod, command));
+  if (container->config.seccomp == SeccompMode::kRuntimeDefault) {
+    ASSIGN_OR_RETURN(spec.identity.seccomp, seccomp_.Default(spec.identity.capabilities));
+  }
+  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
+  const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
+  ASSIGN_OR_RETURN(ExecSyncResult result, Monitor(container->pod_id)
+                                              .ExecSync({.container_id = container->id,
+                                                         .plan = &plan,
+                                                         .cgroup = &cgroup,
+                                                         .timeout = options.timeout,
+                                                         .max_output_bytes = options.max_output_bytes,
+                                                         .cancelled = options.cancelled}));
+  return ExecResult{std::move(result.output), std::move(result.error_output), result.exit_code};
+}
+
+}  // namespace berth

@@ -1,0 +1,117 @@
+// StopPodSandbox and RemovePodSandbox.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+#include "src/sandbox/node.h"
+#include "src/store/pods.h"
+
+namespace berth {
+namespace {
+
+// SIGKILL takes effect at once, except on processes in an uninterruptible wait.
+constexpr absl::Duration kKillTimeout = absl::Seconds(20);
+constexpr absl::Duration kMonitorEndTimeout = absl::Seconds(5);
+
+}  // namespace
+
+absl::Status Node::StopPod(absl::string_view id) {
+  const absl::StatusOr<PodPtr> pod = state_.FindPod(id);
+  if (absl::IsNotFound(pod.status())) return absl::OkStatus();
+  if (!pod.ok()) return pod.status();
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", (*pod)->id));
+  return StopPodOnce(*pod);
+}
+
+absl::Status Node::StopPodOnce(const PodPtr& pod) {
+  // From here on no container can be made or started in it.
+  state_.UpdatePod(pod->id, [](PodStatus& status) { status.state = PodState::kNotReady; });
+  PersistPod(pod->id);
+  const MonitorClient monitor = Monitor(pod->id);
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  std::vector<std::string> running;
+  for (const auto& [id, container] : snapshot->containers) {
+    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning) continue;
+    running.push_back(id);
+    if (!monitor.Stop(id, SIGKILL, absl::ZeroDuration()).ok()) cgroups_.Kill(container->cgroup);
+  }
+  const absl::Time deadline = absl::Now() + kKillTimeout;
+  for (const std::string& id : running) {
+    const bool exited = state_.AwaitContainer(id, deadline, [](const ContainerRecord& container) {
+      return container.status.state == ContainerState::kExited;
+    });
+    if (!exited) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("stop pod sandbox ", pod->id, ": container ", id, " does not die (is it in an uninterruptible wait?)"));
+    }
+  }
+  network_.Detach(pod->id);
+  state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
+  PersistPod(pod->id);
+  return absl::OkStatus();
+}
+
+absl::Status Node::RemovePod(absl::string_view wanted) {
+  const absl::StatusOr<PodPtr> found = state_.FindPod(wanted);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  if (!found.ok()) return found.status();
+  const PodPtr& pod = *found;
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", pod->id));
+  if (!state_.FindPod(pod->id).ok()) return absl::OkStatus();
+  RETURN_IF_ERROR(StopPodOnce(pod));
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  for (const auto& [id, container] : snapshot->containers) {
+    if (container->pod_id == pod->id) RETURN_IF_ERROR(RemoveContainer(id));
+  }
+  DiscardPod(*pod);
+  state_.RemovePod(pod->id);
+  return absl::OkStatus();
+}
+
+void Node::EndMonitor(const PodRecord& pod) {
+  watcher_->Remove(pod.id);
+  UniqueFd process;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto runtime = runtimes_.find(pod.id);
+    if (runtime != runtimes_.end()) process = std::move(runtime->second->monitor);
+    runtimes_.erase(pod.id);
+  }
+  const bool asked = Monitor(pod.id).Shutdown().ok();
+  if (!process.valid()) return;
+  if (!asked) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  pollfd ended = {.fd = process.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(kMonitorEndTimeout))) == 0) {
+    ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  }
+  ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED);
+}
+
+// The last steps of a removal, and the undo of a pod that could not be made. Each step can be repeated.
+void Node::DiscardPod(const PodRecord& pod) {
+  EndMonitor(pod);
+  network_.Detach(pod.id);
+  // What the monitor left (it was killed, or it never ran) goes with the cgroup.
+  absl::Status removed = cgroups_.Remove(pod.status.cgroup);
+  if (!removed.ok()) {
+    cgroups_.Kill(pod.status.cgroup);
+    for (int tries = 0; tries < 200 && !removed.ok(); ++tries) {
+      absl::SleepFor(absl::Milliseconds(5));  // a killed process leaves its cgroup when the kernel gets to it
+      removed = cgroups_.Remove(pod.status.cgroup);
+    }
+  }
+  if (!removed.ok()) log_.Warning("cgroup not removed", {{"pod", pod.id}, {"error", removed.message()}});
+  MoveToTrash(PodDataDir(pod.id));
+  absl::Status cleared = RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id));
+  cleared.Update(DeletePod(database_, pod.id));
+  if (!cleared.ok()) log_.Warning("pod not removed whole", {{"pod", pod.id}, {"error", cleared.message()}});
+}
+
+}  // namespace berth

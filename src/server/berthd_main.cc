@@ -1,0 +1,189 @@
+// berthd: the node daemon.
+#include <fcntl.h>
+#include <grpcpp/server_builder.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/image/image_store.h"
+#include "src/kernel/file.h"
+#include "src/kernel/socket.h"
+#include "src/metrics/daemon_metrics.h"
+#include "src/sandbox/network/bridge.h"
+#include "src/sandbox/node.h"
+#include "src/server/convert/requests.h"
+#include "src/server/listener.h"
+#include "src/server/notify.h"
+#include "src/server/runtime_service.h"
+
+namespace berth {
+namespace {
+
+constexpr int kMaxReceiveBytes = 16 << 20;
+constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
+
+absl::Status CheckNode() {
+  if (geteuid() != 0) return absl::PermissionDeniedError("berthd must run as root");
+  utsname name;
+  int major = 0, minor = 0;
+  if (uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2 || major < 5 ||
+      (major == 5 && minor < 15)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("kernel ", name.release, " is too old: Berth needs Linux 5.15 or newer"));
+  }
+  return absl::OkStatus();
+}
+
+// One daemon to a data directory; the lock goes with the process.
+absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
+  const std::string path = data_dir + "/berthd.lock";
+  ASSIGN_OR_RETURN(UniqueFd lock, OpenFile(AT_FDCWD, path, O_RDWR | O_CREAT, 0600));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    const std::string owner = ReadFd(lock.get(), 64, path).value_or("");
+    return absl::AlreadyExistsError(absl::StrCat("another berthd (pid ", owner, ") uses ", data_dir));
+  }
+  const std::string pid = absl::StrCat(getpid());
+  if (ftruncate(lock.get(), 0) != 0 || write(lock.get(), pid.data(), pid.size()) < 0) return ErrnoStatus("write", path);
+  return lock;
+}
+
+LogLevel LevelOf(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "warning") return LogLevel::kWarning;
+  return name == "error" ? LogLevel::kError : LogLevel::kInfo;
+}
+
+absl::StatusOr<std::string> HelperDirectory() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+  if (length < 0) return ErrnoStatus("readlink", "/proc/self/exe");
+  return std::filesystem::path(std::string(path, static_cast<size_t>(length))).parent_path().string();
+}
+
+absl::Status Serve(const Config& config, const Log& log) {
+  RETURN_IF_ERROR(CheckNode());
+  // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGTERM);
+  sigaddset(&stop_signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  umask(022);
+
+  RETURN_IF_ERROR(MakeDirs(config.data_dir, 0700));
+  RETURN_IF_ERROR(MakeDirs(config.state_dir, 0700));
+  ASSIGN_OR_RETURN(const UniqueFd lock, LockDataDir(config.data_dir));
+  ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
+  ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, Database::Open(config.data_dir + "/berth.db"));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ImageStore> images,
+                   ImageStore::Open({.data_dir = config.data_dir, .pull_helper = helpers + "/berth-pull", .log = &log},
+                                    *database));
+  ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
+                   BridgeNetwork::Open({.bridge = config.bridge,
+                                        .ipv4_subnet = config.ipv4_subnet,
+                                        .ipv6_subnet = config.ipv6_subnet,
+                                        .log = &log},
+                                       *database));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Open({.data_dir = config.data_dir,
+                                                                 .state_dir = config.state_dir,
+                                                                 .monitor_path = helpers + "/berth-monitor",
+                                                                 .cgroup_root = config.cgroup_root,
+                                                                 .parsers = StoredRequestParsers(),
+                                                                 .log = &log},
+                                                                *database, *images, *network));
+  DaemonMetrics metrics(kVersion);
+  if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
+
+  const Calls calls(log, metrics);
+  RuntimeService runtime_service(*node, config, calls);
+  ImageService image_service(*node, *images, calls);
+  AdminService admin_service(*node, *images, calls);
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  builder.SetMaxSendMessageSize(-1);
+  builder.RegisterService(&runtime_service);
+  builder.RegisterService(&image_service);
+  builder.RegisterService(&admin_service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) return absl::InternalError("gRPC server does not start");
+  // State is known by now: a client never sees an empty or partial list.
+  RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
+  ASSIGN_OR_RETURN(UniqueFd socket, ListenUnix(config.socket, SOCK_STREAM, 0660));
+  {
+    const Listener listener(std::move(socket), *server, log);
+    NotifyServiceManager("READY=1");
+    log.Info("serving", {{"socket", config.socket}, {"version", kVersion}, {"data_dir", config.data_dir}});
+    int signal = 0;
+    sigwait(&stop_signals, &signal);
+    log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
+    NotifyServiceManager("STOPPING=1");
+    unlink(config.socket.c_str());
+  }
+  server->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownTimeout));
+  node->ReleaseIfIdle();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"berthd: a Kubernetes CRI runtime"};
+  std::string dir, file = "/etc/berth/berth.toml";
+  app.add_option("--dir", dir, "keep everything below this directory (data, state, socket, configuration)");
+  CLI::Option* config_option = app.add_option("--config", file, "configuration file")->capture_default_str();
+  app.set_version_flag("--version", kVersion);
+  CLI::App* config_command = app.add_subcommand("config", "look at the configuration");
+  config_command->require_subcommand(1);
+  CLI::App* print_default = config_command->add_subcommand("default", "print the default configuration");
+  CLI::App* check = config_command->add_subcommand("check", "read the configuration and say what is wrong with it");
+  CLI::App* dump = config_command->add_subcommand("dump", "print the configuration in force");
+  CLI11_PARSE(app, argc, argv);
+
+  Config defaults;
+  if (!dir.empty()) {
+    std::error_code error;
+    dir = std::filesystem::absolute(dir, error).lexically_normal().string();
+    if (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+    defaults = ConfigForDir(dir);
+    if (config_option->count() == 0) file = dir + "/berth.toml";
+  }
+  if (*print_default) {
+    std::fputs(DumpConfig(defaults).c_str(), stdout);
+    return 0;
+  }
+  const absl::StatusOr<Config> config = LoadConfig(file, defaults);
+  if (!config.ok()) {
+    std::fprintf(stderr, "berthd: %s\n", std::string(config.status().message()).c_str());
+    return 1;
+  }
+  if (*check) {
+    std::puts("configuration is good");
+    return 0;
+  }
+  if (*dump) {
+    std::fputs(DumpConfig(*config).c_str(), stdout);
+    return 0;
+  }
+  const Log log(LevelOf(config->log_level), config->log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  const absl::Status served = Serve(*config, log);
+  if (served.ok()) return 0;
+  log.Error("berthd ends", {{"error", served.message()}});
+  return 1;
+}
+
+}  // namespace
+}  // namespace berth
+
+int main(int argc, char** argv) { return berth::Main(argc, argv); }

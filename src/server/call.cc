@@ -1,0 +1,66 @@
+#include "src/server/call.h"
+
+#include <sys/socket.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+
+namespace berth {
+namespace {
+
+constexpr size_t kMaxMessageBytes = 4096;  // of a status, which travels in HTTP/2 headers
+
+// Who calls: connections are handed to gRPC as descriptors, so that peer() is "fd:N" (see Listener).
+std::string CallerOf(const grpc::ServerContext& context) {
+  int fd = -1;
+  ucred peer = {};
+  socklen_t length = sizeof(peer);
+  const std::string name = context.peer();
+  if (!absl::SimpleAtoi(absl::StripPrefix(name, "fd:"), &fd) ||
+      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+    return "unknown";
+  }
+  return absl::StrCat("pid=", peer.pid, ",uid=", peer.uid, ",gid=", peer.gid);
+}
+
+
+}  // namespace
+
+absl::Time DeadlineOf(const grpc::ServerContext& context) {
+  const auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
+  return absl::FromChrono(deadline);
+}
+
+grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContext* context,
+                          absl::FunctionRef<absl::Status()> body) const {
+  const absl::Time begin = absl::Now();
+  absl::Status status;
+  try {
+    status = body();
+  } catch (const std::exception& error) {  // bad_alloc, or a library's: it ends this call, not the daemon
+    status = absl::InternalError(error.what());
+  }
+  const absl::Duration took = absl::Now() - begin;
+  const std::string code = absl::StatusCodeToString(status.code());
+  metrics_.CountOperation(operation, code, took);
+  if (status.ok()) {
+    log_.Debug("served", {{"operation", operation}, {"took", absl::FormatDuration(took)}, {"caller", CallerOf(*context)}});
+    return grpc::Status::OK;
+  }
+  log_.Warning("failed", {{"operation", operation},
+                          {"code", code},
+                          {"error", status.message()},
+                          {"took", absl::FormatDuration(took)},
+                          {"caller", CallerOf(*context)}});
+  std::string message(status.message());
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  if (message.size() > kMaxMessageBytes) message.resize(kMaxMessageBytes);
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message);
+}
+
+}  // namespace berth

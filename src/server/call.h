@@ -1,0 +1,29 @@
+// What surrounds each rpc: its status on the wire, its log line, its metrics. The one place that logs a failed call.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "src/base/log.h"
+#include "src/metrics/daemon_metrics.h"
+
+namespace berth {
+
+class Calls {
+ public:
+  Calls(const Log& log, DaemonMetrics& metrics) : log_(log), metrics_(metrics) {}
+  grpc::Status Serve(absl::string_view operation, grpc::ServerContext* context,
+                     absl::FunctionRef<absl::Status()> body) const;
+
+ private:
+  const Log& log_;
+  DaemonMetrics& metrics_;
+};
+
+// The deadline that the caller set, or InfiniteFuture.
+absl::Time DeadlineOf(const grpc::ServerContext& context);
+
+}  // namespace berth

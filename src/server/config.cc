@@ -1,0 +1,128 @@
+#include "src/server/config.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <toml++/toml.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "src/base/status_macros.h"
+
+namespace berth {
+namespace {
+
+struct Key {
+  const char* section;  // "" for the top level
+  const char* name;
+  std::string Config::*value;
+  const char* help;
+  const char* choices;  // "a|b", or "" for any text
+};
+
+constexpr Key kKeys[] = {
+    {"", "data_dir", &Config::data_dir, "images, writable layers and the database", ""},
+    {"", "state_dir", &Config::state_dir, "what a reboot may clear: monitors' sockets and exit records", ""},
+    {"grpc", "socket", &Config::socket, "where the CRI is served (mode 0660)", ""},
+    {"log", "level", &Config::log_level, "debug, info, warning or error", "debug|info|warning|error"},
+    {"log", "format", &Config::log_format, "text or json", "text|json"},
+    {"cgroup", "root", &Config::cgroup_root, "parent of pods that name no cgroup_parent", ""},
+    {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
+    {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
+    {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},
+    {"metrics", "listen", &Config::metrics_listen, "host:port of the Prometheus endpoint; \"\" for none", ""},
+};
+
+const Key* FindKey(absl::string_view section, absl::string_view name) {
+  for (const Key& key : kKeys) {
+    if (section == key.section && name == key.name) return &key;
+  }
+  return nullptr;
+}
+
+absl::Status Invalid(const std::string& file, const toml::source_region& at, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(file, ":", at.begin.line, ": ", what));
+}
+
+absl::Status Apply(const std::string& file, absl::string_view section, const toml::key& name, const toml::node& node,
+                   Config* config) {
+  const std::string key_name(name.str());
+  const std::string full = section.empty() ? key_name : absl::StrCat(section, ".", key_name);
+  const Key* key = FindKey(section, key_name);
+  if (key == nullptr) return Invalid(file, node.source(), absl::StrCat("unknown key ", full));
+  const toml::value<std::string>* text = node.as_string();
+  if (text == nullptr) return Invalid(file, node.source(), absl::StrCat(full, " must be a string"));
+  const std::string& value = text->get();
+  const std::vector<std::string> choices = absl::StrSplit(key->choices, '|', absl::SkipEmpty());
+  if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end()) {
+    return Invalid(file, node.source(), absl::StrCat(full, " = \"", value, "\": must be one of ", key->choices));
+  }
+  config->*(key->value) = value;
+  return absl::OkStatus();
+}
+
+absl::Status ApplyFile(const std::string& file, Config* config) {
+  toml::table table;
+  try {  // toml++ throws: this is its one door
+    table = toml::parse_file(file);
+  } catch (const toml::parse_error& error) {
+    return Invalid(file, error.source(), absl::string_view(error.what()));
+  }
+  for (const auto& [name, node] : table) {
+    const toml::table* section = node.as_table();
+    if (section == nullptr) {
+      RETURN_IF_ERROR(Apply(file, "", name, node, config));
+      continue;
+    }
+    for (const auto& [inner, value] : *section) {
+      RETURN_IF_ERROR(Apply(file, std::string(name.str()), inner, value, config));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Config ConfigForDir(const std::string& dir) {
+  const size_t hash = std::hash<std::string>()(dir);
+  Config config;
+  config.data_dir = dir + "/data";
+  config.state_dir = dir + "/state";
+  config.socket = dir + "/berth.sock";
+  config.cgroup_root = absl::StrFormat("/berth-%08x", hash & 0xffffffff);
+  config.bridge = absl::StrFormat("bth%08x", hash & 0xffffffff);
+  config.ipv4_subnet = absl::StrFormat("10.%d.%d.0/20", 90 + hash % 120, 16 * ((hash >> 8) % 16));
+  config.ipv6_subnet = absl::StrFormat("fd%02x:%04x:%04x:1::/64", hash & 0xff, (hash >> 8) & 0xffff, (hash >> 24) & 0xffff);
+  return config;
+}
+
+absl::StatusOr<Config> LoadConfig(const std::string& file, Config defaults) {
+  std::error_code error;
+  if (std::filesystem::exists(file, error)) RETURN_IF_ERROR(ApplyFile(file, &defaults));
+  std::vector<std::string> drop_ins;
+  const std::filesystem::path directory = std::filesystem::path(file).parent_path() / "conf.d";
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    if (entry.path().extension() == ".toml") drop_ins.push_back(entry.path().string());
+  }
+  std::sort(drop_ins.begin(), drop_ins.end());
+  for (const std::string& drop_in : drop_ins) RETURN_IF_ERROR(ApplyFile(drop_in, &defaults));
+  return defaults;
+}
+
+std::string DumpConfig(const Config& config) {
+  std::string text;
+  absl::string_view section;
+  for (const Key& key : kKeys) {
+    if (section != key.section) {
+      section = key.section;
+      absl::StrAppend(&text, "\n[", section, "]\n");
+    }
+    absl::StrAppend(&text, "# ", key.help, "\n", key.name, " = \"", config.*(key.value), "\"\n");
+  }
+  return text;
+}
+
+}  // namespace berth

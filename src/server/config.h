@@ -1,0 +1,37 @@
+// berthd's configuration: a table of keys, a TOML file with drop-ins, and the defaults. One table serves the parser,
+// `berthd config default` and `berthd config dump`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace berth {
+
+struct Config {
+  std::string data_dir = "/var/lib/berth";
+  std::string state_dir = "/run/berth";
+  std::string socket = "/run/berth/berth.sock";
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::string cgroup_root = "/berth";
+  std::string bridge = "berth0";
+  std::string ipv4_subnet = "10.88.0.0/16";
+  std::string ipv6_subnet = "fd88:0:0:1::/64";
+  std::string metrics_listen;  // "127.0.0.1:9476"; "" off
+};
+
+// Everything under `dir`: data, state, socket, and a bridge, subnets and cgroup root of its own, so that several
+// daemons run side by side.
+Config ConfigForDir(const std::string& dir);
+
+// `file` if it exists, then `file`'s drop-ins FILE's directory/conf.d/*.toml in name order; later values win.
+// InvalidArgument: file, line, key and what is wrong; an unknown key is an error.
+absl::StatusOr<Config> LoadConfig(const std::string& file, Config defaults);
+
+// As TOML, each key with its explanation.
+std::string DumpConfig(const Config& config);
+
+}  // namespace berth

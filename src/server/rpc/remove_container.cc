@@ -1,0 +1,17 @@
+#include "src/base/status_macros.h"
+#include "src/server/convert/replies.h"
+#include "src/server/convert/requests.h"
+#include "src/server/runtime_service.h"
+
+namespace berth {
+
+namespace cri = runtime::v1;
+
+grpc::Status RuntimeService::RemoveContainer(grpc::ServerContext* context, const cri::RemoveContainerRequest* request,
+    cri::RemoveContainerResponse*) {
+  return calls_.Serve("RemoveContainer", context, [&]() -> absl::Status {
+    return node_.RemoveContainer(request->container_id());
+  });
+}
+
+}  // namespace berth

@@ -1,0 +1,17 @@
+#include "src/base/status_macros.h"
+#include "src/server/convert/replies.h"
+#include "src/server/convert/requests.h"
+#include "src/server/runtime_service.h"
+
+namespace berth {
+
+namespace cri = runtime::v1;
+
+grpc::Status RuntimeService::ReopenContainerLog(grpc::ServerContext* context, const cri::ReopenContainerLogRequest* request,
+    cri::ReopenContainerLogResponse*) {
+  return calls_.Serve("ReopenContainerLog", context, [&]() -> absl::Status {
+    return node_.ReopenContainerLog(request->container_id());
+  });
+}
+
+}  // namespace berth

@@ -1,0 +1,18 @@
+#include "src/base/status_macros.h"
+#include "src/server/convert/replies.h"
+#include "src/server/convert/requests.h"
+#include "src/server/runtime_service.h"
+
+namespace berth {
+
+namespace cri = runtime::v1;
+
+grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext* context, const cri::RuntimeConfigRequest*,
+    cri::RuntimeConfigResponse* response) {
+  return calls_.Serve("RuntimeConfig", context, [&]() -> absl::Status {
+    response->mutable_linux()->set_cgroup_driver(cri::CGROUPFS);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace berth

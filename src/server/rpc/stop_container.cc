@@ -1,0 +1,17 @@
+#include "src/base/status_macros.h"
+#include "src/server/convert/replies.h"
+#include "src/server/convert/requests.h"
+#include "src/server/runtime_service.h"
+
+namespace berth {
+
+namespace cri = runtime::v1;
+
+grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const cri::StopContainerRequest* request,
+    cri::StopContainerResponse*) {
+  return calls_.Serve("StopContainer", context, [&]() -> absl::Status {
+    return node_.StopContainer(request->container_id(), absl::Seconds(request->timeout()), DeadlineOf(*context));
+  });
+}
+
+}  // namespace berth
