@@ -1,0 +1,70 @@
+// The connection to berthd: one method per call, plain values in, absl::StatusOr out. The one place
+// of the command line that knows gRPC. Messages of failed calls read "<kind>: <what the daemon
+// said>".
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "berth/v1/berth.pb.h"
+#include "cri/runtime/v1/api.pb.h"
+
+namespace berth::cli {
+
+namespace cri = ::runtime::v1;
+
+// Not thread-safe to move; calls may come from several threads.
+class Client {
+ public:
+  // Fails at once, with a hint, where nobody listens on the unix socket `path` or access is denied.
+  static absl::StatusOr<Client> Connect(const std::string& path);
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();
+
+  absl::StatusOr<cri::VersionResponse> Version();
+  absl::StatusOr<cri::StatusResponse> Status(const cri::StatusRequest& request);
+
+  absl::StatusOr<cri::ListPodSandboxResponse> ListPodSandbox(
+      const cri::ListPodSandboxRequest& request);
+  absl::StatusOr<cri::PodSandboxStatusResponse> PodSandboxStatus(
+      const cri::PodSandboxStatusRequest& request);
+  absl::StatusOr<std::string> RunPodSandbox(const cri::RunPodSandboxRequest& request);
+  absl::Status StopPodSandbox(const std::string& pod_id);
+  absl::Status RemovePodSandbox(const std::string& pod_id);
+
+  absl::StatusOr<cri::ListContainersResponse> ListContainers(
+      const cri::ListContainersRequest& request);
+  absl::StatusOr<cri::ContainerStatusResponse> ContainerStatus(
+      const cri::ContainerStatusRequest& request);
+  absl::StatusOr<std::string> CreateContainer(const cri::CreateContainerRequest& request);
+  absl::Status StartContainer(const std::string& container_id);
+  // Returns when the container has ended; it is killed after `grace`.
+  absl::Status StopContainer(const std::string& container_id, absl::Duration grace);
+  absl::Status RemoveContainer(const std::string& container_id);
+  // Waits as long as the command runs; DeadlineExceeded after the request's own timeout.
+  absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request);
+  absl::StatusOr<cri::ListContainerStatsResponse> ListContainerStats(
+      const cri::ListContainerStatsRequest& request);
+  absl::StatusOr<v1::ContainerPlanResponse> ContainerPlan(const std::string& container_id);
+
+  absl::StatusOr<cri::ListImagesResponse> ListImages();
+  absl::StatusOr<cri::ImageStatusResponse> ImageStatus(const std::string& image);
+  absl::Status RemoveImage(const std::string& image);
+  // Calls `on_progress` for every message and returns the image id. Cancelled once `cancel_fd`
+  // becomes readable (nothing is read from it).
+  absl::StatusOr<std::string> PullImage(
+      const v1::PullImageRequest& request,
+      const std::function<void(const v1::PullImageProgress&)>& on_progress, int cancel_fd);
+
+ private:
+  struct Stubs;
+  explicit Client(std::unique_ptr<Stubs> stubs);
+
+  std::unique_ptr<Stubs> stubs_;
+};
+
+}  // namespace berth::cli

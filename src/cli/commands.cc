@@ -1,0 +1,38 @@
+#include "src/cli/commands.h"
+
+#include <array>
+
+#include "src/cli/failure.h"
+
+namespace berth::cli {
+namespace {
+
+constexpr char kRunning[] = "Pods and containers";
+constexpr char kLooking[] = "Looking inside";
+constexpr char kImaging[] = "Images";
+constexpr char kNode[] = "The node";
+
+constexpr std::array kCommands = {
+    CommandEntry{"run", kRunning, "run a command from an image in a pod of its own", MakeRun, true,
+                 kExitRefused},
+    CommandEntry{"ps", kRunning, "list containers", MakePs},
+    CommandEntry{"pods", kRunning, "list pods", MakePods},
+    CommandEntry{"stop", kRunning, "stop containers and pods", MakeStop},
+    CommandEntry{"rm", kRunning, "remove containers and pods", MakeRm},
+    CommandEntry{"logs", kLooking, "show what a container wrote", MakeLogs},
+    CommandEntry{"exec", kLooking, "run a command in a running container", MakeExec, true,
+                 kExitRefused},
+    CommandEntry{"stats", kLooking, "show CPU, memory and disk use of containers", MakeStats},
+    CommandEntry{"inspect", kLooking, "show all about a container or pod as JSON", MakeInspect},
+    CommandEntry{"pull", kImaging, "download an image", MakePull},
+    CommandEntry{"images", kImaging, "list images", MakeImages},
+    CommandEntry{"rmi", kImaging, "remove images", MakeRmi},
+    CommandEntry{"info", kNode, "show the daemon's state and features", MakeInfo},
+    CommandEntry{"version", kNode, "show the versions of berth and berthd", MakeVersion},
+};
+
+}  // namespace
+
+absl::Span<const CommandEntry> Commands() { return kCommands; }
+
+}  // namespace berth::cli

@@ -1,0 +1,38 @@
+// The table of commands: help, dispatch and the split of a command line read it.
+#pragma once
+
+#include <memory>
+
+#include "absl/types/span.h"
+#include "src/cli/command.h"
+
+namespace berth::cli {
+
+struct CommandEntry {
+  const char* name;
+  const char* group;
+  const char* about;
+  std::unique_ptr<Command> (*make)();
+  bool takes_container_command = false;  // what follows the first argument belongs to the container
+  int failure_exit_code = 1;             // of a failure that names none
+};
+
+absl::Span<const CommandEntry> Commands();
+
+// One per file of the same name.
+std::unique_ptr<Command> MakeExec();
+std::unique_ptr<Command> MakeImages();
+std::unique_ptr<Command> MakeInfo();
+std::unique_ptr<Command> MakeInspect();
+std::unique_ptr<Command> MakeLogs();
+std::unique_ptr<Command> MakePods();
+std::unique_ptr<Command> MakePs();
+std::unique_ptr<Command> MakePull();
+std::unique_ptr<Command> MakeRm();
+std::unique_ptr<Command> MakeRmi();
+std::unique_ptr<Command> MakeRun();
+std::unique_ptr<Command> MakeStats();
+std::unique_ptr<Command> MakeStop();
+std::unique_ptr<Command> MakeVersion();
+
+}  // namespace berth::cli
