@@ -1,0 +1,62 @@
+// ExecSync of /bin/true in a running container: what every exec probe of a node costs.
+#include "hack/benchmarks/scenario.h"
+#include "src/base/status_macros.h"
+
+namespace berth::bench {
+namespace {
+
+// A running container of each peer, and one of the floor.
+struct Targets {
+  std::map<std::string, ScopedPod> pods;
+  std::map<std::string, std::string> containers;
+  FloorContainer floor;
+};
+
+absl::StatusOr<Targets> Start(Bench& bench) {
+  Targets targets;
+  for (const Peer& peer : bench.peers) {
+    ASSIGN_OR_RETURN(ScopedPod pod, ScopedPod::Run(peer, bench.PodFor(peer, Network::kHost)));
+    ASSIGN_OR_RETURN(
+        targets.containers[peer.name()],
+        pod.CreateAndStart("exec", bench.options.shell_image, {"/bin/sleep", "36000"}));
+    targets.pods.emplace(peer.name(), std::move(pod));
+  }
+  if (bench.floor != nullptr) {
+    ASSIGN_OR_RETURN(targets.floor, bench.floor->Start());
+  }
+  return targets;
+}
+
+absl::Status Round(Bench& bench, const Targets& targets, const Pace& pace, int round) {
+  const Metric metric = {.name = "ExecSync /bin/true", .unit = "ms", .pace = pace.name};
+  for (const Peer* peer : bench.Order(round)) {
+    Rest(bench, pace);
+    RETURN_IF_ERROR(Timed(bench, metric, peer->name(), [&] {
+      return peer->ExecSync(targets.containers.at(peer->name()), {"/bin/true"});
+    }));
+  }
+  if (bench.floor == nullptr) return absl::OkStatus();
+  Rest(bench, pace);
+  return Timed(bench, metric, kFloor, [&] { return bench.floor->Exec(targets.floor); });
+}
+
+absl::Status AllRounds(Bench& bench, const Targets& targets) {
+  for (const Pace& pace : kPaces) {
+    for (int round = 0; round < 2 * bench.options.rounds; ++round) {
+      RETURN_IF_ERROR(Round(bench, targets, pace, round));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status MeasureExecSync(Bench& bench) {
+  ASSIGN_OR_RETURN(Targets targets, Start(bench));
+  const absl::Status measured = AllRounds(bench, targets);
+  if (bench.floor == nullptr) return measured;
+  const absl::Status removed = bench.floor->Remove(std::move(targets.floor));
+  return measured.ok() ? removed : measured;
+}
+
+}  // namespace berth::bench

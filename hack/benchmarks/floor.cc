@@ -1,0 +1,161 @@
+#include "hack/benchmarks/floor.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "hack/benchmarks/cgroup_tree.h"
+#include "hack/benchmarks/floor_child.h"
+#include "hack/benchmarks/process_table.h"
+#include "src/base/status_macros.h"
+
+namespace berth::bench {
+namespace {
+
+// Runs `entry` in this process's memory and on its stack, as vfork(2) does, while this thread is
+// suspended; it ends by exec or _exit. clone3 is called in line: a library function would return
+// twice through one frame.
+absl::StatusOr<pid_t> CloneAndWait(void (*entry)(void*), void* task, uint64_t namespaces,
+                                   int cgroup) {
+  clone_args args = {};
+  args.flags = CLONE_VM | CLONE_VFORK | namespaces;
+  args.exit_signal = SIGCHLD;
+  if (cgroup >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(cgroup);
+  }
+#if defined(__x86_64__)
+  long result = 0;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(SYS_clone3), "D"(&args), "S"(sizeof(args))
+               : "rcx", "r11", "memory");
+  if (result == 0) entry(task);
+  if (result < 0) return ErrnoStatus("clone3", "floor", static_cast<int>(-result));
+  return static_cast<pid_t>(result);
+#else
+  return absl::UnimplementedError("clone3 floor: only written for x86-64");
+#endif
+}
+
+absl::Status Reap(pid_t pid) {
+  int status = 0;
+  if (::waitpid(pid, &status, 0) != pid) return ErrnoStatus("waitpid", absl::StrCat(pid));
+  return absl::OkStatus();
+}
+
+// How a child gets into its cgroups without the kernel's global lock: on v1 it writes 0 to `tasks`,
+// on v2 it is cloned there.
+struct CgroupFds {
+  std::vector<UniqueFd> tasks;
+  UniqueFd unified;
+};
+
+absl::StatusOr<CgroupFds> OpenCgroups(const std::vector<std::string>& cgroups) {
+  CgroupFds fds;
+  for (const std::string& cgroup : cgroups) {
+    UniqueFd tasks(::open(absl::StrCat(cgroup, "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
+    if (tasks.valid()) {
+      fds.tasks.push_back(std::move(tasks));
+      continue;
+    }
+    fds.unified.reset(::open(cgroup.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!fds.unified.valid()) return ErrnoStatus("open", cgroup);
+  }
+  return fds;
+}
+
+template <typename Task>
+void LendTasks(const CgroupFds& fds, Task& task) {
+  for (const UniqueFd& fd : fds.tasks) task.cgroup_tasks[task.cgroups++] = fd.get();
+}
+
+// A new v1 cpuset takes no process until it has CPUs and memory nodes; a container has limits
+// besides.
+void SetLimits(const std::string& parent, const std::string& cgroup) {
+  for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
+    if (::access(absl::StrCat(cgroup, name).c_str(), W_OK) != 0) continue;
+    std::ofstream(absl::StrCat(cgroup, name)) << std::ifstream(absl::StrCat(parent, name)).rdbuf();
+  }
+  const std::pair<const char*, const char*> limits[] = {{"/memory.limit_in_bytes", "268435456"},
+                                                        {"/cpu.shares", "100"}};
+  for (const auto& [name, value] : limits) {
+    if (::access(absl::StrCat(cgroup, name).c_str(), W_OK) == 0)
+      std::ofstream(absl::StrCat(cgroup, name)) << value;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Floor> Floor::Create(Options options) {
+  Floor floor(std::move(options));
+  for (const std::string& mount : CgroupMounts(ReadText("/proc/self/mounts"))) {
+    floor.hierarchies_.push_back(mount + floor.options_.cgroup);
+  }
+  if (floor.hierarchies_.size() > static_cast<size_t>(kMaxCgroups)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("create floor: more than ", kMaxCgroups, " cgroup hierarchies"));
+  }
+  return floor;
+}
+
+absl::StatusOr<FloorContainer> Floor::Start() {
+  const std::string name = absl::StrCat("container-", started_++);
+  FloorContainer container = {.directory = absl::StrCat(options_.scratch, "/", name)};
+  const std::string upper = container.directory + "/upper", work = container.directory + "/work",
+                    target = container.directory + "/root";
+  for (const std::string& path : {container.directory, upper, work, target}) {
+    if (::mkdir(path.c_str(), 0755) != 0) return ErrnoStatus("mkdir", path);
+  }
+  for (const std::string& parent : hierarchies_) {
+    const std::string cgroup = absl::StrCat(parent, "/", name);
+    if (::mkdir(cgroup.c_str(), 0755) != 0) return ErrnoStatus("mkdir", cgroup);
+    SetLimits(parent, cgroup);
+    container.cgroups.push_back(cgroup);
+  }
+  ASSIGN_OR_RETURN(const CgroupFds cgroups, OpenCgroups(container.cgroups));
+  ContainerTask task = {.lower = options_.root.c_str(),
+                        .upper = upper.c_str(),
+                        .work = work.c_str(),
+                        .target = target.c_str()};
+  LendTasks(cgroups, task);
+  ASSIGN_OR_RETURN(
+      container.pid,
+      CloneAndWait(RunContainer, &task, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+                   cgroups.unified.get()));
+  container.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, container.pid, 0)));
+  if (task.error == 0) return container;
+  RETURN_IF_ERROR(Remove(std::move(container)));
+  return ErrnoStatus("start", name, task.error);
+}
+
+absl::Status Floor::Remove(FloorContainer container) const {
+  if (::kill(container.pid, SIGKILL) != 0) return ErrnoStatus("kill", absl::StrCat(container.pid));
+  RETURN_IF_ERROR(Reap(container.pid));
+  for (const std::string& cgroup : container.cgroups) {
+    if (::rmdir(cgroup.c_str()) != 0) return ErrnoStatus("rmdir", cgroup);
+  }
+  std::error_code error;
+  std::filesystem::remove_all(container.directory, error);
+  return error ? ErrnoStatus("remove", container.directory, error.value()) : absl::OkStatus();
+}
+
+absl::Status Floor::Exec(const FloorContainer& container) const {
+  ASSIGN_OR_RETURN(const CgroupFds cgroups, OpenCgroups(container.cgroups));
+  ExecTask task = {.pidfd = container.pidfd.get()};
+  LendTasks(cgroups, task);
+  ASSIGN_OR_RETURN(const pid_t pid, CloneAndWait(RunExec, &task, 0, cgroups.unified.get()));
+  RETURN_IF_ERROR(Reap(pid));
+  return task.error == 0 ? absl::OkStatus() : ErrnoStatus("exec", "/bin/true", task.error);
+}
+
+}  // namespace berth::bench

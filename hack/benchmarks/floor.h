@@ -1,0 +1,49 @@
+// The least that the kernel asks for a container: the same namespaces, cgroups, overlay, mounts,
+// pivot_root and exec that a runtime makes, and nothing around them. A runtime's figure divided by
+// this one says how much of its time is its own. Not thread-safe; needs root.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "src/base/unique_fd.h"
+
+namespace berth::bench {
+
+// A container of the floor; killed, and its files and cgroups removed, by Floor::Remove.
+struct FloorContainer {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  std::string directory;             // upper and work directory of its overlay
+  std::vector<std::string> cgroups;  // made for it, one in each hierarchy
+};
+
+class Floor {
+ public:
+  struct Options {
+    std::string
+        root;  // a root file system with /bin/sleep, /bin/true, /dev, /proc and /sys; only read
+    std::string scratch;  // an existing folder for writable layers
+    std::string
+        cgroup;  // "/berth-bench/floor": parent of the containers' cgroups in every hierarchy
+  };
+  static absl::StatusOr<Floor> Create(Options options);
+
+  // Returns when the container's first process has been exec'ed.
+  absl::StatusOr<FloorContainer> Start();
+  absl::Status Remove(FloorContainer container) const;
+  // Runs /bin/true in the container and waits for its end.
+  absl::Status Exec(const FloorContainer& container) const;
+
+ private:
+  explicit Floor(Options options) : options_(std::move(options)) {}
+
+  Options options_;
+  std::vector<std::string> hierarchies_;  // options.cgroup below every mount point
+  int started_ = 0;
+};
+
+}  // namespace berth::bench

@@ -1,0 +1,85 @@
+// What every scenario is given, and the list of them. A scenario measures all peers in turns, so
+// that what else happens on the machine meets each of them alike.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "hack/benchmarks/cgroup_tree.h"
+#include "hack/benchmarks/floor.h"
+#include "hack/benchmarks/peer.h"
+#include "hack/benchmarks/pod.h"
+#include "hack/benchmarks/report.h"
+
+namespace berth::bench {
+
+struct Options {
+  int rounds = 20;           // repetitions of a pod cycle; exec and start take twice as many
+  int containers = 100;      // listed
+  int idle_pods = 10;        // whose memory is measured
+  int throughput_pods = 40;  // in all, `concurrency` at a time
+  int concurrency = 10;
+  int pulls = 3;
+  absl::Duration idle = absl::Milliseconds(50);
+  std::string app_image;    // its own command waits
+  std::string shell_image;  // has /bin/sleep and /bin/true
+  std::string big_image;    // pulled; empty: no pull is measured
+  std::string log_directory;
+};
+
+struct Bench {
+  const Options& options;
+  const std::vector<Peer>& peers;
+  std::map<std::string, CgroupTree> cgroups;  // by peer name; empty when none were asked for
+  Report& report;
+  Floor* floor = nullptr;  // measured beside the peers where there is one
+
+  PodOptions PodFor(const Peer& peer, Network network) const;
+  // Peers in the order of a round: each is first as often as any other.
+  std::vector<const Peer*> Order(int round) const;
+};
+
+// How the operations of one series follow each other.
+struct Pace {
+  const char* name;
+  bool idle;
+};
+inline constexpr Pace kPaces[] = {{"back to back", false}, {"50 ms idle", true}};
+
+// Waits when the pace says so.
+void Rest(const Bench& bench, const Pace& pace);
+
+inline constexpr char kFloor[] = "floor";  // its column of the report
+
+// Runs `work` and adds its time in milliseconds to the column `name` when it succeeded.
+template <typename Work>
+auto Timed(Bench& bench, const Metric& metric, const std::string& name, Work work) {
+  const absl::Time begin = absl::Now();
+  auto result = work();
+  if (result.ok()) bench.report.Add(metric, name, absl::ToDoubleMilliseconds(absl::Now() - begin));
+  return result;
+}
+
+absl::Status MeasurePodCycle(Bench& bench);
+absl::Status MeasureContainerStart(Bench& bench);
+absl::Status MeasureExecSync(Bench& bench);
+absl::Status MeasureListing(Bench& bench);
+absl::Status MeasureMemory(Bench& bench);
+absl::Status MeasureThroughput(Bench& bench);
+absl::Status MeasurePull(Bench& bench);
+
+struct Scenario {
+  const char* name;
+  absl::Status (*run)(Bench&);
+};
+// Memory first: it wants daemons that have done nothing yet.
+inline constexpr Scenario kScenarios[] = {
+    {"memory", MeasureMemory}, {"cycle", MeasurePodCycle}, {"start", MeasureContainerStart},
+    {"exec", MeasureExecSync}, {"list", MeasureListing},   {"throughput", MeasureThroughput},
+    {"pull", MeasurePull},
+};
+
+}  // namespace berth::bench
