@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -50,8 +51,6 @@ class FakeBerthd : public cri::RuntimeService::Service,
 
   explicit FakeBerthd(const std::string& dir) : socket_(dir + "/berth.sock") {
     grpc::ServerBuilder builder;
-    // How long a poll may overlook a cancelled call; the default is 10 s.
-    builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC, 10);
     builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
     builder.RegisterService(static_cast<cri::RuntimeService::Service*>(this));
     builder.RegisterService(static_cast<cri::ImageService::Service*>(this));
@@ -273,7 +272,7 @@ class FakeBerthd : public cri::RuntimeService::Service,
     writer->Write(progress);
     if (request->reference().rfind("endless", 0) == 0) {
       kill(getpid(), SIGINT);
-      while (!context->IsCancelled()) writer->Write(progress);
+      while (!context->IsCancelled()) std::this_thread::yield();
       return grpc::Status::CANCELLED;
     }
     progress.set_state("done");

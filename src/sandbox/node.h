@@ -133,6 +133,8 @@ class Node {
   absl::Status StopPodOnce(const PodPtr& pod);
   void EndMonitor(const PodRecord& pod);
   void DiscardPod(const PodRecord& pod);
+  // Kills what is left in it, and waits a moment for that to be gone.
+  absl::Status EmptyAndRemoveCgroup(const std::string& path) const;
   void PersistPod(absl::string_view id);
 
   absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,

@@ -55,7 +55,7 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   if (!forgotten.ok() && !absl::IsUnavailable(forgotten)) {
     log_.Warning("monitor keeps a removed container", {{"container", container->id}, {"error", forgotten.message()}});
   }
-  RETURN_IF_ERROR(cgroups_.Remove(container->cgroup));
+  RETURN_IF_ERROR(EmptyAndRemoveCgroup(container->cgroup));
   MoveToTrash(ContainerDir(container->id));
   RETURN_IF_ERROR(DeleteContainer(database_, container->id));
   state_.RemoveContainer(container->id);

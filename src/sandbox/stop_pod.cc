@@ -19,6 +19,8 @@ namespace {
 // SIGKILL takes effect at once, except on processes in an uninterruptible wait.
 constexpr absl::Duration kKillTimeout = absl::Seconds(20);
 constexpr absl::Duration kMonitorEndTimeout = absl::Seconds(5);
+constexpr int kCgroupTries = 400;
+constexpr absl::Duration kCgroupRetry = absl::Milliseconds(5);
 
 }  // namespace
 
@@ -94,19 +96,23 @@ void Node::EndMonitor(const PodRecord& pod) {
   ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED);
 }
 
+absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
+  absl::Status removed = cgroups_.Remove(path);
+  if (removed.ok()) return removed;
+  cgroups_.Kill(path);
+  for (int tries = 0; tries < kCgroupTries && !removed.ok(); ++tries) {
+    absl::SleepFor(kCgroupRetry);  // a killed process leaves its cgroup when the kernel gets to it
+    removed = cgroups_.Remove(path);
+  }
+  return removed;
+}
+
 // The last steps of a removal, and the undo of a pod that could not be made. Each step can be repeated.
 void Node::DiscardPod(const PodRecord& pod) {
   EndMonitor(pod);
   network_.Detach(pod.id);
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
-  absl::Status removed = cgroups_.Remove(pod.status.cgroup);
-  if (!removed.ok()) {
-    cgroups_.Kill(pod.status.cgroup);
-    for (int tries = 0; tries < 200 && !removed.ok(); ++tries) {
-      absl::SleepFor(absl::Milliseconds(5));  // a killed process leaves its cgroup when the kernel gets to it
-      removed = cgroups_.Remove(pod.status.cgroup);
-    }
-  }
+  const absl::Status removed = EmptyAndRemoveCgroup(pod.status.cgroup);
   if (!removed.ok()) log_.Warning("cgroup not removed", {{"pod", pod.id}, {"error", removed.message()}});
   MoveToTrash(PodDataDir(pod.id));
   absl::Status cleared = RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id));
