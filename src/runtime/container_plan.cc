@@ -75,7 +75,8 @@ void AddJoinCgroups(Steps& steps, int tasks) {
 
 void AddOverlay(Steps& steps, const ContainerSpec& spec, const NodeFacts& node) {
   std::vector<std::string> top_first(spec.layers.rbegin(), spec.layers.rend());
-  const int64_t flags = wire::kOverlayVolatile | (node.overlay_by_fsopen ? wire::kOverlayByFsopen : 0);
+  int64_t flags = wire::kOverlayVolatile;
+  if (node.overlay_by_fsopen) flags |= wire::kOverlayByFsopen;
   steps.Add(Op::kMountOverlay, {absl::StrJoin(top_first, ":"), spec.upper, spec.work}, flags);
 }
 

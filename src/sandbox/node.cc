@@ -168,9 +168,12 @@ void Node::SampleWritableLayers() {
       AddTree(data_dir_fd_.get(), absl::StrCat("containers/", id, "/upper"), &tree);
       usage[id] = {.bytes = tree.bytes, .inodes = tree.inodes, .at = absl::GetCurrentTimeNanos()};
     }
+    const auto woken = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopping_ || sample_layers_now_; };
     absl::MutexLock lock(&mu_);
     layer_usage_ = std::move(usage);
-    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), kLayerSampleInterval)) return;
+    mu_.AwaitWithTimeout(absl::Condition(&woken), kLayerSampleInterval);
+    if (stopping_) return;
+    sample_layers_now_ = false;
   }
 }
 

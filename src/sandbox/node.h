@@ -171,6 +171,7 @@ class Node {
   absl::flat_hash_map<std::string, std::unique_ptr<PodRuntime>> runtimes_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, LayerUsage> layer_usage_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  bool sample_layers_now_ ABSL_GUARDED_BY(mu_) = false;
 
   std::unique_ptr<ExitWatcher> watcher_;
   std::thread layer_sampler_;

@@ -63,6 +63,10 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
     if (status.state == ContainerState::kCreated) status.state = ContainerState::kRunning;
   });
   PersistContainer(container->id);
+  {
+    absl::MutexLock lock(&mu_);
+    sample_layers_now_ = true;
+  }
   return pid.ok() ? absl::OkStatus() : Annotate(pid.status(), absl::StrCat("start container ", container->config.name));
 }
 

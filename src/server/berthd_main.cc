@@ -133,7 +133,9 @@ absl::Status Serve(const Config& config, const Log& log) {
     NotifyServiceManager("STOPPING=1");
     unlink(config.socket.c_str());
   }
-  server->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownTimeout));
+  // gRPC would wait for idle clients too, and a connected kubelet is one.
+  calls.AwaitIdle(absl::Now() + kShutdownTimeout);
+  server->Shutdown(std::chrono::system_clock::now());
   node->ReleaseIfIdle();
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -34,9 +35,23 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
   return absl::FromChrono(deadline);
 }
 
+void Calls::AwaitIdle(absl::Time deadline) const {
+  const auto idle = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return in_flight_ == 0; };
+  absl::MutexLock lock(&mu_);
+  mu_.AwaitWithDeadline(absl::Condition(&idle), deadline);
+}
+
 grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContext* context,
                           absl::FunctionRef<absl::Status()> body) const {
   const absl::Time begin = absl::Now();
+  {
+    absl::MutexLock lock(&mu_);
+    ++in_flight_;
+  }
+  const auto done = absl::MakeCleanup([this] {
+    absl::MutexLock lock(&mu_);
+    --in_flight_;
+  });
   absl::Status status;
   try {
     status = body();

@@ -7,6 +7,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "src/base/log.h"
 #include "src/metrics/daemon_metrics.h"
 
@@ -15,12 +17,16 @@ namespace berth {
 class Calls {
  public:
   Calls(const Log& log, DaemonMetrics& metrics) : log_(log), metrics_(metrics) {}
+  // Waits until no call is being served.
+  void AwaitIdle(absl::Time deadline) const;
   grpc::Status Serve(absl::string_view operation, grpc::ServerContext* context,
                      absl::FunctionRef<absl::Status()> body) const;
 
  private:
   const Log& log_;
   DaemonMetrics& metrics_;
+  mutable absl::Mutex mu_;
+  mutable int in_flight_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 // The deadline that the caller set, or InfiniteFuture.

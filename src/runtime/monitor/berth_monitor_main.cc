@@ -192,6 +192,7 @@ void Monitor::Dispatch(int fd, Packet* packet) {
 int main(int argc, char** argv) {
   using namespace berth::monitor;
   prctl(PR_SET_DUMPABLE, 0);
+  prctl(PR_SET_NAME, "berth-monitor");  // exec'ed from a memfd, it would be named after that
   if (argc == 3 && strcmp(argv[1], "--node-namespace") == 0) return MakeNodeNamespace(argv[2]);
   if (argc >= 3 && strcmp(argv[1], "--open-volumes") == 0) return OpenVolumes(argv + 2, argc - 2);
   if (argc < 3) {

@@ -41,6 +41,7 @@ namespace {
     failure = {.step = -1, .error = errno, .call = "join exec cgroup"};
   } else {
     failure = RunSteps(*request.plan, &context);
+    if (failure.error == 0) failure = {.step = -1, .error = ENOEXEC, .call = "plan without an exec"};
   }
   SendError(channel, failure.step, failure.error, failure.call);
   _exit(127);

@@ -47,15 +47,19 @@ LogWriter::~LogWriter() {
 void LogWriter::SetFile(int fd) {
   if (file_ >= 0) close(file_);
   file_ = fd;
+  torn_ = false;
 }
 
 void LogWriter::WriteOut() {
+  // What a full disk cut off stays one bad line: it does not swallow the next record.
+  if (torn_ && out_used > 0 && write(file_, "\n", 1) == 1) torn_ = false;
   size_t done = 0;
   while (done < out_used) {
     const ssize_t n = write(file_, out + done, out_used - done);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       dropped_bytes_ += out_used - done;
+      if (done > 0) torn_ = out[done - 1] != '\n';
       break;
     }
     done += n;

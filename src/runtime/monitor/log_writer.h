@@ -41,6 +41,7 @@ class LogWriter {
   void WriteOut();
 
   int file_ = -1;
+  bool torn_ = false;  // the file ends inside of a record that could not be written whole
   uint64_t dropped_bytes_ = 0;
   Partial partial_[2];
 };

@@ -35,6 +35,9 @@ void CloseFd(int* fd) {
 
 int ExitCode(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
+// An index of a request among the descriptors behind the plan, or none.
+bool IsFdOrNone(const Packet& packet, int32_t index) { return index >= -1 && index < packet.fd_count() - 1; }
+
 bool SameId(const char* a, const char* b) { return memcmp(a, b, wire::kIdBytes) == 0; }
 
 // musl's operator new would need the C++ runtime; the objects are few and plain.
@@ -114,7 +117,10 @@ bool Pod::OpenLogPipes(Container* container, ChildRequest* request, int* write_e
 void Pod::Start(int connection, Packet* packet) {
   wire::StartRequest start;
   Plan plan;
-  if (!packet->Read(&start) || packet->fd_count() < 1) return SendError(connection, -1, EBADMSG, "start request");
+  if (!packet->Read(&start) || packet->fd_count() < 1 || !IsFdOrNone(*packet, start.cgroup_dir_fd) ||
+      !IsFdOrNone(*packet, start.memory_dir_fd) || !IsFdOrNone(*packet, start.log_fd)) {
+    return SendError(connection, -1, EBADMSG, "start request");
+  }
   if (Find(start.container_id) != nullptr) return SendError(connection, -1, EEXIST, "start");
   if (!plan.Map(packet->fds()[0])) return SendError(connection, -1, errno, "read plan");
   Container* container = Make<Container>();
@@ -197,11 +203,8 @@ void Pod::ChannelReady(Container* container) {
   CloseFd(&container->channel);
   if (n == static_cast<ssize_t>(sizeof(data))) {
     container->failed_start = true;
-    if (container->requester >= 0) {
-      Send(container->requester, wire::Type::kError, data + sizeof(wire::Header), sizeof(wire::ErrorReply));
-    }
-    container->requester = -1;
-    return;  // its exit follows
+    memcpy(&container->failure, data + sizeof(wire::Header), sizeof(container->failure));
+    return;  // told once it has ended, so that its cgroup is free then
   }
   container->state = Container::State::kRunning;
   for (int i = 0; i < 2; ++i) {
@@ -272,6 +275,7 @@ void Pod::Exited(Container* container, int status) {
   loop_->Disarm(&container->stop_timer);
   if (container->failed_start) {
     if (container->cgroup >= 0) KillCgroup(container->cgroup);
+    if (container->requester >= 0) Send(container->requester, wire::Type::kError, container->failure);
     Unlink(&containers_, container);
     Discard(container);
     return;
@@ -416,13 +420,10 @@ void Pod::ExecChannelReady(Exec* exec) {
   loop_->Remove(exec->channel);
   CloseFd(&exec->channel);
   if (n == static_cast<ssize_t>(sizeof(data))) {
-    if (exec->requester >= 0) {
-      Send(exec->requester, wire::Type::kError, data + sizeof(wire::Header), sizeof(wire::ErrorReply));
-    }
-    exec->requester = -1;
+    exec->failed_start = true;
+    memcpy(&exec->failure, data + sizeof(wire::Header), sizeof(exec->failure));
     return;
   }
-  exec->started = true;
   if (exec->requester >= 0) Send(exec->requester, wire::Type::kStarted, wire::StartedReply{.pid = exec->pid});
 }
 
@@ -430,6 +431,10 @@ void Pod::ExecExited(Exec* exec, int status) {
   if (exec->channel >= 0) ExecChannelReady(exec);
   exec->exited = true;
   loop_->Disarm(&exec->deadline);
+  if (exec->failed_start && exec->requester >= 0) {
+    Send(exec->requester, wire::Type::kError, exec->failure);
+    exec->requester = -1;
+  }
   if (exec->requester >= 0) {
     wire::ExitEvent event = {.exit_code = ExitCode(status),
                              .flags = exec->timed_out ? static_cast<uint32_t>(wire::kExitTimeout) : 0,

@@ -22,6 +22,7 @@ struct Container {
   int cgroup = -1, memory_cgroup = -1;
   bool unified = false;
   bool failed_start = false;
+  wire::ErrorReply failure = {};
   bool stop_requested = false;
   int requester = -1;  // connection that waits for kStarted; -1 once told or gone
   int output[2] = {-1, -1};  // read ends of stdout and stderr, or the terminal's master in [0]
@@ -41,7 +42,8 @@ struct Exec {
   int requester = -1;
   int leaf = -1;          // its cgroup
   char leaf_name[24];
-  bool started = false, exited = false, timed_out = false;
+  bool exited = false, timed_out = false, failed_start = false;
+  wire::ErrorReply failure = {};
   Handler channel_handler;
   Timer deadline, reap_leaf;
   int reap_tries = 0;

@@ -211,7 +211,7 @@ int ExecInPath(char* const* argv, char* const* env) {
 
 int StepExec(const Step& step, StepContext*, const char** call) {
   const auto argc = static_cast<uint64_t>(step.a()), envc = static_cast<uint64_t>(step.b());
-  if (argc == 0 || argc + envc != step.string_count()) {
+  if (argc == 0 || argc > step.string_count() || envc != step.string_count() - argc) {
     errno = EINVAL;
     return Fail(call, "exec arguments");
   }

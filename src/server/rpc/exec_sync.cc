@@ -9,7 +9,7 @@ namespace cri = runtime::v1;
 namespace {
 
 // The kubelet receives at most 16 MiB in one message: both outputs and what is around them must fit.
-constexpr size_t kMaxOutputBytes = (16 << 20) - (64 << 10);
+constexpr size_t kMaxOutputBytes = (16 << 20) - (65 << 10);
 
 }  // namespace
 

@@ -1,3 +1,5 @@
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
@@ -16,7 +18,10 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context, const cri::Pu
                       .auth = ParseAuth(request->auth()),
                       .cancelled = [context] { return context->IsCancelled(); }});
     // The kubelet recognises sentinels like RegistryUnavailable only in errors of code Unknown.
-    if (absl::IsUnavailable(id.status())) return absl::UnknownError(id.status().message());
+    if (absl::IsUnavailable(id.status())) {
+    const std::string message = absl::StrReplaceAll(id.status().message(), {{"RegistryUnavailable: ", ""}});
+    return absl::UnknownError(absl::StrCat("RegistryUnavailable: ", message));
+  }
     if (!id.ok()) return id.status();
     response->set_image_ref(*id);
     return absl::OkStatus();

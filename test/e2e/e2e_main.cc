@@ -1,0 +1,14 @@
+// main() of the end-to-end tests: lists the tests as they are; runs them on a node of their own.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "test/e2e/isolation.h"
+
+int main(int argc, char** argv) {
+  bool listing = false;
+  for (int i = 1; i < argc; ++i) listing |= std::string(argv[i]) == "--gtest_list_tests";
+  if (!listing) berth::e2e::EnterOwnNode();
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

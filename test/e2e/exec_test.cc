@@ -1,0 +1,164 @@
+// ExecSync: results, limits, timeouts, and what is left of an exec afterwards.
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "test/e2e/e2e_test.h"
+
+namespace berth::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ExecTest : public E2eTest {
+ protected:
+  void SetUp() override {
+    E2eTest::SetUp();
+    if (HasFatalFailure()) return;
+    auto pod = Pod::Run(client(), MakeKubeletPodConfig(Name()));
+    ASSERT_OK(pod);
+    pod_.emplace(*std::move(pod));
+    auto id = pod_->RunContainer(MakeKubeletProbe("c", {"sleep"}));
+    ASSERT_OK(id);
+    id_ = *id;
+  }
+  void TearDown() override {
+    pod_.reset();
+    E2eTest::TearDown();
+  }
+  // How many processes of the container have `word` in their command line.
+  int Count(const std::string& word) {
+    const auto report = pod_->ExecForJson(id_, {"report"});
+    EXPECT_OK(report);
+    int count = 0;
+    for (const auto& [pid, command] : (*report)["processes"].items()) {
+      count += command.is_string() && absl::StrContains(command.get<std::string>(), word);
+    }
+    return count;
+  }
+  Pod& pod() { return *pod_; }
+  const std::string& id() const { return id_; }
+
+ private:
+  std::optional<Pod> pod_;
+  std::string id_;
+};
+
+TEST_F(ExecTest, ReturnsOutputAndCodeApart) {
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "lines", "2"}));
+  EXPECT_EQ(out.stdout(), "stdout line 0\nstdout line 1\n");
+  EXPECT_EQ(out.stderr(), "stderr line 0\nstderr line 1\n");
+  EXPECT_EQ(out.exit_code(), 0);
+}
+
+TEST_F(ExecTest, OutputIsExact) {
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "emit", "1", "text:a", "nul", "text:b"}));
+  EXPECT_EQ(out.stdout(), std::string("a\0b", 3));
+  EXPECT_EQ(out.stderr(), "");
+}
+
+TEST_F(ExecTest, ExitCodesAreNoErrors) {
+  for (const int code : {0, 1, 7, 127, 255}) {
+    ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "exit", std::to_string(code)}));
+    EXPECT_EQ(out.exit_code(), code);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto killed, client().Exec(id(), {"/probe", "die-of", "9"}));
+  EXPECT_EQ(killed.exit_code(), 137);
+}
+
+TEST_F(ExecTest, WorksWithoutATimeout) {
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "exit", "4"}, /*timeout_seconds=*/0));
+  EXPECT_EQ(out.exit_code(), 4);
+}
+
+TEST_F(ExecTest, IsInsideTheContainer) {
+  ASSERT_OK_AND_ASSIGN(const Json report, pod().ExecForJson(id(), {"report"}));
+  EXPECT_EQ(report["hostname"], Name());
+  EXPECT_NE(report["pid"], 1);
+  EXPECT_EQ(report["processes"].size(), 2u);
+  EXPECT_EQ(report["cwd"], "/");
+  EXPECT_EQ(report["fds"]["0"], "/dev/null");
+  bool has_env = false;
+  for (const std::string word : report["env"]) has_env |= word == "KUBERNETES_SERVICE_HOST=10.96.0.1";
+  EXPECT_TRUE(has_env);
+}
+
+TEST_F(ExecTest, TimeoutKillsTheProcess) {
+  const auto out = client().Exec(id(), {"/probe", "ignore-term"}, 1);
+  EXPECT_CODE(out, kDeadlineExceeded);
+  EXPECT_THAT(std::string(out.status().message()), HasSubstr("timed out"));
+  EXPECT_EQ(Count("ignore-term"), 0);
+}
+
+TEST_F(ExecTest, TimeoutKillsItsOrphansToo) {
+  EXPECT_CODE(client().Exec(id(), {"/probe", "spawn-orphans", "3", "stay"}, 1), kDeadlineExceeded);
+  EXPECT_EQ(Count("spawn-orphans"), 0);
+  ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id()));
+  EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
+}
+
+TEST_F(ExecTest, OrphansThatKeepTheOutputOpenDoNotHoldTheAnswer) {
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "spawn-orphans", "2"}, 0, absl::Seconds(60)));
+  EXPECT_EQ(out.exit_code(), 0);
+  EXPECT_EQ(out.stdout(), "orphans left\n");
+}
+
+TEST_F(ExecTest, HugeOutputIsCutSoThatAKubeletCanReceiveIt) {
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "emit", "1", "repeat:x:20000000"}));
+  EXPECT_EQ(out.exit_code(), 0);
+  EXPECT_GT(out.stdout().size(), 8u << 20);
+  EXPECT_LT(out.ByteSizeLong(), 16u << 20);
+}
+
+TEST_F(ExecTest, SeveralMegabytesAreComplete) {
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "emit", "2", "repeat:y:3000000"}));
+  EXPECT_EQ(out.stderr(), std::string(3000000, 'y'));
+}
+
+TEST_F(ExecTest, MissingBinaryIsAnErrorThatNamesIt) {
+  const auto out = client().Exec(id(), {"/no/such/program"});
+  EXPECT_CODE(out, kUnknown, kNotFound, kFailedPrecondition, kInvalidArgument);
+  EXPECT_THAT(std::string(out.status().message()), HasSubstr("/no/such/program"));
+}
+
+TEST_F(ExecTest, EmptyCommandIsAnInvalidArgument) { EXPECT_CODE(client().Exec(id(), {}), kInvalidArgument); }
+
+TEST_F(ExecTest, NeedsARunningContainer) {
+  ASSERT_OK_AND_ASSIGN(const std::string created, pod().Create(MakeKubeletProbe("d", {"sleep"})));
+  EXPECT_CODE(client().Exec(created, {"/probe", "exit", "0"}), kFailedPrecondition);
+  ASSERT_OK(client().Stop(id(), 0));
+  EXPECT_CODE(client().Exec(id(), {"/probe", "exit", "0"}), kFailedPrecondition);
+}
+
+TEST_F(ExecTest, ClientThatGivesUpKillsTheProcess) {
+  EXPECT_CODE(client().Exec(id(), {"/probe", "ignore-term"}, 0, absl::Milliseconds(300)), kDeadlineExceeded);
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return Count("ignore-term") == 0; }));
+}
+
+TEST_F(ExecTest, ManyRunAtOnce) {
+  std::vector<std::thread> threads;
+  std::vector<absl::StatusOr<cri::ExecSyncResponse>> results(16, absl::UnknownError("not run"));
+  for (size_t i = 0; i < results.size(); ++i) {
+    threads.emplace_back([&, i] { results[i] = client().Exec(id(), {"/probe", "exit", std::to_string(i)}); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < results.size(); ++i) {
+    ASSERT_OK(results[i]);
+    EXPECT_EQ(results[i]->exit_code(), static_cast<int>(i));
+  }
+}
+
+TEST_F(ExecTest, EndsWithItsContainer) {
+  absl::StatusOr<cri::ExecSyncResponse> out = absl::UnknownError("not run");
+  std::thread caller([&] { out = client().Exec(id(), {"/probe", "ignore-term"}, 0); });
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return Count("ignore-term") == 1; }));
+  EXPECT_OK(client().Stop(id(), 0));
+  caller.join();
+  if (out.ok()) {
+    EXPECT_EQ(out->exit_code(), 137);
+  }
+}
+
+}  // namespace
+}  // namespace berth::e2e

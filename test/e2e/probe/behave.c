@@ -1,0 +1,295 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "probe.h"
+
+static long long number(int argc, char** argv, int index, long long otherwise) {
+  return index < argc ? atoll(argv[index]) : otherwise;
+}
+
+static void write_all(int fd, const char* bytes, size_t length) {
+  for (size_t done = 0; done < length;) {
+    ssize_t n = write(fd, bytes + done, length - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) _exit(123);
+    done += (size_t)n;
+  }
+}
+
+static void say(const char* line) { write_all(1, line, strlen(line)); }
+
+static int sleep_forever(void) {
+  for (;;) pause();
+  return 0;
+}
+
+static volatile sig_atomic_t last_signal;
+static void note_signal(int signal_number) { last_signal = signal_number; }
+
+static void handle(int signal_number, void (*handler)(int)) {
+  struct sigaction action = {.sa_handler = handler};
+  sigaction(signal_number, &action, NULL);
+}
+
+// term-exit N: exits with N on the first signal of TERM, INT, QUIT, USR1 or USR2 ("signal <number>" is printed).
+static int term_exit(int argc, char** argv) {
+  static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
+  sigset_t blocked, before;
+  char line[32];
+  sigfillset(&blocked);
+  sigprocmask(SIG_BLOCK, &blocked, &before);
+  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; ++i) handle(signals[i], note_signal);
+  say("ready\n");
+  while (!last_signal) sigsuspend(&before);
+  snprintf(line, sizeof line, "signal %d\n", (int)last_signal);
+  say(line);
+  return (int)number(argc, argv, 2, 0);
+}
+
+// tick: prints "tick <n>" at each SIGUSR1.
+static int tick(void) {
+  sigset_t blocked, before;
+  char line[32];
+  sigfillset(&blocked);
+  sigprocmask(SIG_BLOCK, &blocked, &before);
+  handle(SIGUSR1, note_signal);
+  say("ready\n");
+  for (int count = 1;; ++count) {
+    while (!last_signal) sigsuspend(&before);
+    last_signal = 0;
+    snprintf(line, sizeof line, "tick %d\n", count);
+    say(line);
+  }
+  return 0;
+}
+
+// emit FD SPEC...: nl, nul, cr, text:WORDS, repeat:C:COUNT, high:COUNT (bytes 0xff); all of it in one write where the pipe allows.
+static int emit(int argc, char** argv) {
+  int fd = (int)number(argc, argv, 2, 1);
+  size_t length = 0, capacity = 1 << 20;
+  char* out = malloc(capacity);
+  if (!out) return 122;
+  for (int i = 3; i < argc; ++i) {
+    const char* spec = argv[i];
+    size_t count = 1;
+    const char* bytes = spec;
+    char unit = 0;
+    if (!strcmp(spec, "nl")) unit = '\n';
+    if (!strcmp(spec, "cr")) unit = '\r';
+    if (!strncmp(spec, "repeat:", 7)) {
+      unit = spec[7];
+      count = strtoul(spec + 9, NULL, 10);
+    }
+    if (!strncmp(spec, "high:", 5)) {
+      unit = (char)0xff;
+      count = strtoul(spec + 5, NULL, 10);
+    }
+    if (!strncmp(spec, "text:", 5)) {
+      bytes = spec + 5;
+      count = strlen(bytes);
+    } else {
+      bytes = NULL;
+    }
+    if (length + count > capacity) {
+      capacity = (length + count) * 2;
+      out = realloc(out, capacity);
+      if (!out) return 122;
+    }
+    if (bytes) memcpy(out + length, bytes, count);
+    if (!bytes) memset(out + length, unit, count);
+    length += count;
+  }
+  write_all(fd, out, length);
+  return 0;
+}
+
+// lines N: "stdout line <i>" and "stderr line <i>" in turn.
+static int lines(int argc, char** argv) {
+  char line[64];
+  for (long long i = 0; i < number(argc, argv, 2, 1); ++i) {
+    int n = snprintf(line, sizeof line, "stdout line %lld\n", i);
+    write_all(1, line, (size_t)n);
+    n = snprintf(line, sizeof line, "stderr line %lld\n", i);
+    write_all(2, line, (size_t)n);
+  }
+  return 0;
+}
+
+// spawn-orphans N [stay]: N grandchildren in sessions of their own keep stdout open; the first process exits 0, or
+// stays too.
+static int spawn_orphans(int argc, char** argv) {
+  for (long long i = 0; i < number(argc, argv, 2, 2); ++i) {
+    pid_t child = fork();
+    if (child == 0) {
+      setsid();
+      if (fork() == 0) return sleep_forever();
+      _exit(0);
+    }
+    waitpid(child, NULL, 0);
+  }
+  say("orphans left\n");
+  return argc > 3 ? sleep_forever() : 0;
+}
+
+static int eat_memory(int argc, char** argv) {
+  size_t bytes = (size_t)number(argc, argv, 2, 0);
+  volatile char* memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return 121;
+  for (size_t at = 0; at < bytes; at += 4096) memory[at] = 1;
+  say("eaten\n");
+  return sleep_forever();
+}
+
+// fork-bomb N: forks until N children live or fork fails; prints how many lived and why it ended; kills them.
+static int fork_bomb(int argc, char** argv) {
+  long long want = number(argc, argv, 2, 10), made = 0;
+  int error = 0;
+  char line[64];
+  pid_t* children = calloc((size_t)want, sizeof *children);
+  while (made < want) {
+    pid_t child = fork();
+    if (child == 0) return sleep_forever();
+    if (child < 0) {
+      error = errno;
+      break;
+    }
+    children[made++] = child;
+  }
+  for (long long i = 0; i < made; ++i) kill(children[i], SIGKILL);
+  while (wait(NULL) > 0) {
+  }
+  snprintf(line, sizeof line, "forked %lld %s\n", made, errno_name(error));
+  say(line);
+  return 0;
+}
+
+// write FILE [BYTES]: creates or truncates FILE and fills it; the exit code is the errno.
+static int write_file(int argc, char** argv) {
+  static char block[1 << 16];
+  if (argc < 3) return EINVAL;
+  int fd = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) {
+    dprintf(2, "open %s: %s\n", argv[2], strerror(errno));
+    return errno;
+  }
+  for (long long left = number(argc, argv, 3, 1); left > 0;) {
+    ssize_t n = write(fd, block, left < (long long)sizeof block ? (size_t)left : sizeof block);
+    if (n < 0) {
+      dprintf(2, "write %s: %s\n", argv[2], strerror(errno));
+      return errno;
+    }
+    left -= n;
+  }
+  return close(fd) ? errno : 0;
+}
+
+static int read_file(int argc, char** argv) {
+  static char block[1 << 16];
+  if (argc < 3) return EINVAL;
+  int fd = open(argv[2], O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    dprintf(2, "open %s: %s\n", argv[2], strerror(errno));
+    return errno;
+  }
+  for (ssize_t n; (n = read(fd, block, sizeof block)) > 0;) write_all(1, block, (size_t)n);
+  close(fd);
+  return 0;
+}
+
+// serve PORT: answers every TCP connection (IPv4 and IPv6) with its own hostname and a newline.
+static int serve(int argc, char** argv) {
+  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)number(argc, argv, 2, 80))};
+  char name[256];
+  int one = 1;
+  int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (listener < 0 || bind(listener, (struct sockaddr*)&address, sizeof address) || listen(listener, 16)) {
+    dprintf(2, "listen: %s\n", strerror(errno));
+    return errno;
+  }
+  gethostname(name, sizeof name);
+  say("ready\n");
+  for (;;) {
+    int connection = accept(listener, NULL, NULL);
+    if (connection < 0) continue;
+    dprintf(connection, "%s\n", name);
+    close(connection);
+  }
+}
+
+// connect ADDRESS PORT: prints what the peer sends; the exit code is the errno.
+static int connect_to(int argc, char** argv) {
+  struct sockaddr_in v4 = {.sin_family = AF_INET};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+  char answer[4096];
+  if (argc < 4) return EINVAL;
+  v4.sin_port = v6.sin6_port = htons((unsigned short)atoi(argv[3]));
+  int is_v4 = inet_pton(AF_INET, argv[2], &v4.sin_addr) == 1;
+  if (!is_v4 && inet_pton(AF_INET6, argv[2], &v6.sin6_addr) != 1) return EINVAL;
+  int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connect(fd, is_v4 ? (void*)&v4 : (void*)&v6, is_v4 ? sizeof v4 : sizeof v6)) {
+    dprintf(2, "connect %s: %s\n", argv[2], strerror(errno));
+    return errno;
+  }
+  for (ssize_t n; (n = read(fd, answer, sizeof answer)) > 0;) write_all(1, answer, (size_t)n);
+  return 0;
+}
+
+static int send_signal(int argc, char** argv) {
+  if (argc < 4) return EINVAL;
+  return kill(atoi(argv[2]), atoi(argv[3])) ? errno : 0;
+}
+
+// ignore-term: only SIGKILL ends it.
+static int ignore_term(void) {
+  handle(SIGTERM, SIG_IGN);
+  handle(SIGINT, SIG_IGN);
+  say("ready\n");
+  return sleep_forever();
+}
+
+// sleep: dies of TERM even as pid 1 of its namespace, where signals without a handler are ignored.
+static void exit_of_signal(int signal_number) { _exit(128 + signal_number); }
+static int sleep_until_term(void) {
+  handle(SIGTERM, exit_of_signal);
+  say("ready\n");
+  return sleep_forever();
+}
+
+static int run_exit(int argc, char** argv) { return (int)number(argc, argv, 2, 0); }
+static int run_ignore_term(int argc, char** argv) { (void)argc, (void)argv; return ignore_term(); }
+static int run_sleep(int argc, char** argv) { (void)argc, (void)argv; return sleep_until_term(); }
+static int run_tick(int argc, char** argv) { (void)argc, (void)argv; return tick(); }
+static int run_abort(int argc, char** argv) {
+  raise((int)number(argc, argv, 2, SIGKILL));
+  return 120;
+}
+
+int behave(int argc, char** argv) {
+  static const struct {
+    const char* name;
+    int (*run)(int, char**);
+  } modes[] = {{"sleep", run_sleep},     {"exit", run_exit},
+               {"lines", lines},         {"emit", emit},
+               {"spawn-orphans", spawn_orphans}, {"eat-memory", eat_memory},
+               {"ignore-term", run_ignore_term}, {"term-exit", term_exit},
+               {"tick", run_tick},       {"fork-bomb", fork_bomb},
+               {"write", write_file},    {"read", read_file},
+               {"serve", serve},         {"connect", connect_to},
+               {"kill", send_signal},    {"die-of", run_abort}};
+  for (size_t i = 0; i < sizeof modes / sizeof modes[0]; ++i) {
+    if (!strcmp(argv[1], modes[i].name)) return modes[i].run(argc, argv);
+  }
+  return -1;
+}

@@ -1,0 +1,209 @@
+// The daemon dies or is restarted while pods run.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "test/e2e/e2e_test.h"
+
+namespace berth::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RestartTest : public E2eTest {
+ protected:
+  void KillAndStartAgain() {
+    ASSERT_OK(node().daemon().Kill());
+    ASSERT_OK(node().daemon().StartAgain());
+    node().Reconnect();
+  }
+  // The process on this node whose command line has `word`; 0 if none.
+  static pid_t ProcessWith(const std::string& word) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+      int pid = 0;
+      if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
+      std::ifstream file(entry.path() / "cmdline");
+      const std::string command((std::istreambuf_iterator<char>(file)), {});
+      if (absl::StrContains(command, word)) return pid;
+    }
+    return 0;
+  }
+};
+
+TEST_F(RestartTest, EverythingIsListedAsBeforeAfterAKill) {
+  cri::PodSandboxConfig config = MakeKubeletPodConfig(Name());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), config));
+  ASSERT_OK_AND_ASSIGN(const std::string running, pod.RunContainer(MakeKubeletProbe("r", {"sleep"})));
+  ASSERT_OK_AND_ASSIGN(const std::string created, pod.Create(MakeKubeletProbe("n", {"exit", "6"})));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited, pod.RunToEnd(MakeKubeletProbe("e", {"exit", "5"})));
+  ASSERT_OK_AND_ASSIGN(const Pod stopped, Pod::Run(client(), MakePodConfig(Name("-stopped"))));
+  ASSERT_OK(client().StopPod(stopped.id()));
+  ASSERT_OK_AND_ASSIGN(const auto pod_before, client().PodStatus(pod.id()));
+  std::vector<std::string> before;
+  for (const std::string& id : {running, created, exited.id}) {
+    ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id));
+    before.push_back(status.DebugString());
+  }
+
+  ASSERT_NO_FATAL_FAILURE(KillAndStartAgain());
+
+  ASSERT_OK_AND_ASSIGN(const auto pods, client().ListPods());
+  EXPECT_EQ(pods.size(), 2u);
+  ASSERT_OK_AND_ASSIGN(const auto pod_after, client().PodStatus(pod.id()));
+  EXPECT_EQ(pod_after.DebugString(), pod_before.DebugString());
+  ASSERT_OK_AND_ASSIGN(const auto stopped_after, client().PodStatus(stopped.id()));
+  EXPECT_EQ(stopped_after.state(), cri::SANDBOX_NOTREADY);
+  size_t at = 0;
+  for (const std::string& id : {running, created, exited.id}) {
+    ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id));
+    EXPECT_EQ(status.DebugString(), before[at++]);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto exec, client().Exec(running, {"/probe", "exit", "3"}));
+  EXPECT_EQ(exec.exit_code(), 3);
+  ASSERT_OK(client().Start(created));
+  ASSERT_OK_AND_ASSIGN(const auto finished, client().WaitExit(created));
+  EXPECT_EQ(finished.exit_code(), 6);
+  EXPECT_OK(client().Stop(running, 30));
+  EXPECT_OK(client().Remove(running));
+}
+
+TEST_F(RestartTest, ExitWhileTheDaemonIsAwayIsNotLost) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"term-exit", "77"})));
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
+    const auto log = ReadLog(pod.LogPath("c"));
+    return log.ok() && Joined(*log, "stdout") == "ready\n";
+  }));
+  const pid_t process = ProcessWith("term-exit");
+  ASSERT_GT(process, 0);
+  ASSERT_OK(node().daemon().Kill());
+  ASSERT_EQ(kill(process, SIGTERM), 0);
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return ProcessWith("term-exit") == 0; }));
+  ASSERT_OK(node().daemon().StartAgain());
+  node().Reconnect();
+  ASSERT_OK_AND_ASSIGN(const auto status, client().WaitExit(id));
+  EXPECT_EQ(status.exit_code(), 77);
+  EXPECT_EQ(status.reason(), "Error");
+  ASSERT_OK_AND_ASSIGN(const auto log, ReadLog(pod.LogPath("c")));
+  EXPECT_EQ(Joined(log, "stdout"), "ready\nsignal 15\n");
+}
+
+TEST_F(RestartTest, LogGoesOnWhileTheDaemonIsAway) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK(pod.RunContainer(MakeProbe("c", {"tick"})));
+  const auto logged = [&](const std::string& text) {
+    return Eventually(absl::Seconds(30), [&] {
+      const auto log = ReadLog(pod.LogPath("c"));
+      return log.ok() && Joined(*log, "stdout") == text;
+    });
+  };
+  EXPECT_TRUE(logged("ready\n"));
+  ASSERT_OK(node().daemon().Kill());
+  EXPECT_EQ(kill(ProcessWith("tick"), SIGUSR1), 0);
+  EXPECT_TRUE(logged("ready\ntick 1\n"));
+  ASSERT_OK(node().daemon().StartAgain());
+  node().Reconnect();
+}
+
+TEST_F(RestartTest, CleanEndLeavesPodsRunning) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  ASSERT_OK(node().daemon().Terminate());
+  EXPECT_GT(ProcessWith("sleep"), 0);
+  ASSERT_OK(node().daemon().StartAgain());
+  node().Reconnect();
+  ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id));
+  EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
+}
+
+TEST_F(RestartTest, SameRequestAfterAKillGetsTheSameObjects) {
+  const cri::PodSandboxConfig config = MakePodConfig(Name());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), config));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.Create(MakeProbe("c", {"sleep"})));
+  ASSERT_NO_FATAL_FAILURE(KillAndStartAgain());
+  ASSERT_OK_AND_ASSIGN(const std::string again, client().RunPod(config));
+  EXPECT_EQ(again, pod.id());
+  ASSERT_OK_AND_ASSIGN(const std::string container, pod.Create(MakeProbe("c", {"sleep"})));
+  EXPECT_EQ(container, id);
+}
+
+TEST_F(RestartTest, ImagesAreKept) {
+  ASSERT_OK_AND_ASSIGN(const auto before, client().ImageStatus(node().probe_image()));
+  ASSERT_NO_FATAL_FAILURE(KillAndStartAgain());
+  ASSERT_OK_AND_ASSIGN(const auto after, client().ImageStatus(node().probe_image()));
+  EXPECT_EQ(after.image().DebugString(), before.image().DebugString());
+}
+
+TEST_F(RestartTest, KilledMonitorTakesItsContainersAndIsReported) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"ignore-term"})));
+  std::vector<pid_t> monitors;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    int pid = 0;
+    std::error_code error;
+    if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
+    const std::string exe = std::filesystem::read_symlink(entry.path() / "exe", error).string();
+    if (absl::StrContains(exe, "berth-monitor") || absl::StrContains(exe, "memfd:berth")) monitors.push_back(pid);
+  }
+  ASSERT_FALSE(monitors.empty());
+  for (const pid_t monitor : monitors) kill(monitor, SIGKILL);
+  ASSERT_OK_AND_ASSIGN(const auto status, client().WaitExit(id));
+  EXPECT_FALSE(status.reason().empty());
+  EXPECT_NE(status.exit_code(), 0);
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return ProcessWith("ignore-term") == 0; }));
+  EXPECT_OK(client().Remove(id));
+}
+
+// Kills the daemon at some moment of the life of pods; whatever moment it was, an identical retry succeeds, and
+// removal leaves nothing (the oracle).
+TEST_F(RestartTest, RetryAfterAKillInTheMiddleSucceeds) {
+  for (int round = 0; round < 6; ++round) {
+    const cri::PodSandboxConfig config = MakePodConfig(Name("-" + std::to_string(round)));
+    cri::ContainerConfig container = MakeProbe("c", {"sleep"});
+    std::thread worker([&] {
+      Client own(node().daemon().socket());
+      const auto id = own.RunPod(config);
+      if (!id.ok()) return;
+      const auto created = own.Create(*id, container, config);
+      if (created.ok()) own.Start(*created).IgnoreError();
+    });
+    // The moment: when the daemon has written a number of log bytes or rows is not ours to know, so spread it by
+    // what the kernel shows: the n-th new process of the node.
+    const auto processes = [] {
+      int count = 0;
+      for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        int pid = 0;
+        count += absl::SimpleAtoi(entry.path().filename().string(), &pid);
+      }
+      return count;
+    };
+    const int wanted = processes() + round % 3;
+    Eventually(absl::Milliseconds(200), [&] { return processes() >= wanted; });
+    ASSERT_OK(node().daemon().Kill());
+    ASSERT_OK(node().daemon().StartAgain());
+    worker.join();
+    node().Reconnect();
+    ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), config));
+    // What the interrupted caller made is listed; else it is made now.
+    ASSERT_OK_AND_ASSIGN(const auto listed, client().ListContainers());
+    absl::StatusOr<std::string> made = listed.empty() ? pod.Create(container) : listed[0].id();
+    ASSERT_OK(made);
+    const std::string id = *made;
+    ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id));
+    if (status.state() == cri::CONTAINER_CREATED) {
+      EXPECT_OK(client().Start(id));
+    }
+    ASSERT_OK_AND_ASSIGN(const auto exec, client().Exec(id, {"/probe", "exit", "1"}));
+    EXPECT_EQ(exec.exit_code(), 1);
+  }
+}
+
+}  // namespace
+}  // namespace berth::e2e
