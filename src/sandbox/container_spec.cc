@@ -6,7 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -26,27 +30,34 @@ constexpr std::array kForbiddenTargets = {"/proc", "/sys"};
 
 absl::string_view KeyOf(absl::string_view variable) { return variable.substr(0, variable.find('=')); }
 
-void SetEnv(std::vector<std::string>* env, const std::string& variable) {
-  for (std::string& existing : *env) {
-    if (KeyOf(existing) == KeyOf(variable)) {
-      existing = variable;
-      return;
+// Variables in the order in which their names came first; a later value wins.
+class Environment {
+ public:
+  void Set(const std::string& variable) {
+    const auto [found, added] = places_.emplace(std::string(KeyOf(variable)), variables_.size());
+    if (added) {
+      variables_.push_back(variable);
+    } else {
+      variables_[found->second] = variable;
     }
   }
-  env->push_back(variable);
-}
+  bool Has(absl::string_view name) const { return places_.contains(name); }
+  std::vector<std::string> Take() { return std::move(variables_); }
+
+ private:
+  std::vector<std::string> variables_;
+  absl::flat_hash_map<std::string, size_t> places_;
+};
 
 std::vector<std::string> EnvironmentOf(const ContainerRecord& container, const PodRecord& pod) {
-  std::vector<std::string> env = {std::string(kDefaultPath)};
-  for (const std::string& variable : container.image.env) SetEnv(&env, variable);
-  if (!pod.config.namespaces.hostname.empty()) {
-    SetEnv(&env, absl::StrCat("HOSTNAME=", pod.config.namespaces.hostname));
-  }
-  if (container.config.tty) SetEnv(&env, "TERM=xterm");
-  for (const std::string& variable : container.config.envs) SetEnv(&env, variable);
-  const bool home = std::any_of(env.begin(), env.end(), [](const std::string& variable) { return KeyOf(variable) == "HOME"; });
-  if (!home) env.push_back(absl::StrCat("HOME=", container.image.home));
-  return env;
+  Environment env;
+  env.Set(std::string(kDefaultPath));
+  for (const std::string& variable : container.image.env) env.Set(variable);
+  if (!pod.config.namespaces.hostname.empty()) env.Set(absl::StrCat("HOSTNAME=", pod.config.namespaces.hostname));
+  if (container.config.tty) env.Set("TERM=xterm");
+  for (const std::string& variable : container.config.envs) env.Set(variable);
+  if (!env.Has("HOME")) env.Set(absl::StrCat("HOME=", container.image.home));
+  return env.Take();
 }
 
 std::vector<std::string> CommandOf(const ContainerRecord& container) {
@@ -82,27 +93,70 @@ absl::StatusOr<ProcessIdentity> IdentityOf(const ContainerRecord& container) {
   return identity;
 }
 
-absl::Status CheckMounts(const std::vector<BindMount>& mounts) {
-  std::vector<std::string> seen;
+struct SignalAlias {
+  absl::string_view name;
+  int number;
+};
+// Second names, which sigabbrev_np(3) does not tell.
+constexpr SignalAlias kAliases[] = {{"CLD", SIGCHLD}, {"IOT", SIGABRT}, {"IO", SIGIO}, {"POLL", SIGPOLL}};
+
+std::optional<int> RealTimeSignal(absl::string_view name) {
+  if (name == "RTMIN") return SIGRTMIN;
+  if (name == "RTMAX") return SIGRTMAX;
+  int offset = 0;
+  if (name.size() < 7 || !absl::ascii_isdigit(name[6]) || !absl::SimpleAtoi(name.substr(6), &offset)) return std::nullopt;
+  if (offset > SIGRTMAX - SIGRTMIN) return std::nullopt;
+  if (absl::StartsWith(name, "RTMIN+")) return SIGRTMIN + offset;
+  if (absl::StartsWith(name, "RTMAX-")) return SIGRTMAX - offset;
+  return std::nullopt;
+}
+
+// "SIGTERM" or "TERM".
+std::optional<int> SignalByName(absl::string_view text) {
+  const absl::string_view name = absl::StripPrefix(text, "SIG");
+  for (int signal = 1; signal < NSIG; ++signal) {
+    const char* known = sigabbrev_np(signal);
+    if (known != nullptr && name == known) return signal;
+  }
+  for (const SignalAlias& alias : kAliases) {
+    if (name == alias.name) return alias.number;
+  }
+  return RealTimeSignal(name);
+}
+
+// "//a/./b/" is "/a/b".
+std::string CleanPath(absl::string_view path) {
+  std::string clean;
+  for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    if (part != ".") absl::StrAppend(&clean, "/", part);
+  }
+  return clean.empty() ? "/" : clean;
+}
+
+// Where the mounts of a container go, in their order.
+absl::StatusOr<std::vector<std::string>> MountTargets(const std::vector<BindMount>& mounts) {
+  std::vector<std::string> targets;
+  absl::flat_hash_set<std::string> seen;
   for (const BindMount& mount : mounts) {
+    RETURN_IF_ERROR(CheckStrings("mounts", {mount.host_path, mount.container_path}));
     if (mount.container_path.empty() || mount.container_path[0] != '/') {
       return absl::InvalidArgumentError(absl::StrCat("mounts: container_path \"", mount.container_path, "\" is not absolute"));
     }
     for (absl::string_view part : absl::StrSplit(mount.container_path, '/')) {
       if (part == "..") return absl::InvalidArgumentError(absl::StrCat("mounts: container_path ", mount.container_path, " has \"..\""));
     }
+    const std::string target = CleanPath(mount.container_path);
     for (const char* forbidden : kForbiddenTargets) {
-      const std::string below = absl::StrCat(forbidden, "/");
-      if (mount.container_path == forbidden || absl::StartsWith(mount.container_path, below) || mount.container_path == "/") {
+      if (target == "/" || target == forbidden || absl::StartsWith(target, absl::StrCat(forbidden, "/"))) {
         return absl::InvalidArgumentError(absl::StrCat("mounts: nothing may be mounted on ", mount.container_path));
       }
     }
-    if (std::find(seen.begin(), seen.end(), mount.container_path) != seen.end()) {
+    if (!seen.insert(target).second) {
       return absl::InvalidArgumentError(absl::StrCat("mounts: two are for ", mount.container_path));
     }
-    seen.push_back(mount.container_path);
+    targets.push_back(target);
   }
-  return absl::OkStatus();
+  return targets;
 }
 
 }  // namespace
@@ -125,20 +179,23 @@ absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& containe
   }
   RETURN_IF_ERROR(CheckStrings("command and args", spec.args));
   RETURN_IF_ERROR(CheckStrings("envs", spec.env));
+  RETURN_IF_ERROR(CheckStrings("masked_paths", container.config.masked_paths));
+  RETURN_IF_ERROR(CheckStrings("readonly_paths", container.config.readonly_paths));
   spec.cwd = WorkingDirOf(container);
+  RETURN_IF_ERROR(CheckStrings("working_dir", {spec.cwd}));
   if (spec.cwd[0] != '/') {
     return absl::InvalidArgumentError(absl::StrCat("working_dir \"", spec.cwd, "\" is not absolute"));
   }
   ASSIGN_OR_RETURN(spec.identity, IdentityOf(container));
-  RETURN_IF_ERROR(CheckMounts(container.config.mounts));
+  ASSIGN_OR_RETURN(const std::vector<std::string> targets, MountTargets(container.config.mounts));
   spec.terminal = container.config.tty;
   spec.readonly_rootfs = container.config.readonly_rootfs;
   spec.masked_paths = container.config.masked_paths;
   spec.readonly_paths = container.config.readonly_paths;
   for (size_t i = 0; i < container.config.mounts.size(); ++i) {
-    const BindMount& mount = container.config.mounts[i];
-    spec.volumes.push_back(
-        {.target = mount.container_path, .fd_index = static_cast<int>(i), .readonly = mount.readonly});
+    spec.volumes.push_back({.target = targets[i],
+                            .fd_index = static_cast<int>(i),
+                            .readonly = container.config.mounts[i].readonly});
   }
   return spec;
 }
@@ -160,17 +217,8 @@ absl::StatusOr<int> ParseStopSignal(absl::string_view text) {
   int number = 0;
   if (absl::SimpleAtoi(text, &number)) {
     if (number > 0 && number < NSIG) return number;
-  } else {
-    const absl::string_view name = absl::StripPrefix(text, "SIG");
-    for (int signal = 1; signal < NSIG; ++signal) {
-      const char* known = sigabbrev_np(signal);
-      if (known != nullptr && name == known) return signal;
-    }
-    int offset = 0;
-    if (absl::StartsWith(name, "RTMIN+") && absl::SimpleAtoi(name.substr(6), &offset) && offset >= 0 &&
-        SIGRTMIN + offset <= SIGRTMAX) {
-      return SIGRTMIN + offset;
-    }
+  } else if (const std::optional<int> signal = SignalByName(absl::AsciiStrToUpper(text))) {
+    return *signal;
   }
   return absl::InvalidArgumentError(absl::StrCat("stop signal \"", text, "\" does not exist"));
 }

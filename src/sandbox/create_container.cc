@@ -27,6 +27,16 @@ std::string LogPathOf(const ContainerConfig& config, const PodConfig& pod) {
   return absl::StrCat(pod.log_directory, "/", config.log_path);
 }
 
+// A container is in the pid namespace that its pod has, or in one of its own.
+absl::StatusOr<NamespaceMode> PidModeIn(NamespaceMode pod, NamespaceMode wanted) {
+  if (wanted == NamespaceMode::kContainer || wanted == pod) return wanted;
+  if (wanted == NamespaceMode::kPod && pod == NamespaceMode::kNode) return NamespaceMode::kNode;
+  return absl::InvalidArgumentError(
+      wanted == NamespaceMode::kNode
+          ? "namespace_options.pid: NODE needs a pod sandbox that was made with pid NODE"
+          : "namespace_options.pid: POD needs a pod sandbox that was made with pid POD");
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id, ParsedContainer container) {
@@ -81,6 +91,7 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   record->request_bytes = container.bytes;
   record->log_path = LogPathOf(container.config, pod->config);
   record->cgroup = absl::StrCat(pod->status.cgroup, "/", record->id);
+  ASSIGN_OR_RETURN(record->config.pid, PidModeIn(pod->config.namespaces.pid, container.config.pid));
   // The lease keeps the layers until the row does (ImageInUse).
   ASSIGN_OR_RETURN(const auto leased, images_.Lease(container.config.image));
   ASSIGN_OR_RETURN(record->image, ResolveImage(leased.first, container.config));

@@ -57,6 +57,7 @@ class Node {
     std::string data_dir;      // pods/<id>, containers/<id>, trash/; the image store's layers/
     std::string state_dir;     // pods/<id>: monitor sockets and exit records; lost at a reboot
     std::string monitor_path;  // berth-monitor
+    int64_t pids_limit = 0;    // processes of one container; 0 for no limit
     std::string cgroup_root;   // where pods without a cgroup_parent go, e.g. "/berth"
     RequestParsers parsers;
     const Log* log = nullptr;

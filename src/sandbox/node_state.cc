@@ -15,6 +15,7 @@ absl::StatusOr<typename Map::mapped_type> FindByPrefix(const Map& map, absl::str
   if (id.empty() || begin == map.end() || !absl::StartsWith(begin->first, id)) {
     return absl::NotFoundError(absl::StrCat(kind, " \"", id, "\" does not exist"));
   }
+  if (begin->first == id) return begin->second;
   std::vector<std::string> candidates;
   for (auto each = begin; each != map.end() && absl::StartsWith(each->first, id) && candidates.size() < 4; ++each) {
     candidates.push_back(each->first);

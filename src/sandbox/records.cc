@@ -11,6 +11,13 @@ using nlohmann::json;
 
 std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
+// The number at `key`, within 0..last; throws as the accessors do.
+int EnumAt(const json& value, const char* key, int last) {
+  const int number = value.at(key);
+  if (number < 0 || number > last) throw json::out_of_range::create(401, key, &value);
+  return number;
+}
+
 // nlohmann's accessors throw: this is their one door.
 template <typename T>
 absl::StatusOr<T> Decode(absl::string_view text, absl::string_view what, void (*fill)(const json&, T*)) {
@@ -37,8 +44,7 @@ std::string EncodePodStatus(const PodStatus& status) {
 
 absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text) {
   return Decode<PodStatus>(text, "pod status", [](const json& value, PodStatus* status) {
-    const int state = value.at("state");
-    status->state = state == 0 ? PodState::kCreating : state == 1 ? PodState::kReady : PodState::kNotReady;
+    status->state = static_cast<PodState>(EnumAt(value, "state", static_cast<int>(PodState::kNotReady)));
     value.at("ips").get_to(status->ips);
     value.at("cgroup").get_to(status->cgroup);
     value.at("boot_id").get_to(status->boot_id);
@@ -59,10 +65,7 @@ std::string EncodeContainerStatus(const ContainerStatus& status) {
 
 absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
   return Decode<ContainerStatus>(text, "container status", [](const json& value, ContainerStatus* status) {
-    const int state = value.at("state");
-    status->state = state == 0   ? ContainerState::kCreated
-                    : state == 1 ? ContainerState::kRunning
-                                 : ContainerState::kExited;
+    status->state = static_cast<ContainerState>(EnumAt(value, "state", static_cast<int>(ContainerState::kExited)));
     value.at("started_at").get_to(status->started_at);
     value.at("finished_at").get_to(status->finished_at);
     value.at("exit_code").get_to(status->exit_code);

@@ -122,6 +122,9 @@ absl::Status Node::LoadRecords() {
     container->stop_signal = container->config.stop_signal != 0 ? container->config.stop_signal
                              : container->image.stop_signal != 0 ? container->image.stop_signal
                                                                  : SIGTERM;
+    if ((*pod)->config.namespaces.pid == NamespaceMode::kNode && container->config.pid == NamespaceMode::kPod) {
+      container->config.pid = NamespaceMode::kNode;
+    }
     const std::string& logs = (*pod)->config.log_directory;
     if (!logs.empty() && !container->config.log_path.empty()) {
       container->log_path = absl::StrCat(logs, "/", container->config.log_path);

@@ -83,7 +83,9 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
   ASSIGN_OR_RETURN(UniqueFd log, OpenLog(container, pod));
   undo.Push([&] { cgroups_.Remove(container.cgroup).IgnoreError(); });
   RETURN_IF_ERROR(cgroups_.Create(container.cgroup));
-  RETURN_IF_ERROR(cgroups_.SetLimits(container.cgroup, container.config.limits));
+  CgroupLimits limits = container.config.limits;
+  if (options_.pids_limit > 0) limits.pids = options_.pids_limit;
+  RETURN_IF_ERROR(cgroups_.SetLimits(container.cgroup, limits));
   RETURN_IF_ERROR(cgroups_.RestrictDevices(container.cgroup));
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container.cgroup));
 

@@ -15,6 +15,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
@@ -98,13 +100,19 @@ absl::Status Serve(const Config& config, const Log& log) {
                                         .ipv6_subnet = config.ipv6_subnet,
                                         .log = &log},
                                        *database));
+  int64_t pids_limit = 0;
+  if (!absl::SimpleAtoi(config.pids_limit, &pids_limit) || pids_limit < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("container.pids_limit \"", config.pids_limit, "\" is not a number"));
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Open({.data_dir = config.data_dir,
                                                                  .state_dir = config.state_dir,
                                                                  .monitor_path = helpers + "/berth-monitor",
+                                                                 .pids_limit = pids_limit,
                                                                  .cgroup_root = config.cgroup_root,
                                                                  .parsers = StoredRequestParsers(),
                                                                  .log = &log},
                                                                 *database, *images, *network));
+  const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   DaemonMetrics metrics(kVersion);
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
@@ -136,7 +144,6 @@ absl::Status Serve(const Config& config, const Log& log) {
   // gRPC would wait for idle clients too, and a connected kubelet is one.
   calls.AwaitIdle(absl::Now() + kShutdownTimeout);
   server->Shutdown(std::chrono::system_clock::now());
-  node->ReleaseIfIdle();
   return absl::OkStatus();
 }
 

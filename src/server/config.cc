@@ -30,6 +30,7 @@ constexpr Key kKeys[] = {
     {"log", "level", &Config::log_level, "debug, info, warning or error", "debug|info|warning|error"},
     {"log", "format", &Config::log_format, "text or json", "text|json"},
     {"cgroup", "root", &Config::cgroup_root, "parent of pods that name no cgroup_parent", ""},
+    {"container", "pids_limit", &Config::pids_limit, "processes of one container at most; \"0\" for no limit", ""},
     {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
     {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
     {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},

@@ -17,6 +17,7 @@ struct Config {
   std::string log_level = "info";
   std::string log_format = "text";
   std::string cgroup_root = "/berth";
+  std::string pids_limit = "0";
   std::string bridge = "berth0";
   std::string ipv4_subnet = "10.88.0.0/16";
   std::string ipv6_subnet = "fd88:0:0:1::/64";

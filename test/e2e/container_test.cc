@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/log_file.h"
+#include "test/e2e/eventually.h"
 
 namespace berth::e2e {
 namespace {
@@ -56,6 +58,10 @@ TEST_F(ContainerTest, IsCreatedThenRunningThenExited) {
   EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
   EXPECT_GE(status.started_at(), status.created_at());
   EXPECT_EQ(status.finished_at(), 0);
+  ASSERT_TRUE(Eventually(absl::Seconds(30), [&] {  // its signal handler is there
+    const auto log = ReadLog(pod().LogPath("c"));
+    return log.ok() && Joined(*log, "stdout") == "ready\n";
+  }));
   ASSERT_OK(client().Stop(id, 30));
   ASSERT_OK_AND_ASSIGN(status, client().ContainerStatus(id));
   EXPECT_EQ(status.state(), cri::CONTAINER_EXITED);

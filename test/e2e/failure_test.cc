@@ -64,6 +64,19 @@ TEST_F(FailureTest, BadConfigurationNamesFileAndPlace) {
   }
 }
 
+TEST_F(FailureTest, TakenMetricsPortIsNamed) {
+  Daemon::Options options = Node::OptionsFor("port", 3);
+  options.more_config = "[metrics]\nlisten = \"127.0.0.1:29476\"\n";
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Daemon::Start(options));
+  Daemon::Options second = Node::OptionsFor("port2", 4);
+  second.more_config = options.more_config;
+  ASSERT_OK_AND_ASSIGN(const FailedStart start, StartExpectingFailure(second));
+  EXPECT_THAT(start.output, HasSubstr("127.0.0.1:29476"));
+  Forget(second);
+  EXPECT_OK(daemon.Terminate());
+  RemoveTraces(daemon);
+}
+
 TEST_F(FailureTest, BadSubnetIsNamed) {
   Daemon::Options options = Node::OptionsFor("bad-subnet", 3);
   options.ipv4_subnet = "10.1.2.3.4/99";

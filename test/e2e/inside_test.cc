@@ -333,6 +333,48 @@ TEST_F(InsideTest, HostNamespacesAreTheNodes) {
   EXPECT_NE(report["namespaces"]["mnt"], OwnNamespace("mnt"));
 }
 
+// Otherwise a container would land in a namespace that its pod was not given.
+TEST_F(InsideTest, PidModeMustSuitThePod) {
+  cri::PodSandboxConfig own = MakePodConfig(Name());
+  NamespaceOptions(own)->set_pid(cri::CONTAINER);
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), own));
+  for (const cri::NamespaceMode mode : {cri::NODE, cri::POD}) {
+    cri::ContainerConfig config = MakeProbe("c", {"report"});
+    NamespaceOptions(config)->set_pid(mode);
+    const auto id = pod.Create(config);
+    EXPECT_CODE(id, kInvalidArgument);
+    EXPECT_THAT(std::string(id.status().message()), HasSubstr("namespace_options.pid"));
+  }
+}
+
+TEST_F(InsideTest, SysctlsAreThePodsOwn) {
+  cri::PodSandboxConfig config = MakePodConfig(Name());
+  auto& sysctls = *config.mutable_linux()->mutable_sysctls();
+  sysctls["kernel.shm_rmid_forced"] = "1";
+  sysctls["net.ipv4.ip_unprivileged_port_start"] = "77";
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), config));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  const auto read = [&](const std::string& path) {
+    const auto exec = client().Exec(id, {"/probe", "read", path});
+    return exec.ok() ? exec->stdout() : std::string(exec.status().message());
+  };
+  EXPECT_EQ(read("/proc/sys/kernel/shm_rmid_forced"), "1\n");
+  EXPECT_EQ(read("/proc/sys/net/ipv4/ip_unprivileged_port_start"), "77\n");
+  EXPECT_EQ(read("/proc/sys/net/ipv6/conf/default/accept_ra"), "0\n");
+}
+
+TEST_F(InsideTest, SysctlsOfTheNodeAreRefused) {
+  for (const char* name : {"kernel.core_pattern", "vm.swappiness", "kernel/shm_rmid_forced", "net/../../kernel.x"}) {
+    cri::PodSandboxConfig config = MakePodConfig(Name());
+    (*config.mutable_linux()->mutable_sysctls())[name] = "1";
+    EXPECT_CODE(client().RunPod(config), kInvalidArgument) << name;
+  }
+  cri::PodSandboxConfig host = MakePodConfig(Name());
+  NamespaceOptions(host)->set_network(cri::NODE);
+  (*host.mutable_linux()->mutable_sysctls())["net.core.somaxconn"] = "1";
+  EXPECT_CODE(client().RunPod(host), kInvalidArgument);
+}
+
 TEST_F(InsideTest, SharedPidNamespaceHasAnInitThatIsNoContainer) {
   cri::PodSandboxConfig config = MakePodConfig(Name());
   NamespaceOptions(config)->set_pid(cri::POD);

@@ -110,6 +110,26 @@ TEST_F(ResourcesTest, PidLimitOfThePodHolds) {
   EXPECT_THAT(Joined(finished.log, "stdout"), HasSubstr(" EAGAIN"));
 }
 
+TEST_F(ResourcesTest, ConfiguredPidLimitHoldsForEachContainer) {
+  Daemon::Options options = Node::OptionsFor("pids", 2);
+  options.more_config = "[container]\npids_limit = \"12\"\n";
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Daemon::Start(options));
+  {
+    Client limited(daemon.socket());
+    ASSERT_OK(limited.Pull(node().probe_image()));
+    const cri::PodSandboxConfig config = MakePodConfig(Name());
+    ASSERT_OK_AND_ASSIGN(const std::string pod, limited.RunPod(config));
+    ASSERT_OK_AND_ASSIGN(const std::string id, limited.Create(pod, MakeProbe("c", {"sleep"}), config));
+    ASSERT_OK(limited.Start(id));
+    ASSERT_OK_AND_ASSIGN(const auto exec, limited.Exec(id, {"/probe", "fork-bomb", "200"}));
+    EXPECT_THAT(exec.stdout(), HasSubstr(" EAGAIN"));
+    EXPECT_OK(limited.StopPod(pod));
+    EXPECT_OK(limited.RemovePod(pod));
+  }
+  EXPECT_OK(daemon.Terminate());
+  RemoveTraces(daemon);
+}
+
 TEST_F(ResourcesTest, UnifiedValuesAreWrittenOnV2) {
   if (!OnV2()) GTEST_SKIP() << "unified values are for cgroup v2";
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), PodConfig()));

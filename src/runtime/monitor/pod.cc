@@ -136,7 +136,13 @@ void Pod::Start(int connection, Packet* packet) {
   const int cgroup_index = start.cgroup_dir_fd + 1, memory_index = start.memory_dir_fd + 1;
   const int log_index = start.log_fd + 1;
   request.clone_flags = CLONE_NEWNS | (start.pid_mode == wire::PidMode::kNew ? CLONE_NEWPID : 0);
-  if (start.pid_mode == wire::PidMode::kPod) request.pid_namespace = init_pidfd_;
+  if (start.pid_mode == wire::PidMode::kPod) {
+    if (init_pidfd_ < 0) {  // never fall back to the node's pid namespace
+      Discard(container);
+      return SendError(connection, -1, EINVAL, "pod pid namespace");
+    }
+    request.pid_namespace = init_pidfd_;
+  }
   request.own_pid_namespace = own_pid_namespace_;
   if (container->unified && start.cgroup_dir_fd >= 0) request.clone_into_cgroup = packet->fds()[cgroup_index];
 

@@ -71,6 +71,11 @@ absl::Status CheckSharedMode(absl::string_view field, NamespaceMode mode) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTarget(const cri::NamespaceOption& options) {
+  if (options.target_id().empty()) return absl::OkStatus();
+  return Refused("namespace_options.target_id", "is only for mode TARGET");
+}
+
 absl::Status CheckUserNamespace(const cri::NamespaceOption& options) {
   if (!options.has_userns_options()) return absl::OkStatus();
   const cri::UserNamespace& user = options.userns_options();
@@ -87,6 +92,7 @@ absl::StatusOr<PodSpec> ParsePodNamespaces(const cri::PodSandboxConfig& config) 
   ASSIGN_OR_RETURN(spec.ipc, ParseMode("namespace_options.ipc", options.ipc()));
   RETURN_IF_ERROR(CheckSharedMode("namespace_options.network", spec.network));
   RETURN_IF_ERROR(CheckSharedMode("namespace_options.ipc", spec.ipc));
+  RETURN_IF_ERROR(CheckTarget(options));
   RETURN_IF_ERROR(CheckUserNamespace(options));
   RETURN_IF_ERROR(CheckText("hostname", config.hostname(), kMaxHostname));
   if (config.hostname().find('/') != std::string::npos) return Refused("hostname", "has a '/'");
@@ -94,17 +100,28 @@ absl::StatusOr<PodSpec> ParsePodNamespaces(const cri::PodSandboxConfig& config) 
   return spec;
 }
 
+absl::Status CheckSelinux(const cri::SELinuxOption& label) {
+  if (label.user().empty() && label.role().empty() && label.type().empty() && label.level().empty()) return absl::OkStatus();
+  return Refused("security_context.selinux_options", "SELinux labels are not supported by this version of Berth");
+}
+
+absl::Status CheckApparmor(const cri::SecurityProfile& profile) {
+  if (profile.profile_type() == cri::SecurityProfile::Localhost) {
+    return NotServed("security_context.apparmor.profile_type=Localhost");
+  }
+  if (!profile.localhost_ref().empty()) {
+    return Refused("security_context.apparmor.localhost_ref", "is only for profile_type Localhost");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPodSecurity(const cri::LinuxSandboxSecurityContext& security) {
   if (security.privileged()) return NotServed("security_context.privileged");
-  if (security.has_selinux_options()) {
-    return Refused("security_context.selinux_options", "SELinux labels are not supported by this version of Berth");
-  }
+  RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
   if (security.seccomp().profile_type() == cri::SecurityProfile::Localhost) {
     return NotServed("security_context.seccomp.profile_type=Localhost");
   }
-  if (security.apparmor().profile_type() == cri::SecurityProfile::Localhost) {
-    return NotServed("security_context.apparmor.profile_type=Localhost");
-  }
+  RETURN_IF_ERROR(CheckApparmor(security.apparmor()));
   if (security.has_run_as_group() && !security.has_run_as_user()) {
     return Refused("security_context.run_as_group", "needs run_as_user");
   }
@@ -167,13 +184,15 @@ absl::StatusOr<CgroupLimits> ParseResources(const cri::LinuxContainerResources& 
 absl::Status CheckMount(const cri::Mount& mount) {
   const std::string field = absl::StrCat("mounts[", mount.container_path(), "]");
   if (mount.has_image()) return NotServed(field + ".image");
+  if (!mount.image_sub_path().empty()) return NotServed(field + ".image_sub_path");
   if (mount.propagation() != cri::PROPAGATION_PRIVATE) return NotServed(field + ".propagation other than PRIVATE");
   if (mount.recursive_read_only()) {
     return absl::InvalidArgumentError(absl::StrCat("RROUnsupported: ", field, ".recursive_read_only is not supported by this version of Berth"));
   }
-  if (mount.uidmappings_size() != 0 || mount.gidmappings_size() != 0) return NotServed(field + ".uidMappings");
+  if (mount.uidmappings_size() != 0 || mount.gidmappings_size() != 0) return NotServed(field + ".uidMappings and gidMappings");
   if (mount.mount_options_size() != 0) return NotServed(field + ".mount_options");
   if (mount.host_path().empty() || mount.host_path()[0] != '/') return Refused(field + ".host_path", "is not absolute");
+  RETURN_IF_ERROR(CheckText(field + ".host_path", mount.host_path(), 4000));
   return CheckText(field + ".container_path", mount.container_path(), 4000);
 }
 
@@ -187,14 +206,11 @@ absl::StatusOr<int> ParseSignal(cri::Signal signal) {
 
 absl::Status ParseSecurity(const cri::LinuxContainerSecurityContext& security, ContainerConfig* config) {
   if (security.privileged()) return NotServed("security_context.privileged");
-  if (security.has_selinux_options()) {
-    return Refused("security_context.selinux_options", "SELinux labels are not supported by this version of Berth");
-  }
-  if (security.apparmor().profile_type() == cri::SecurityProfile::Localhost) {
-    return NotServed("security_context.apparmor.profile_type=Localhost");
-  }
+  RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
+  RETURN_IF_ERROR(CheckApparmor(security.apparmor()));
   const cri::NamespaceOption& options = security.namespace_options();
   ASSIGN_OR_RETURN(config->pid, ParseMode("namespace_options.pid", options.pid()));
+  RETURN_IF_ERROR(CheckTarget(options));
   RETURN_IF_ERROR(CheckUserNamespace(options));
   if (security.capabilities().add_ambient_capabilities_size() != 0) return NotServed("capabilities.add_ambient_capabilities");
   config->add_capabilities = Strings(security.capabilities().add_capabilities());
