@@ -1,6 +1,9 @@
 # Warnings for all builds; hardening for Release; sanitizers where a preset asks.
 add_compile_options(-Wall -Wextra -Werror=unused-result -Wno-missing-field-initializers)
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
+if(BERTH_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # coverage of what the targets reach, without libFuzzer's main
+endif()
 if(BERTH_SANITIZE)
   add_compile_options(-fsanitize=${BERTH_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${BERTH_SANITIZE})

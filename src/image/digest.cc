@@ -29,12 +29,12 @@ const Algorithm* FindAlgorithm(absl::string_view name) {
   return nullptr;
 }
 
+}  // namespace
+
 bool IsLowerHex(absl::string_view text) {
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); });
 }
-
-}  // namespace
 
 absl::StatusOr<Digest> Digest::Parse(absl::string_view text) {
   const size_t colon = text.find(':');
@@ -67,11 +67,12 @@ absl::string_view Digest::hex() const {
 
 void Hasher::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
-Hasher::Hasher(absl::string_view algorithm)
-    : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {
+Hasher::Hasher(absl::string_view algorithm) : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {
   const Algorithm* known = FindAlgorithm(algorithm);
-  // Only a Digest's own algorithm reaches this point, and OpenSSL has had both built in since 0.9.8.
-  if (known == nullptr || EVP_DigestInit_ex(context_.get(), known->method(), nullptr) != 1) std::abort();
+  // Only a Digest's own algorithm reaches this point, and OpenSSL has had both built in since
+  // 0.9.8.
+  if (known == nullptr || EVP_DigestInit_ex(context_.get(), known->method(), nullptr) != 1)
+    std::abort();
 }
 
 void Hasher::Update(absl::string_view bytes) {
@@ -83,8 +84,8 @@ Digest Hasher::Finish() {
   unsigned int size = 0;
   if (EVP_DigestFinal_ex(context_.get(), raw, &size) != 1) std::abort();
   context_.reset();
-  return Digest(absl::StrCat(
-      algorithm_, ":", absl::BytesToHexString({reinterpret_cast<const char*>(raw), size})));
+  return Digest(absl::StrCat(algorithm_, ":",
+                             absl::BytesToHexString({reinterpret_cast<const char*>(raw), size})));
 }
 
 }  // namespace berth

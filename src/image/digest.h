@@ -1,5 +1,5 @@
-// A content digest as OCI writes it ("sha256:<hex>") and the incremental hash that computes it. A Digest holds only
-// what Parse accepted, so it is safe as a file name, a map key and part of a URL.
+// A content digest as OCI writes it ("sha256:<hex>") and the incremental hash that computes it. A
+// Digest holds only what Parse accepted, so it is safe as a file name, a map key and part of a URL.
 #pragma once
 
 #include <cstddef>
@@ -13,11 +13,15 @@ struct evp_md_ctx_st;
 
 namespace berth {
 
+// True if all characters are 0-9 a-f; also for "".
+bool IsLowerHex(absl::string_view text);
+
 class Digest {
  public:
   Digest() = default;  // empty: no digest
 
-  // "sha256:" + 64 or "sha512:" + 128 lower-case hex characters and nothing else; else InvalidArgument.
+  // "sha256:" + 64 or "sha512:" + 128 lower-case hex characters and nothing else; else
+  // InvalidArgument.
   static absl::StatusOr<Digest> Parse(absl::string_view text);
   // Of the whole of `bytes`, with sha256.
   static Digest Sha256(absl::string_view bytes);

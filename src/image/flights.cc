@@ -14,7 +14,8 @@ bool IsCancelled(const PullRequest& request) { return request.cancelled && reque
 
 }  // namespace
 
-absl::StatusOr<std::string> Flights::Join(const std::string& key, const PullRequest& request, Work work) {
+absl::StatusOr<std::string> Flights::Join(const std::string& key, const PullRequest& request,
+                                          Work work) {
   while (true) {
     std::shared_ptr<Flight> flight;
     bool leads = false;
@@ -25,13 +26,16 @@ absl::StatusOr<std::string> Flights::Join(const std::string& key, const PullRequ
       if (leads) slot = std::make_shared<Flight>();
       flight = slot;
     }
-    absl::StatusOr<std::string> result = leads ? Lead(key, flight, request, work) : Follow(*flight, request);
-    const bool others_cancellation = !leads && absl::IsCancelled(result.status()) && !IsCancelled(request);
+    absl::StatusOr<std::string> result =
+        leads ? Lead(key, flight, request, work) : Follow(*flight, request);
+    const bool others_cancellation =
+        !leads && absl::IsCancelled(result.status()) && !IsCancelled(request);
     if (!others_cancellation) return result;
   }
 }
 
-absl::StatusOr<std::string> Flights::Lead(const std::string& key, const std::shared_ptr<Flight>& flight,
+absl::StatusOr<std::string> Flights::Lead(const std::string& key,
+                                          const std::shared_ptr<Flight>& flight,
                                           const PullRequest& request, Work work) {
   absl::StatusOr<std::string> result = work([&](const PullProgress& progress) {
     {

@@ -1,5 +1,5 @@
-// Single flight: callers that want the same pull at the same time share one, each with its own progress and cancellation.
-// Thread-safe.
+// Single flight: callers that want the same pull at the same time share one, each with its own
+// progress and cancellation. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -20,8 +20,8 @@ class Flights {
   using Progress = std::function<void(const PullProgress&)>;
   using Work = absl::FunctionRef<absl::StatusOr<std::string>(const Progress&)>;
 
-  // Runs `work` on this thread, or waits for the caller that runs the same `key` and takes its result. If that one is
-  // cancelled while this one is not, this one runs its own.
+  // Runs `work` on this thread, or waits for the caller that runs the same `key` and takes its
+  // result. If that one is cancelled while this one is not, this one runs its own.
   absl::StatusOr<std::string> Join(const std::string& key, const PullRequest& request, Work work);
 
  private:

@@ -16,12 +16,14 @@ constexpr size_t kMaxListBytes = 1 << 20;
 constexpr size_t kMaxVolumes = 64;
 constexpr size_t kMaxText = 4096;
 
-absl::Status CheckList(const std::vector<std::string>& list, absl::string_view name, size_t max_items) {
+absl::Status CheckList(const std::vector<std::string>& list, absl::string_view name,
+                       size_t max_items) {
   size_t bytes = 0;
   for (const std::string& item : list) bytes += item.size() + 1;
   if (list.size() <= max_items && bytes <= kMaxListBytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("image config: ", name, " has ", list.size(), " items and ",
-                                                   bytes, " bytes, more than ", max_items, " or ", kMaxListBytes));
+  return absl::ResourceExhaustedError(absl::StrCat("image config: ", name, " has ", list.size(),
+                                                   " items and ", bytes, " bytes, more than ",
+                                                   max_items, " or ", kMaxListBytes));
 }
 
 absl::StatusOr<std::string> TextMember(const Json& json, const char* name) {
@@ -58,7 +60,8 @@ absl::StatusOr<std::vector<Digest>> ParseDiffIds(const Json& json) {
   const Json* rootfs = FindMember(json, "rootfs");
   if (rootfs == nullptr) return absl::InvalidArgumentError("image config: no rootfs");
   ASSIGN_OR_RETURN(const std::string type, StringMember(*rootfs, "type"));
-  if (type != "layers") return absl::InvalidArgumentError("image config: rootfs type is not \"layers\"");
+  if (type != "layers")
+    return absl::InvalidArgumentError("image config: rootfs type is not \"layers\"");
   ASSIGN_OR_RETURN(const std::vector<std::string> texts, StringListMember(*rootfs, "diff_ids"));
   if (texts.size() > kMaxLayers) {
     return absl::ResourceExhaustedError(
@@ -78,7 +81,8 @@ absl::StatusOr<std::vector<Digest>> ParseDiffIds(const Json& json) {
 }  // namespace
 
 absl::StatusOr<ConfigDocument> ParseImageConfig(absl::string_view text) {
-  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(text, {.bytes = kMaxConfigBytes}, "image config"));
+  ASSIGN_OR_RETURN(const Json json,
+                   ParseStrictJson(text, {.bytes = kMaxConfigBytes}, "image config"));
   if (!json.is_object()) return absl::InvalidArgumentError("image config: expected a JSON object");
   ConfigDocument document;
   ASSIGN_OR_RETURN(document.platform.os, TextMember(json, "os"));

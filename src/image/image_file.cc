@@ -24,7 +24,8 @@ absl::StatusOr<std::string> ReadImageFile(int data_dir_fd, const std::vector<std
   }
   ASSIGN_OR_RETURN(const LayerEntry entry, FindInLayers(fds, path));
   if (entry.kind != LayerEntry::Kind::kPresent || !S_ISREG(entry.st.st_mode)) return "";
-  ASSIGN_OR_RETURN(UniqueFd file, OpenFile(entry.parent.get(), entry.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  ASSIGN_OR_RETURN(UniqueFd file,
+                   OpenFile(entry.parent.get(), entry.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   return ReadFd(file.get(), kMaxFile, path);
 }
 

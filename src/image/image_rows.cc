@@ -7,7 +7,8 @@
 namespace berth {
 
 absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& transaction) {
-  ASSIGN_OR_RETURN(Statement select, transaction.Prepare("SELECT number, diff_id, size_bytes, inodes FROM layers"));
+  ASSIGN_OR_RETURN(Statement select,
+                   transaction.Prepare("SELECT number, diff_id, size_bytes, inodes FROM layers"));
   std::vector<LayerRow> rows;
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
@@ -21,35 +22,44 @@ absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& trans
 
 absl::StatusOr<std::vector<ImageRow>> ReadImageRows(Database::Transaction& transaction) {
   std::map<std::string, ImageRow> images;
-  ASSIGN_OR_RETURN(Statement select, transaction.Prepare("SELECT id, config, size_bytes FROM images"));
+  ASSIGN_OR_RETURN(Statement select,
+                   transaction.Prepare("SELECT id, config, size_bytes FROM images"));
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
     if (!row) break;
     images[select.Text(0)] = {
         .id = select.Text(0), .config = select.Text(1), .size_bytes = select.Int(2)};
   }
-  ASSIGN_OR_RETURN(select,
-                   transaction.Prepare("SELECT image_id, layer FROM image_layers ORDER BY image_id, position"));
+  ASSIGN_OR_RETURN(
+      select,
+      transaction.Prepare("SELECT image_id, layer FROM image_layers ORDER BY image_id, position"));
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
     if (!row) break;
     images[select.Text(0)].layers.push_back(select.Int(1));
   }
-  ASSIGN_OR_RETURN(select, transaction.Prepare("SELECT image_id, name FROM image_names ORDER BY name"));
+  ASSIGN_OR_RETURN(select,
+                   transaction.Prepare("SELECT image_id, name FROM image_names ORDER BY name"));
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
     if (!row) break;
     images[select.Text(0)].names.push_back(select.Text(1));
   }
   std::vector<ImageRow> rows;
+  rows.reserve(images.size());
   for (auto& [id, image] : images) rows.push_back(std::move(image));
   return rows;
 }
 
 absl::Status InsertLayerRow(Database::Transaction& transaction, const LayerRow& layer) {
-  ASSIGN_OR_RETURN(Statement insert, transaction.Prepare("INSERT INTO layers (number, diff_id, size_bytes, inodes) "
-                                                         "VALUES (?, ?, ?, ?)"));
-  return insert.Bind(1, layer.number).Bind(2, layer.key).Bind(3, layer.size_bytes).Bind(4, layer.inodes).Run();
+  ASSIGN_OR_RETURN(Statement insert,
+                   transaction.Prepare("INSERT INTO layers (number, diff_id, size_bytes, inodes) "
+                                       "VALUES (?, ?, ?, ?)"));
+  return insert.Bind(1, layer.number)
+      .Bind(2, layer.key)
+      .Bind(3, layer.size_bytes)
+      .Bind(4, layer.inodes)
+      .Run();
 }
 
 absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number) {
@@ -57,29 +67,41 @@ absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number) 
   return remove.Bind(1, number).Run();
 }
 
-absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image, int64_t pulled_at) {
+absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image,
+                         int64_t pulled_at) {
   ASSIGN_OR_RETURN(Statement insert,
-                   transaction.Prepare("INSERT INTO images (id, config, size_bytes, pulled_at) VALUES (?, ?, ?, ?) "
-                                       "ON CONFLICT (id) DO UPDATE SET size_bytes = excluded.size_bytes, "
-                                       "pulled_at = excluded.pulled_at"));
-  RETURN_IF_ERROR(
-      insert.Bind(1, image.id).BindBlob(2, image.config).Bind(3, image.size_bytes).Bind(4, pulled_at).Run());
-  ASSIGN_OR_RETURN(Statement clear, transaction.Prepare("DELETE FROM image_layers WHERE image_id = ?"));
+                   transaction.Prepare(
+                       "INSERT INTO images (id, config, size_bytes, pulled_at) VALUES (?, ?, ?, ?) "
+                       "ON CONFLICT (id) DO UPDATE SET size_bytes = excluded.size_bytes, "
+                       "pulled_at = excluded.pulled_at"));
+  RETURN_IF_ERROR(insert.Bind(1, image.id)
+                      .BindBlob(2, image.config)
+                      .Bind(3, image.size_bytes)
+                      .Bind(4, pulled_at)
+                      .Run());
+  ASSIGN_OR_RETURN(Statement clear,
+                   transaction.Prepare("DELETE FROM image_layers WHERE image_id = ?"));
   RETURN_IF_ERROR(clear.Bind(1, image.id).Run());
-  ASSIGN_OR_RETURN(Statement layer,
-                   transaction.Prepare("INSERT INTO image_layers (image_id, position, layer) VALUES (?, ?, ?)"));
+  ASSIGN_OR_RETURN(
+      Statement layer,
+      transaction.Prepare("INSERT INTO image_layers (image_id, position, layer) VALUES (?, ?, ?)"));
   for (size_t i = 0; i < image.layers.size(); ++i) {
-    RETURN_IF_ERROR(layer.Bind(1, image.id).Bind(2, static_cast<int64_t>(i)).Bind(3, image.layers[i]).Run());
+    RETURN_IF_ERROR(
+        layer.Bind(1, image.id).Bind(2, static_cast<int64_t>(i)).Bind(3, image.layers[i]).Run());
   }
-  ASSIGN_OR_RETURN(Statement name, transaction.Prepare("INSERT INTO image_names (name, image_id) VALUES (?, ?) "
-                                                       "ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id"));
-  for (const std::string& text : image.names) RETURN_IF_ERROR(name.Bind(1, text).Bind(2, image.id).Run());
+  ASSIGN_OR_RETURN(
+      Statement name,
+      transaction.Prepare("INSERT INTO image_names (name, image_id) VALUES (?, ?) "
+                          "ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id"));
+  for (const std::string& text : image.names)
+    RETURN_IF_ERROR(name.Bind(1, text).Bind(2, image.id).Run());
   return absl::OkStatus();
 }
 
 absl::Status DeleteImageRow(Database::Transaction& transaction, absl::string_view id) {
-  for (const char* sql : {"DELETE FROM image_names WHERE image_id = ?", "DELETE FROM image_layers WHERE image_id = ?",
-                          "DELETE FROM images WHERE id = ?"}) {
+  for (const char* sql :
+       {"DELETE FROM image_names WHERE image_id = ?", "DELETE FROM image_layers WHERE image_id = ?",
+        "DELETE FROM images WHERE id = ?"}) {
     ASSIGN_OR_RETURN(Statement remove, transaction.Prepare(sql));
     RETURN_IF_ERROR(remove.Bind(1, id).Run());
   }

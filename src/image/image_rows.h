@@ -1,4 +1,5 @@
-// Typed access to the image tables of the database (schema.h). Each function runs inside a transaction of the caller.
+// Typed access to the image tables of the database (schema.h). Each function runs inside a
+// transaction of the caller.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,10 @@ absl::StatusOr<std::vector<ImageRow>> ReadImageRows(Database::Transaction& trans
 absl::Status InsertLayerRow(Database::Transaction& transaction, const LayerRow& layer);
 absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number);
 
-// Adds the image, or renews what it is if it is known; `image.names` are taken from whichever image had them.
-absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image, int64_t pulled_at);
+// Adds the image, or renews what it is if it is known; `image.names` are taken from whichever image
+// had them.
+absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image,
+                         int64_t pulled_at);
 // With its names; its layers stay.
 absl::Status DeleteImageRow(Database::Transaction& transaction, absl::string_view id);
 

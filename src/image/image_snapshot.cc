@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "src/base/id.h"
 #include "src/base/log.h"
+#include "src/base/status_macros.h"
+#include "src/image/digest.h"
+#include "src/image/manifest.h"
 #include "src/image/reference.h"
 
 namespace berth {
@@ -18,9 +20,7 @@ constexpr absl::string_view kIdPrefix = "sha256:";
 constexpr size_t kShortestPrefix = 4;
 
 bool IsIdPrefix(absl::string_view hex) {
-  return hex.size() >= kShortestPrefix && hex.size() < 64 &&
-         std::all_of(hex.begin(), hex.end(),
-                     [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); });
+  return hex.size() >= kShortestPrefix && hex.size() < 64 && IsLowerHex(hex);
 }
 
 absl::Status NotFound(absl::string_view reference) {
@@ -28,7 +28,8 @@ absl::Status NotFound(absl::string_view reference) {
       absl::StrCat("find image \"", EscapeForLog(reference.substr(0, 300)), "\": no such image"));
 }
 
-absl::StatusOr<Image> FindById(const ImageSnapshot& snapshot, absl::string_view hex, absl::string_view reference) {
+absl::StatusOr<Image> FindById(const ImageSnapshot& snapshot, absl::string_view hex,
+                               absl::string_view reference) {
   const auto image = snapshot.images.find(absl::StrCat(kIdPrefix, hex));
   if (image == snapshot.images.end()) return NotFound(reference);
   return image->second;
@@ -46,16 +47,64 @@ absl::StatusOr<Image> FindByPrefix(const ImageSnapshot& snapshot, absl::string_v
   if (ids.size() == 1) return snapshot.images.at(ids[0]);
   if (ids.size() > 5) ids.resize(5);
   return absl::InvalidArgumentError(absl::StrCat("find image \"", EscapeForLog(reference),
-                                                 "\": ambiguous, it could be ", absl::StrJoin(ids, " or ")));
+                                                 "\": ambiguous, it could be ",
+                                                 absl::StrJoin(ids, " or ")));
+}
+
+// Overlayfs refuses the same directory twice in a stack. Of equal layers the topmost alone shows
+// the same tree: what it holds and hides is all that the lower one holds and hides.
+std::vector<std::string> StackOf(const std::vector<int64_t>& layers) {
+  std::vector<std::string> stack;
+  for (auto layer = layers.begin(); layer != layers.end(); ++layer) {
+    if (std::find(layer + 1, layers.end(), *layer) == layers.end())
+      stack.push_back(LayerPath(*layer));
+  }
+  return stack;
+}
+
+absl::StatusOr<Image> ImageOfRow(const ImageRow& row) {
+  ASSIGN_OR_RETURN(ConfigDocument document, ParseImageConfig(row.config));
+  Image image{.id = row.id,
+              .size_bytes = row.size_bytes,
+              .config = std::move(document.config),
+              .layers = StackOf(row.layers)};
+  for (const std::string& name : row.names) {
+    auto& list = absl::StrContains(name, '@') ? image.repo_digests : image.repo_tags;
+    list.push_back(name);
+  }
+  return image;
 }
 
 }  // namespace
+
+std::string LayerPath(int64_t number) { return absl::StrCat("layers/", number); }
+
+ImageSnapshot MakeSnapshot(const std::vector<LayerRow>& layers, const std::vector<ImageRow>& images,
+                           std::vector<std::string>& unreadable) {
+  ImageSnapshot snapshot;
+  for (const LayerRow& layer : layers) {
+    snapshot.usage.used_bytes += layer.size_bytes;
+    snapshot.usage.inodes += layer.inodes;
+  }
+  for (const ImageRow& row : images) {
+    absl::StatusOr<Image> image = ImageOfRow(row);
+    if (!image.ok()) {
+      unreadable.push_back(row.id);
+      continue;
+    }
+    for (const std::string& name : row.names) snapshot.names[name] = row.id;
+    snapshot.layer_numbers[row.id] = row.layers;
+    snapshot.images[row.id] = *std::move(image);
+  }
+  return snapshot;
+}
 
 absl::StatusOr<Image> FindImage(const ImageSnapshot& snapshot, absl::string_view reference) {
   absl::string_view hex = reference;
   const bool says_id = absl::ConsumePrefix(&hex, kIdPrefix);
   if (IsFullId(hex)) return FindById(snapshot, hex, reference);
-  if (says_id) return IsIdPrefix(hex) ? FindByPrefix(snapshot, hex, reference) : NotFound(reference);
+  if (says_id)
+    return IsIdPrefix(hex) ? FindByPrefix(snapshot, hex, reference) : NotFound(reference);
   if (const absl::StatusOr<Reference> parsed = ParseReference(reference); parsed.ok()) {
     const auto name = snapshot.names.find(parsed->Name());
     if (name != snapshot.names.end()) return snapshot.images.at(name->second);

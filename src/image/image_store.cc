@@ -19,7 +19,6 @@
 #include "src/image/image_rows.h"
 #include "src/image/image_snapshot.h"
 #include "src/image/layer_table.h"
-#include "src/image/manifest.h"
 #include "src/image/pull_process.h"
 #include "src/image/reference.h"
 #include "src/image/trash.h"
@@ -30,36 +29,11 @@ namespace {
 
 using SnapshotPtr = std::shared_ptr<const ImageSnapshot>;
 
-std::string LayerPath(int64_t number) { return absl::StrCat("layers/", number); }
-
-// Overlayfs refuses the same directory twice in a stack. Of equal layers the topmost alone shows the same tree: what it
-// holds and hides is all that the lower one holds and hides.
-std::vector<std::string> StackOf(const std::vector<int64_t>& layers) {
-  std::vector<std::string> stack;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const bool again = std::find(layers.begin() + static_cast<ptrdiff_t>(i) + 1, layers.end(), layers[i]) != layers.end();
-    if (!again) stack.push_back(LayerPath(layers[i]));
-  }
-  return stack;
-}
-
-absl::StatusOr<Image> ImageOfRow(const ImageRow& row) {
-  ASSIGN_OR_RETURN(ConfigDocument document, ParseImageConfig(row.config));
-  Image image{.id = row.id,
-              .size_bytes = row.size_bytes,
-              .config = std::move(document.config),
-              .layers = StackOf(row.layers)};
-  for (const std::string& name : row.names) {
-    auto& list = name.find('@') == std::string::npos ? image.repo_tags : image.repo_digests;
-    list.push_back(name);
-  }
-  return image;
-}
-
 std::string FlightKey(const Reference& reference, const RegistryAuth& auth) {
   const absl::string_view end("\0", 1);
-  return absl::StrCat(reference.Name(), end, auth.username, end, auth.password, end, auth.identity_token, end,
-                      auth.registry_token) + absl::StrCat(end, auth.server_address);
+  return absl::StrCat(reference.Name(), end, auth.username, end, auth.password, end,
+                      auth.identity_token, end, auth.registry_token) +
+         absl::StrCat(end, auth.server_address);
 }
 
 class Store : public ImageStore {
@@ -74,7 +48,8 @@ class Store : public ImageStore {
   }
   std::vector<Image> List() const override;
   absl::StatusOr<std::pair<Image, ImageLease>> Lease(absl::string_view reference) override;
-  absl::Status Remove(absl::string_view reference, absl::FunctionRef<bool(absl::string_view id)> in_use) override;
+  absl::Status Remove(absl::string_view reference,
+                      absl::FunctionRef<bool(absl::string_view id)> in_use) override;
   Usage DiskUsage() const override { return snapshot()->usage; }
 
  private:
@@ -108,7 +83,8 @@ class Store : public ImageStore {
   UniqueFd data_dir_, layers_dir_, pull_dir_;
   Flights flights_;
   LayerTable layers_;
-  absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never taken by readers
+  absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never
+                          // taken by readers
   int64_t next_layer_ ABSL_GUARDED_BY(write_mu_) = 1;
   mutable absl::Mutex mu_;
   SnapshotPtr snapshot_ ABSL_GUARDED_BY(mu_) = std::make_shared<ImageSnapshot>();
@@ -117,7 +93,8 @@ class Store : public ImageStore {
 
 absl::Status Store::OpenDirectories() {
   const std::string& data = options_.data_dir;
-  for (const char* name : {"/layers", "/pull", "/trash"}) RETURN_IF_ERROR(MakeDirs(data + name, 0700));
+  for (const char* name : {"/layers", "/pull", "/trash"})
+    RETURN_IF_ERROR(MakeDirs(data + name, 0700));
   ASSIGN_OR_RETURN(data_dir_, OpenDir(AT_FDCWD, data));
   ASSIGN_OR_RETURN(layers_dir_, OpenDir(data_dir_.get(), "layers"));
   ASSIGN_OR_RETURN(pull_dir_, OpenDir(data_dir_.get(), "pull"));
@@ -154,7 +131,8 @@ absl::Status Store::Reconcile() {
   absl::MutexLock lock(&write_mu_);
   for (const std::string& name : names) {
     int64_t number = 0;
-    const bool known = absl::SimpleAtoi(name, &number) && absl::StrCat(number) == name && rows.count(number) > 0;
+    const bool known =
+        absl::SimpleAtoi(name, &number) && absl::StrCat(number) == name && rows.count(number) > 0;
     next_layer_ = std::max(next_layer_, number + 1);
     if (known) {
       present.insert(number);
@@ -168,20 +146,22 @@ absl::Status Store::Reconcile() {
 
 absl::Status Store::DropImagesWithout(const std::set<int64_t>& present) {
   const auto is_missing = [&](int64_t layer) { return present.count(layer) == 0; };
-  return database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
-    ASSIGN_OR_RETURN(const std::vector<ImageRow> images, ReadImageRows(transaction));
-    for (const ImageRow& image : images) {
-      const auto missing = std::find_if(image.layers.begin(), image.layers.end(), is_missing);
-      if (missing == image.layers.end()) continue;
-      Warn("image dropped: a layer's directory is missing", {{"image", image.id}, {"layer", LayerPath(*missing)}});
-      RETURN_IF_ERROR(DeleteImageRow(transaction, image.id));
-    }
-    ASSIGN_OR_RETURN(const std::vector<LayerRow> layers, ReadLayerRows(transaction));
-    for (const LayerRow& layer : layers) {
-      if (is_missing(layer.number)) RETURN_IF_ERROR(DeleteLayerRow(transaction, layer.number));
-    }
-    return absl::OkStatus();
-  });
+  return database_.Write(
+      Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
+        ASSIGN_OR_RETURN(const std::vector<ImageRow> images, ReadImageRows(transaction));
+        for (const ImageRow& image : images) {
+          const auto missing = std::find_if(image.layers.begin(), image.layers.end(), is_missing);
+          if (missing == image.layers.end()) continue;
+          Warn("image dropped: a layer's directory is missing",
+               {{"image", image.id}, {"layer", LayerPath(*missing)}});
+          RETURN_IF_ERROR(DeleteImageRow(transaction, image.id));
+        }
+        ASSIGN_OR_RETURN(const std::vector<LayerRow> layers, ReadLayerRows(transaction));
+        for (const LayerRow& layer : layers) {
+          if (is_missing(layer.number)) RETURN_IF_ERROR(DeleteLayerRow(transaction, layer.number));
+        }
+        return absl::OkStatus();
+      });
 }
 
 absl::Status Store::Reload() {
@@ -192,21 +172,10 @@ absl::Status Store::Reload() {
     ASSIGN_OR_RETURN(images, ReadImageRows(transaction));
     return absl::OkStatus();
   }));
-  auto next = std::make_shared<ImageSnapshot>();
-  for (const LayerRow& layer : layers) {
-    next->usage.used_bytes += layer.size_bytes;
-    next->usage.inodes += layer.inodes;
-  }
-  for (const ImageRow& row : images) {
-    absl::StatusOr<Image> image = ImageOfRow(row);
-    if (!image.ok()) {
-      Warn("image not listed: its config cannot be read",
-           {{"image", row.id}, {"error", std::string(image.status().message())}});
-      continue;
-    }
-    for (const std::string& name : row.names) next->names[name] = row.id;
-    next->layer_numbers[row.id] = row.layers;
-    next->images[row.id] = *std::move(image);
+  std::vector<std::string> unreadable;
+  auto next = std::make_shared<ImageSnapshot>(MakeSnapshot(layers, images, unreadable));
+  for (const std::string& id : unreadable) {
+    Warn("image not listed: its config cannot be read", {{"image", id}});
   }
   layers_.Replace(layers, images);
   absl::MutexLock lock(&mu_);
@@ -223,14 +192,15 @@ std::vector<Image> Store::List() const {
 }
 
 absl::StatusOr<std::pair<Image, ImageLease>> Store::Lease(absl::string_view reference) {
-  // Sweep picks its victims under the table's lock and only among layers of no image, so layers pinned from a
-  // snapshot that still had the image are safe, and Pin says so if they were not.
+  // Sweep picks its victims under the table's lock and only among layers of no image, so layers
+  // pinned from a snapshot that still had the image are safe, and Pin says so if they were not.
   while (true) {
     const SnapshotPtr now = snapshot();
     ASSIGN_OR_RETURN(Image image, FindImage(*now, reference));
     const std::vector<int64_t> layers = now->layer_numbers.at(image.id);
     if (!layers_.Pin(layers)) continue;  // removed since: the next snapshot knows
-    return std::pair<Image, ImageLease>(std::move(image), ImageLease([this, layers] { Unpin(layers); }));
+    return std::pair<Image, ImageLease>(std::move(image),
+                                        ImageLease([this, layers] { Unpin(layers); }));
   }
 }
 
@@ -250,11 +220,12 @@ absl::Status Store::Sweep() {
   absl::MutexLock lock(&write_mu_);
   const std::vector<int64_t> unused = layers_.TakeUnused();
   if (unused.empty()) return absl::OkStatus();
-  const absl::Status deleted =
-      database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
-        for (const int64_t number : unused) RETURN_IF_ERROR(DeleteLayerRow(transaction, number));
-        return absl::OkStatus();
-      });
+  absl::Status deleted = database_.Write(Durability::kPowerLoss,
+                                         [&](Database::Transaction& transaction) -> absl::Status {
+                                           for (const int64_t number : unused)
+                                             RETURN_IF_ERROR(DeleteLayerRow(transaction, number));
+                                           return absl::OkStatus();
+                                         });
   if (deleted.ok()) {
     for (const int64_t number : unused) {
       RETURN_IF_ERROR(trash_->Throw(layers_dir_.get(), absl::StrCat(number)));
@@ -264,18 +235,21 @@ absl::Status Store::Sweep() {
   return deleted;
 }
 
-absl::Status Store::Remove(absl::string_view reference, absl::FunctionRef<bool(absl::string_view id)> in_use) {
+absl::Status Store::Remove(absl::string_view reference,
+                           absl::FunctionRef<bool(absl::string_view id)> in_use) {
   const absl::StatusOr<Image> image = Find(reference);
   if (absl::IsNotFound(image.status())) return absl::OkStatus();
   if (!image.ok()) return image.status();
   if (in_use(image->id)) {
-    return absl::FailedPreconditionError(absl::StrCat("remove image ", image->id, ": a container uses it"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("remove image ", image->id, ": a container uses it"));
   }
   {
     absl::MutexLock lock(&write_mu_);
-    RETURN_IF_ERROR(database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) {
-      return DeleteImageRow(transaction, image->id);
-    }));
+    RETURN_IF_ERROR(
+        database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) {
+          return DeleteImageRow(transaction, image->id);
+        }));
     RETURN_IF_ERROR(Reload());
   }
   return Sweep();
@@ -289,12 +263,14 @@ absl::StatusOr<std::string> Store::Pull(const PullRequest& request) {
                        });
 }
 
-absl::StatusOr<std::string> Store::PullAlone(const Reference& reference, const PullRequest& request,
-                                             const std::function<void(const PullProgress&)>& progress) {
+absl::StatusOr<std::string> Store::PullAlone(
+    const Reference& reference, const PullRequest& request,
+    const std::function<void(const PullProgress&)>& progress) {
   const std::string work_name = NewId();
   std::vector<int64_t> pinned;
   Undo undo;  // also of success: what Commit did not take from the work directory is not needed
-  if (::mkdirat(pull_dir_.get(), work_name.c_str(), 0700) != 0) return ErrnoStatus("mkdir", work_name);
+  if (::mkdirat(pull_dir_.get(), work_name.c_str(), 0700) != 0)
+    return ErrnoStatus("mkdir", work_name);
   undo.Push([&] {
     if (absl::Status thrown = trash_->Throw(pull_dir_.get(), work_name); !thrown.ok()) {
       Warn("cannot clean up a pull", {{"error", std::string(thrown.message())}});
@@ -304,6 +280,7 @@ absl::StatusOr<std::string> Store::PullAlone(const Reference& reference, const P
 
   // Whatever is skipped now must still be there when the rows are written.
   const std::vector<LayerRow> existing = layers_.PinAll();
+  pinned.reserve(existing.size());
   for (const LayerRow& layer : existing) pinned.push_back(layer.number);
   undo.Push([&] { Unpin(pinned); });
 
@@ -336,37 +313,43 @@ absl::StatusOr<std::vector<LayerRow>> Store::PlaceLayers(const PulledImage& pull
     numbers.push_back(at->second);
     if (!is_new) continue;  // it existed, comes twice, or another pull was faster
     if (layer.dir.empty()) {
-      return absl::InternalError(absl::StrCat("commit layer ", layer.key, ": neither pulled nor present"));
+      return absl::InternalError(
+          absl::StrCat("commit layer ", layer.key, ": neither pulled nor present"));
     }
     ++next_layer_;
-    added.push_back(
-        {.number = at->second, .key = layer.key, .size_bytes = layer.size_bytes, .inodes = layer.inodes});
-    if (::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(), absl::StrCat(at->second).c_str()) != 0) {
+    added.push_back({.number = at->second,
+                     .key = layer.key,
+                     .size_bytes = layer.size_bytes,
+                     .inodes = layer.inodes});
+    if (::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(),
+                   absl::StrCat(at->second).c_str()) != 0) {
       return ErrnoStatus("rename", LayerPath(at->second));
     }
   }
   return added;
 }
 
-// The data is on disk (berth-pull's syncfs); now the names, then the rows. A crash in between leaves directories without
-// rows, which Reconcile throws away.
+// The data is on disk (berth-pull's syncfs); now the names, then the rows. A crash in between
+// leaves directories without rows, which Reconcile throws away.
 absl::Status Store::Commit(const Reference& reference, const PulledImage& pulled, int work_dir) {
   absl::MutexLock lock(&write_mu_);
   ImageRow image{.id = pulled.id, .config = pulled.config, .size_bytes = pulled.size_bytes};
   image.names = {absl::StrCat(reference.Repository(), "@", pulled.target_digest)};
   if (reference.digest.empty()) image.names.push_back(reference.Name());
   const int64_t first_new = next_layer_;
-  const auto discard = [&](const absl::Status& why) {
+  const auto discard = [&](const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) {
     for (int64_t number = first_new; number < next_layer_; ++number) {
-      trash_->Throw(layers_dir_.get(), absl::StrCat(number)).IgnoreError();  // Reconcile's, if this fails too
+      trash_->Throw(layers_dir_.get(), absl::StrCat(number))
+          .IgnoreError();  // Reconcile's, if this fails too
     }
     return Annotate(why, absl::StrCat("commit ", reference.Name()));
   };
   const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(pulled, work_dir, image.layers);
   if (!added.ok()) return discard(added.status());
-  if (!added->empty() && ::fsync(layers_dir_.get()) != 0) return discard(ErrnoStatus("fsync", "layers"));
-  const absl::Status written =
-      database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
+  if (!added->empty() && ::fsync(layers_dir_.get()) != 0)
+    return discard(ErrnoStatus("fsync", "layers"));
+  const absl::Status written = database_.Write(
+      Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
         for (const LayerRow& layer : *added) RETURN_IF_ERROR(InsertLayerRow(transaction, layer));
         return PutImageRow(transaction, image, absl::ToUnixNanos(absl::Now()));
       });

@@ -1,6 +1,6 @@
-// The images of this node: pull, look up, list, lease, remove. Turns a reference into layer directories; knows
-// nothing of pods. Thread-safe. Images live in the database (schema.h: images, image_names, layers), their
-// layers as directories DATA/layers/<number>.
+// The images of this node: pull, look up, list, lease, remove. Turns a reference into layer
+// directories; knows nothing of pods. Thread-safe. Images live in the database (schema.h: images,
+// image_names, layers), their layers as directories DATA/layers/<number>.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct ImageConfig {
 };
 
 struct Image {
-  std::string id;                                  // "sha256:<hex>", digest of the config
+  std::string id;                                    // "sha256:<hex>", digest of the config
   std::vector<std::string> repo_tags, repo_digests;  // full names, sorted
   int64_t size_bytes = 0;
   ImageConfig config;
@@ -72,13 +72,13 @@ class ImageStore {
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options, Database& database);
   virtual ~ImageStore() = default;
 
-  // Pulls and returns the image id. One berth-pull process does the work. Codes: InvalidArgument (reference),
-  // NotFound, Unauthenticated, DataLoss (digest), ResourceExhausted (limits, disk), Cancelled, Unavailable
-  // (registry not reached; message begins "RegistryUnavailable").
+  // Pulls and returns the image id. One berth-pull process does the work. Codes: InvalidArgument
+  // (reference), NotFound, Unauthenticated, DataLoss (digest), ResourceExhausted (limits, disk),
+  // Cancelled, Unavailable (registry not reached; message begins "RegistryUnavailable").
   virtual absl::StatusOr<std::string> Pull(const PullRequest& request) = 0;
 
-  // Finds by id (with or without "sha256:", or an unambiguous prefix of >= 4 characters), tag, digest or short
-  // name. NotFound names the reference.
+  // Finds by id (with or without "sha256:", or an unambiguous prefix of >= 4 characters), tag,
+  // digest or short name. NotFound names the reference.
   virtual absl::StatusOr<Image> Find(absl::string_view reference) const = 0;
   virtual std::vector<Image> List() const = 0;
 

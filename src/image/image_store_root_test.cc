@@ -82,7 +82,9 @@ class ImageStoreTest : public testing::Test {
 
   std::string Ref(const std::string& name) { return registry_.host() + "/" + name; }
 
-  absl::StatusOr<std::string> Pull(const std::string& name) { return store_->Pull({.reference = Ref(name)}); }
+  absl::StatusOr<std::string> Pull(const std::string& name) {
+    return store_->Pull({.reference = Ref(name)});
+  }
 
   // Publishes under team/app:v1 and pulls it.
   std::string PullOk(const StubImage& image, const std::string& repository = "team/app",
@@ -129,12 +131,14 @@ class ImageStoreTest : public testing::Test {
 };
 
 TEST_F(ImageStoreTest, PulledImageIsFoundByEveryKindOfName) {
-  const StubImage image = MakeImage({{kBaseTar}, {kAppTar}}, R"({"Cmd":["/app/run"],"User":"1000"})");
+  const StubImage image =
+      MakeImage({{kBaseTar}, {kAppTar}}, R"({"Cmd":["/app/run"],"User":"1000"})");
   const std::string id = PullOk(image);
   EXPECT_EQ(id, image.id());
   const std::string digest_name = absl::StrCat(Ref("team/app"), "@", image.manifest_digest());
-  for (const std::string& reference : {Ref("team/app:v1"), digest_name, id, id.substr(7), id.substr(7, 12),
-                                       id.substr(0, 15), absl::StrCat(Ref("team/app:other"), "@", image.manifest_digest())}) {
+  for (const std::string& reference :
+       {Ref("team/app:v1"), digest_name, id, id.substr(7), id.substr(7, 12), id.substr(0, 15),
+        absl::StrCat(Ref("team/app:other"), "@", image.manifest_digest())}) {
     const auto found = store_->Find(reference);
     ASSERT_TRUE(found.ok()) << reference << ": " << found.status();
     EXPECT_EQ(found->id, id);
@@ -182,14 +186,17 @@ TEST_F(ImageStoreTest, LayerThatExistsIsNotFetchedAgain) {
   const StubImage second = MakeImage({{kBaseTar}, {kAppTar}});
   const std::string first_id = PullOk(first, "team/first");
   const std::string second_id = PullOk(second, "team/second");
-  EXPECT_EQ(registry_.CountRequests("/v2/team/second/blobs/" + Digest::Sha256(testing_image::Gzip(kBaseTar)).text()), 0);
+  EXPECT_EQ(registry_.CountRequests("/v2/team/second/blobs/" +
+                                    Digest::Sha256(testing_image::Gzip(kBaseTar)).text()),
+            0);
   EXPECT_EQ(store_->Find(first_id)->layers[0], store_->Find(second_id)->layers[0]);
   EXPECT_THAT(Names("layers"), SizeIs(2));
 }
 
 TEST_F(ImageStoreTest, GzipZstdAndPlainLayers) {
   const std::string other = Tar({File("z", "zstd")}), plain = Tar({File("p", "plain")});
-  const std::string id = PullOk(MakeImage({{kBaseTar}, {other, testing_image::Zstd(other)}, {plain, plain}}));
+  const std::string id =
+      PullOk(MakeImage({{kBaseTar}, {other, testing_image::Zstd(other)}, {plain, plain}}));
   const auto image = store_->Find(id);
   ASSERT_TRUE(image.ok()) << image.status();
   EXPECT_EQ(Read(image->layers[1] + "/z"), "zstd");
@@ -218,13 +225,16 @@ TEST_F(ImageStoreTest, IndexGivesThisMachinesManifestAndItsOwnDigest) {
   registry_.Publish("team/multi", "ours", image);
   registry_.Publish("team/multi", "foreign", foreign);
   const auto entry = [](const StubImage& of, const std::string& architecture) {
-    return absl::StrCat(R"({"mediaType":")", of.manifest_type, R"(","digest":")", of.manifest_digest(), R"(","size":)",
-                        of.manifest.size(), R"(,"platform":{"os":"linux","architecture":")", architecture, "\"}}");
+    return absl::StrCat(R"({"mediaType":")", of.manifest_type, R"(","digest":")",
+                        of.manifest_digest(), R"(","size":)", of.manifest.size(),
+                        R"(,"platform":{"os":"linux","architecture":")", architecture, "\"}}");
   };
-  const std::string index = absl::StrCat(R"({"schemaVersion":2,"manifests":[)", entry(foreign, "s390x"), ",",
-                                         entry(image, HostPlatform().architecture), "]}");
-  registry_.Serve("/v2/team/multi/manifests/latest",
-                  {.headers = {"Content-Type: application/vnd.oci.image.index.v1+json"}, .body = index});
+  const std::string index =
+      absl::StrCat(R"({"schemaVersion":2,"manifests":[)", entry(foreign, "s390x"), ",",
+                   entry(image, HostPlatform().architecture), "]}");
+  registry_.Serve(
+      "/v2/team/multi/manifests/latest",
+      {.headers = {"Content-Type: application/vnd.oci.image.index.v1+json"}, .body = index});
   const auto id = Pull("team/multi");
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_EQ(*id, image.id());
@@ -302,7 +312,8 @@ TEST_F(ImageStoreTest, BlobOfAnotherSizeIsDataLoss) {
 }
 
 TEST_F(ImageStoreTest, ContentWithAnotherDiffIdIsDataLoss) {
-  const StubImage image = MakeImage({{.tar = kBaseTar, .compressed = testing_image::Gzip(kAppTar)}});
+  const StubImage image =
+      MakeImage({{.tar = kBaseTar, .compressed = testing_image::Gzip(kAppTar)}});
   registry_.Publish("team/app", "v1", image);
   const absl::Status status = Pull("team/app:v1").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
@@ -314,7 +325,8 @@ TEST_F(ImageStoreTest, ManifestWithAnotherDigestIsDataLoss) {
   const StubImage image = MakeImage({{kBaseTar}}), other = MakeImage({{kAppTar}});
   registry_.Publish("team/app", "v1", image);
   registry_.Serve("/v2/team/app/manifests/" + image.manifest_digest(), {.body = other.manifest});
-  EXPECT_EQ(Pull("team/app@" + image.manifest_digest()).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(Pull("team/app@" + image.manifest_digest()).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST_F(ImageStoreTest, MaliciousLayerLeavesNothing) {
@@ -328,12 +340,14 @@ TEST_F(ImageStoreTest, MaliciousLayerLeavesNothing) {
 TEST_F(ImageStoreTest, MissingImageIsNotFoundInTheRegistrysWords) {
   const absl::Status status = Pull("team/none:v1").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr(registry_.url() + "/v2/team/none/manifests/v1: 404 Not Found"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(registry_.url() + "/v2/team/none/manifests/v1: 404 Not Found"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("repository name not known"));
 }
 
 TEST_F(ImageStoreTest, BadReferenceIsInvalidArgument) {
-  EXPECT_EQ(store_->Pull({.reference = "UPPER"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(store_->Pull({.reference = "UPPER"}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ImageStoreTest, RefusedConnectionIsRegistryUnavailable) {
@@ -375,13 +389,15 @@ TEST_F(ImageStoreTest, BrokenDownloadIsResumedWhereItBroke) {
     if (range.empty()) return {.body = blob, .cut_after = blob.size() / 2};
     const size_t from = std::stoul(range.substr(6));
     return {.status = 206,
-            .headers = {absl::StrCat("Content-Range: bytes ", from, "-", blob.size() - 1, "/", blob.size())},
+            .headers = {absl::StrCat("Content-Range: bytes ", from, "-", blob.size() - 1, "/",
+                                     blob.size())},
             .body = blob.substr(from)};
   });
   const auto id = Pull("team/app:v1");
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_EQ(registry_.CountRequests(path), 2);
-  EXPECT_EQ(Stat(store_->Find(*id)->layers[0] + "/noise").st_size, static_cast<off_t>(noise.size()));
+  EXPECT_EQ(Stat(store_->Find(*id)->layers[0] + "/noise").st_size,
+            static_cast<off_t>(noise.size()));
 }
 
 TEST_F(ImageStoreTest, TokenIsFetchedOnceWithTheCredentials) {
@@ -398,9 +414,61 @@ TEST_F(ImageStoreTest, TokenIsFetchedOnceWithTheCredentials) {
             .headers = {absl::StrCat("WWW-Authenticate: Bearer realm=\"", registry_.url(),
                                      "/token\",service=\"stub\",scope=\"repository:other:push\"")}};
   });
-  const auto id = store_->Pull({.reference = Ref("team/app:v1"), .auth = {.username = "me", .password = "secret"}});
+  const auto id = store_->Pull(
+      {.reference = Ref("team/app:v1"), .auth = {.username = "me", .password = "secret"}});
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_EQ(registry_.CountRequests("/token"), 1);
+}
+
+TEST_F(ImageStoreTest, IdentityTokenIsExchangedByPost) {
+  registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}}));
+  registry_.Guard([this](const StubRequest& request) -> StubAnswer {
+    if (request.path == "/token") {
+      const bool ours = request.method == "POST" &&
+                        absl::StrContains(request.body, "grant_type=refresh_token") &&
+                        absl::StrContains(request.body, "refresh_token=r%26fresh") &&
+                        request.Header("authorization").empty();
+      return ours ? StubAnswer{.body = R"({"access_token":"t0ken"})"} : StubAnswer{.status = 400};
+    }
+    if (request.Header("authorization") == "Bearer t0ken") return {.status = 0};
+    return {.status = 401,
+            .headers = {
+                absl::StrCat("WWW-Authenticate: Bearer realm=\"", registry_.url(), "/token\"")}};
+  });
+  const auto id =
+      store_->Pull({.reference = Ref("team/app:v1"), .auth = {.identity_token = "r&fresh"}});
+  EXPECT_TRUE(id.ok()) << id.status();
+}
+
+TEST_F(ImageStoreTest, TokenThatExpiresInBetweenIsRenewed) {
+  registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}}));
+  std::atomic<int> tokens = 0;
+  registry_.Guard([&](const StubRequest& request) -> StubAnswer {
+    if (request.path == "/token") return {.body = absl::StrCat(R"({"token":"t)", ++tokens, "\"}")};
+    // The first token is good for the manifest only.
+    const bool manifest = absl::StrContains(request.path, "/manifests/");
+    const std::string want = manifest ? "Bearer t1" : "Bearer t2";
+    if (request.Header("authorization") == want) return {.status = 0};
+    return {.status = 401,
+            .headers = {
+                absl::StrCat("WWW-Authenticate: Bearer realm=\"", registry_.url(), "/token\"")}};
+  });
+  const auto id = Pull("team/app:v1");
+  EXPECT_TRUE(id.ok()) << id.status();
+  EXPECT_EQ(tokens, 2);
+}
+
+TEST_F(ImageStoreTest, CredentialsDoNotGoToAStrangersRealm) {
+  // The realm is not the registry's own host and plain: it must not even be asked.
+  registry_.Guard([](const StubRequest&) -> StubAnswer {
+    return {.status = 401,
+            .headers = {"WWW-Authenticate: Bearer realm=\"http://169.254.169.254/token\""}};
+  });
+  const absl::Status status =
+      store_->Pull({.reference = Ref("team/app:v1"), .auth = {.username = "me", .password = "p"}})
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("internal address"));
 }
 
 TEST_F(ImageStoreTest, WrongCredentialsAreUnauthenticated) {
@@ -409,8 +477,10 @@ TEST_F(ImageStoreTest, WrongCredentialsAreUnauthenticated) {
             .headers = {"WWW-Authenticate: Basic realm=\"stub\""},
             .body = R"({"errors":[{"code":"UNAUTHORIZED","message":"no entry"}]})"};
   });
-  const absl::Status status =
-      store_->Pull({.reference = Ref("team/app:v1"), .auth = {.username = "me", .password = "hunter2"}}).status();
+  const absl::Status status = store_
+                                  ->Pull({.reference = Ref("team/app:v1"),
+                                          .auth = {.username = "me", .password = "hunter2"}})
+                                  .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("no entry"));
   EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("hunter2")));
@@ -422,20 +492,26 @@ TEST_F(ImageStoreTest, CredentialsForAnotherServerAreNotSent) {
     if (request.path != "/v2/team/app/manifests/v1") return {.status = 0};
     return {.status = 401, .headers = {"WWW-Authenticate: Basic realm=\"stub\""}};
   });
-  const auto id = store_->Pull({.reference = Ref("team/app:v1"),
-                                .auth = {.username = "me", .password = "p", .server_address = "other.example"}});
+  const auto id = store_->Pull(
+      {.reference = Ref("team/app:v1"),
+       .auth = {.username = "me", .password = "p", .server_address = "other.example"}});
   EXPECT_EQ(id.status().code(), absl::StatusCode::kUnauthenticated);
-  for (const StubRequest& request : registry_.requests()) EXPECT_EQ(request.Header("authorization"), "");
+  for (const StubRequest& request : registry_.requests())
+    EXPECT_EQ(request.Header("authorization"), "");
 }
 
 TEST_F(ImageStoreTest, RedirectToAnotherOriginCarriesNoAuthorization) {
   RegistryStub storage;
   const StubImage image = MakeImage({{kBaseTar}});
   registry_.Publish("team/app", "v1", image);
-  const std::string blob = testing_image::Gzip(kBaseTar), path = "/v2/team/app/blobs/" + Digest::Sha256(blob).text();
+  const std::string blob = testing_image::Gzip(kBaseTar),
+                    path = "/v2/team/app/blobs/" + Digest::Sha256(blob).text();
   storage.Serve("/signed", {.body = blob});
-  registry_.Serve(path, {.status = 307, .headers = {absl::StrCat("Location: ", storage.url(), "/signed?key=s3cret")}});
-  const auto id = store_->Pull({.reference = Ref("team/app:v1"), .auth = {.registry_token = "t0ken"}});
+  registry_.Serve(path,
+                  {.status = 307,
+                   .headers = {absl::StrCat("Location: ", storage.url(), "/signed?key=s3cret")}});
+  const auto id =
+      store_->Pull({.reference = Ref("team/app:v1"), .auth = {.registry_token = "t0ken"}});
   ASSERT_TRUE(id.ok()) << id.status();
   ASSERT_THAT(storage.requests(), SizeIs(1));
   EXPECT_EQ(storage.requests()[0].Header("authorization"), "");
@@ -447,15 +523,19 @@ TEST_F(ImageStoreTest, RedirectToAnotherOriginCarriesNoAuthorization) {
 TEST_F(ImageStoreTest, ErrorsDoNotShowTheSignatureOfALink) {
   RegistryStub storage;
   registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}}));
-  const std::string path = "/v2/team/app/blobs/" + Digest::Sha256(testing_image::Gzip(kBaseTar)).text();
-  registry_.Serve(path, {.status = 307, .headers = {absl::StrCat("Location: ", storage.url(), "/gone?key=s3cret")}});
+  const std::string path =
+      "/v2/team/app/blobs/" + Digest::Sha256(testing_image::Gzip(kBaseTar)).text();
+  registry_.Serve(
+      path,
+      {.status = 307, .headers = {absl::StrCat("Location: ", storage.url(), "/gone?key=s3cret")}});
   const std::string message(Pull("team/app:v1").status().message());
   EXPECT_THAT(message, HasSubstr("/gone: 404"));
   EXPECT_THAT(message, testing::Not(HasSubstr("s3cret")));
 }
 
 TEST_F(ImageStoreTest, RedirectsInACircleEnd) {
-  registry_.Serve("/v2/team/app/manifests/v1", {.status = 302, .headers = {"Location: /v2/team/app/manifests/v1"}});
+  registry_.Serve("/v2/team/app/manifests/v1",
+                  {.status = 302, .headers = {"Location: /v2/team/app/manifests/v1"}});
   const absl::Status status = Pull("team/app:v1").status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("more than 5 redirects"));
 }
@@ -463,18 +543,19 @@ TEST_F(ImageStoreTest, RedirectsInACircleEnd) {
 TEST_F(ImageStoreTest, CancelledPullEndsAndLeavesNothing) {
   const StubImage image = MakeImage({{kBaseTar}});
   registry_.Publish("team/app", "v1", image);
-  const std::string path = "/v2/team/app/blobs/" + Digest::Sha256(testing_image::Gzip(kBaseTar)).text();
+  const std::string path =
+      "/v2/team/app/blobs/" + Digest::Sha256(testing_image::Gzip(kBaseTar)).text();
   registry_.Serve(path, {.body = testing_image::Gzip(kBaseTar), .hang_after = 10});
-  const auto id = store_->Pull({.reference = Ref("team/app:v1"), .cancelled = [&] {
-                                  return registry_.CountRequests(path) > 0;
-                                }});
+  const auto id = store_->Pull({.reference = Ref("team/app:v1"),
+                                .cancelled = [&] { return registry_.CountRequests(path) > 0; }});
   EXPECT_EQ(id.status().code(), absl::StatusCode::kCancelled) << id.status();
   ExpectNothingLeft();
 }
 
 TEST_F(ImageStoreTest, SamePullsAtOnceShareOne) {
   registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}}));
-  const std::string blob = testing_image::Gzip(kBaseTar), path = "/v2/team/app/blobs/" + Digest::Sha256(blob).text();
+  const std::string blob = testing_image::Gzip(kBaseTar),
+                    path = "/v2/team/app/blobs/" + Digest::Sha256(blob).text();
   absl::Notification follower_listens;
   registry_.Handle(path, [&](const StubRequest&) -> StubAnswer {
     follower_listens.WaitForNotification();
@@ -516,9 +597,10 @@ TEST_F(ImageStoreTest, DifferentImagesAtOnceMayShareLayers) {
 TEST_F(ImageStoreTest, ProgressNamesEveryLayerAndEndsDone) {
   registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}, {kAppTar}}));
   std::map<std::string, std::string> states;
-  const auto id = store_->Pull({.reference = Ref("team/app:v1"), .progress = [&](const PullProgress& progress) {
-                                  states[progress.layer] = progress.state;
-                                }});
+  const auto id =
+      store_->Pull({.reference = Ref("team/app:v1"), .progress = [&](const PullProgress& progress) {
+                      states[progress.layer] = progress.state;
+                    }});
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_EQ(states[""], "resolving");
   EXPECT_EQ(states[Digest::Sha256(testing_image::Gzip(kBaseTar)).text()], "done");
@@ -544,7 +626,8 @@ TEST_F(ImageStoreTest, RemoveOfTheUnknownIsFine) {
 
 TEST_F(ImageStoreTest, RemoveOfAnImageInUseIsRefused) {
   const std::string id = PullOk(MakeImage({{kBaseTar}}));
-  const absl::Status status = store_->Remove(id, [&](absl::string_view used) { return used == id; });
+  const absl::Status status =
+      store_->Remove(id, [&](absl::string_view used) { return used == id; });
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
   EXPECT_TRUE(store_->Find(id).ok());
 }
@@ -597,7 +680,8 @@ TEST_F(ImageStoreTest, ImageWhoseLayerIsMissingIsDroppedAndCanBePulledAgain) {
 }
 
 TEST_F(ImageStoreTest, DirectoriesAreClosedToOthers) {
-  for (const char* name : {"layers", "pull", "trash"}) EXPECT_EQ(Stat(name).st_mode & 0777, 0700u) << name;
+  for (const char* name : {"layers", "pull", "trash"})
+    EXPECT_EQ(Stat(name).st_mode & 0777, 0700u) << name;
 }
 
 TEST_F(ImageStoreTest, MissingHelperIsNamed) {
@@ -637,7 +721,8 @@ class FullDiskTest : public ImageStoreTest {
 };
 
 TEST_F(FullDiskTest, DiskThatFillsUpIsResourceExhaustedAndLeavesNothing) {
-  registry_.Publish("team/app", "v1", MakeImage({{Tar({File("zeros", std::string(4 << 20, '\0'))})}}));
+  registry_.Publish("team/app", "v1",
+                    MakeImage({{Tar({File("zeros", std::string(4 << 20, '\0'))})}}));
   const absl::Status status = Pull("team/app:v1").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("No space left on device"));

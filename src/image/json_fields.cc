@@ -48,7 +48,8 @@ absl::StatusOr<std::vector<std::string>> StringListMember(const Json& object, co
   return list;
 }
 
-absl::StatusOr<std::map<std::string, std::string>> StringMapMember(const Json& object, const char* name) {
+absl::StatusOr<std::map<std::string, std::string>> StringMapMember(const Json& object,
+                                                                   const char* name) {
   std::map<std::string, std::string> map;
   const Json* member = FindMember(object, name);
   if (member == nullptr) return map;

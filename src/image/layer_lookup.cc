@@ -22,7 +22,8 @@ bool IsOpaque(int dir) {
 }
 
 // nullopt: this layer says nothing, ask the one below.
-absl::StatusOr<std::optional<LayerEntry>> FindInLayer(int layer, const std::vector<std::string>& components) {
+absl::StatusOr<std::optional<LayerEntry>> FindInLayer(int layer,
+                                                      const std::vector<std::string>& components) {
   ASSIGN_OR_RETURN(UniqueFd dir, OpenDir(layer, "."));
   bool opaque = false;
   for (size_t i = 0; i < components.size(); ++i) {
@@ -35,7 +36,8 @@ absl::StatusOr<std::optional<LayerEntry>> FindInLayer(int layer, const std::vect
     }
     if (IsWhiteoutNode(st)) return LayerEntry{};
     if (i + 1 == components.size()) {
-      return LayerEntry{.kind = Kind::kPresent, .parent = std::move(dir), .name = components[i], .st = st};
+      return LayerEntry{
+          .kind = Kind::kPresent, .parent = std::move(dir), .name = components[i], .st = st};
     }
     if (S_ISLNK(st.st_mode)) return LayerEntry{.kind = Kind::kBehindSymlink};
     if (!S_ISDIR(st.st_mode)) return LayerEntry{};
@@ -46,7 +48,9 @@ absl::StatusOr<std::optional<LayerEntry>> FindInLayer(int layer, const std::vect
 
 }  // namespace
 
-bool IsWhiteoutNode(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
+bool IsWhiteoutNode(const struct stat& st) {
+  return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
+}
 
 absl::StatusOr<LayerEntry> FindInLayers(const std::vector<int>& layers, absl::string_view path) {
   const std::vector<std::string> components = absl::StrSplit(path, '/', absl::SkipEmpty());

@@ -21,8 +21,10 @@ void LayerTable::Replace(const std::vector<LayerRow>& layers, const std::vector<
 
 bool LayerTable::Pin(const std::vector<int64_t>& layers) {
   absl::MutexLock lock(&mu_);
-  const bool all_there = std::all_of(layers.begin(), layers.end(), [this](int64_t number)
-                                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return layers_.count(number) > 0; });
+  const bool all_there = std::all_of(layers.begin(), layers.end(),
+                                     [this](int64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+                                       return layers_.count(number) > 0;
+                                     });
   if (!all_there) return false;
   for (const int64_t number : layers) ++layers_[number].pins;
   return true;

@@ -1,5 +1,5 @@
-// Which layers there are, which images hold them, and who else needs them just now (pins of leases and of running pulls).
-// Thread-safe, in memory only.
+// Which layers there are, which images hold them, and who else needs them just now (pins of leases
+// and of running pulls). Thread-safe, in memory only.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ class LayerTable {
   // True if a layer lost its last pin and no image holds it: a sweep is due.
   bool Unpin(const std::vector<int64_t>& layers);
 
-  // The layers that no image and no pin holds. They leave the table at once, so that nobody can pin them any more.
+  // The layers that no image and no pin holds. They leave the table at once, so that nobody can pin
+  // them any more.
   std::vector<int64_t> TakeUnused();
 
   std::map<std::string, int64_t> NumbersByKey() const;

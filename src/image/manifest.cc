@@ -79,8 +79,8 @@ absl::StatusOr<Descriptor> ParseDescriptor(const Json& json) {
 
 absl::Status CheckSize(const Descriptor& descriptor, absl::string_view what, size_t limit) {
   if (descriptor.size <= static_cast<int64_t>(limit)) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat(what, " ", descriptor.digest.text(), ": ", descriptor.size, " bytes, more than ", limit));
+  return absl::ResourceExhaustedError(absl::StrCat(what, " ", descriptor.digest.text(), ": ",
+                                                   descriptor.size, " bytes, more than ", limit));
 }
 
 absl::StatusOr<Manifest> ParseImageManifest(const Json& json) {
@@ -102,13 +102,14 @@ absl::StatusOr<Manifest> ParseImageManifest(const Json& json) {
                                                  "\" is not that of a container image"));
   }
   if (manifest.config.digest.algorithm() != "sha256") {
-    return absl::UnimplementedError("manifest: the config's digest, which names the image, must be sha256");
+    return absl::UnimplementedError(
+        "manifest: the config's digest, which names the image, must be sha256");
   }
   for (const Json& item : *layers) {
     ASSIGN_OR_RETURN(Descriptor layer, ParseDescriptor(item));
     if (!layer.media_type.empty() && !Contains(kLayerTypes, layer.media_type)) {
-      return absl::UnimplementedError(
-          absl::StrCat("manifest: layer type \"", EscapeForLog(layer.media_type), "\" is not supported"));
+      return absl::UnimplementedError(absl::StrCat(
+          "manifest: layer type \"", EscapeForLog(layer.media_type), "\" is not supported"));
     }
     manifest.layers.push_back(std::move(layer));
   }
@@ -139,12 +140,14 @@ absl::StatusOr<Index> ParseIndex(const Json& json) {
   return index;
 }
 
-// What the document is, from its own mediaType, the HTTP content type and its members, which must not disagree.
+// What the document is, from its own mediaType, the HTTP content type and its members, which must
+// not disagree.
 absl::StatusOr<Kind> KindOf(const Json& json, absl::string_view content_type) {
   ASSIGN_OR_RETURN(const std::string own, StringMember(json, "mediaType"));
   const bool has_layers = json.contains("layers"), has_manifests = json.contains("manifests");
   if (has_layers && has_manifests) {
-    return absl::InvalidArgumentError("manifest: both layers and manifests, so its meaning is ambiguous");
+    return absl::InvalidArgumentError(
+        "manifest: both layers and manifests, so its meaning is ambiguous");
   }
   const DocumentType* by_content = FindDocumentType(content_type);
   const DocumentType* by_own = FindDocumentType(own);
@@ -153,8 +156,8 @@ absl::StatusOr<Kind> KindOf(const Json& json, absl::string_view content_type) {
         absl::StrCat("manifest: media type \"", EscapeForLog(own), "\" is not supported"));
   }
   if (by_own != nullptr && by_content != nullptr && by_own != by_content) {
-    return absl::InvalidArgumentError(absl::StrCat("manifest: its media type ", own,
-                                                   " is not the content type ", content_type));
+    return absl::InvalidArgumentError(
+        absl::StrCat("manifest: its media type ", own, " is not the content type ", content_type));
   }
   const DocumentType* type = by_own != nullptr ? by_own : by_content;
   if (type != nullptr) return type->kind;
@@ -166,8 +169,10 @@ absl::StatusOr<Kind> KindOf(const Json& json, absl::string_view content_type) {
 absl::Status CheckSchemaVersion(const Json& json, absl::string_view content_type) {
   const Json* version = FindMember(json, "schemaVersion");
   const bool is_one = version != nullptr && *version == 1;
-  if (is_one || absl::StartsWith(content_type, "application/vnd.docker.distribution.manifest.v1+")) {
-    return absl::UnimplementedError("manifest: Docker schema 1 is not supported; push the image again");
+  if (is_one ||
+      absl::StartsWith(content_type, "application/vnd.docker.distribution.manifest.v1+")) {
+    return absl::UnimplementedError(
+        "manifest: Docker schema 1 is not supported; push the image again");
   }
   if (version == nullptr || *version != 2) {
     return absl::InvalidArgumentError("manifest: schemaVersion is not 2");
@@ -178,13 +183,15 @@ absl::Status CheckSchemaVersion(const Json& json, absl::string_view content_type
 }  // namespace
 
 std::string AcceptedManifestTypes() {
-  return absl::StrJoin(kDocumentTypes, ", ",
-                       [](std::string* out, const DocumentType& type) { absl::StrAppend(out, type.media_type); });
+  return absl::StrJoin(kDocumentTypes, ", ", [](std::string* out, const DocumentType& type) {
+    absl::StrAppend(out, type.media_type);
+  });
 }
 
 absl::StatusOr<std::variant<Manifest, Index>> ParseManifest(absl::string_view text,
                                                             absl::string_view content_type) {
-  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(text, {.bytes = kMaxManifestBytes}, "manifest"));
+  ASSIGN_OR_RETURN(const Json json,
+                   ParseStrictJson(text, {.bytes = kMaxManifestBytes}, "manifest"));
   if (!json.is_object()) return absl::InvalidArgumentError("manifest: expected a JSON object");
   const absl::string_view type =
       absl::StripAsciiWhitespace(content_type.substr(0, content_type.find(';')));
@@ -208,8 +215,8 @@ absl::StatusOr<Descriptor> ChoosePlatform(const Index& index, const Platform& ho
     }
   }
   if (best != nullptr) return best->manifest;
-  return absl::NotFoundError(absl::StrCat("no match for platform ", PlatformName(host), " among: ",
-                                          EscapeForLog(absl::StrJoin(seen, ", "))));
+  return absl::NotFoundError(absl::StrCat("no match for platform ", PlatformName(host),
+                                          " among: ", EscapeForLog(absl::StrJoin(seen, ", "))));
 }
 
 }  // namespace berth

@@ -1,5 +1,5 @@
-// What a registry says about an image: OCI and Docker manifests, indexes and configs, as plain values. Every limit of
-// what a stranger may send is applied here. Pure.
+// What a registry says about an image: OCI and Docker manifests, indexes and configs, as plain
+// values. Every limit of what a stranger may send is applied here. Pure.
 #pragma once
 
 #include <cstdint>
@@ -44,13 +44,14 @@ struct Index {
   std::vector<IndexEntry> entries;
 };
 
-// `content_type` is that of the HTTP answer ("" if none, parameters ignored). It must agree with the document's own
-// mediaType where both name a manifest type. InvalidArgument (malformed), Unimplemented (schema 1, artifacts,
-// unknown layer types), ResourceExhausted (limits).
+// `content_type` is that of the HTTP answer ("" if none, parameters ignored). It must agree with
+// the document's own mediaType where both name a manifest type. InvalidArgument (malformed),
+// Unimplemented (schema 1, artifacts, unknown layer types), ResourceExhausted (limits).
 absl::StatusOr<std::variant<Manifest, Index>> ParseManifest(absl::string_view text,
                                                             absl::string_view content_type);
 
-// The entry that `host` runs best; entries without a platform come last. NotFound lists what there is.
+// The entry that `host` runs best; entries without a platform come last. NotFound lists what there
+// is.
 absl::StatusOr<Descriptor> ChoosePlatform(const Index& index, const Platform& host);
 
 struct ConfigDocument {

@@ -19,18 +19,19 @@ constexpr char kOciLayer[] = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 std::string Sha(char c) { return absl::StrCat("sha256:", std::string(64, c)); }
 
-std::string MakeDescriptor(char digest, absl::string_view media_type = "", absl::string_view size = "10",
-                           absl::string_view more = "") {
-  return absl::StrCat("{\"mediaType\":\"", media_type, "\",\"digest\":\"", Sha(digest), "\",\"size\":", size,
-                      more, "}");
+std::string MakeDescriptor(char digest, absl::string_view media_type = "",
+                           absl::string_view size = "10", absl::string_view more = "") {
+  return absl::StrCat("{\"mediaType\":\"", media_type, "\",\"digest\":\"", Sha(digest),
+                      "\",\"size\":", size, more, "}");
 }
 
 std::string MakeManifest(absl::string_view layers, absl::string_view more = "") {
-  return absl::StrCat("{\"schemaVersion\":2", more, ",\"config\":", MakeDescriptor('c'), ",\"layers\":[", layers,
-                      "]}");
+  return absl::StrCat("{\"schemaVersion\":2", more, ",\"config\":", MakeDescriptor('c'),
+                      ",\"layers\":[", layers, "]}");
 }
 
-std::string MakePlatform(absl::string_view os, absl::string_view architecture, absl::string_view variant = "") {
+std::string MakePlatform(absl::string_view os, absl::string_view architecture,
+                         absl::string_view variant = "") {
   return absl::StrCat(",\"platform\":{\"os\":\"", os, "\",\"architecture\":\"", architecture,
                       "\",\"variant\":\"", variant, "\"}");
 }
@@ -46,9 +47,9 @@ Index ParseTestIndex(const std::vector<std::string>& entries) {
 }
 
 TEST(ParseManifest, ReadsAnOciManifest) {
-  const auto parsed = ParseManifest(
-      MakeManifest(absl::StrCat(MakeDescriptor('a', kOciLayer), ",", MakeDescriptor('b', kOciLayer))),
-      kOciManifest);
+  const auto parsed = ParseManifest(MakeManifest(absl::StrCat(MakeDescriptor('a', kOciLayer), ",",
+                                                              MakeDescriptor('b', kOciLayer))),
+                                    kOciManifest);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   const auto& manifest = std::get<Manifest>(*parsed);
   EXPECT_EQ(manifest.config.digest.text(), Sha('c'));
@@ -93,7 +94,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadManifest{"Array", "[]", "", kInvalid},
         BadManifest{"TrailingBytes", MakeManifest("") + "x", "", kInvalid},
         BadManifest{"DuplicateKey", MakeManifest("", ",\"config\":1"), "", kInvalid},
-        BadManifest{"TypeDisagrees", MakeManifest("", absl::StrCat(",\"mediaType\":\"", kOciManifest, "\"")),
+        BadManifest{"TypeDisagrees",
+                    MakeManifest("", absl::StrCat(",\"mediaType\":\"", kOciManifest, "\"")),
                     kOciIndex, kInvalid},
         BadManifest{"Ambiguous", MakeManifest("", ",\"manifests\":[]"), "", kInvalid},
         BadManifest{"SchemaOne", "{\"schemaVersion\":1}", "", kUnimplemented},
@@ -102,15 +104,22 @@ INSTANTIATE_TEST_SUITE_P(
         BadManifest{"NoSchemaVersion", "{\"manifests\":[]}", "", kInvalid},
         BadManifest{"NegativeSize", MakeManifest(MakeDescriptor('a', "", "-1")), "", kInvalid},
         BadManifest{"FractionalSize", MakeManifest(MakeDescriptor('a', "", "1.5")), "", kInvalid},
-        BadManifest{"HugeSize", MakeManifest(MakeDescriptor('a', "", "18446744073709551615")), "", kInvalid},
-        BadManifest{"AbsurdSize", MakeManifest(MakeDescriptor('a', "", "4611686018427387904")), "", kTooMuch},
-        BadManifest{"ShortDigest", MakeManifest("{\"digest\":\"sha256:a\",\"size\":1}"), "", kInvalid},
+        BadManifest{"HugeSize", MakeManifest(MakeDescriptor('a', "", "18446744073709551615")), "",
+                    kInvalid},
+        BadManifest{"AbsurdSize", MakeManifest(MakeDescriptor('a', "", "4611686018427387904")), "",
+                    kTooMuch},
+        BadManifest{"ShortDigest", MakeManifest("{\"digest\":\"sha256:a\",\"size\":1}"), "",
+                    kInvalid},
         BadManifest{"DigestIsPath",
-                    MakeManifest("{\"digest\":\"sha256:../../../../etc/passwd\",\"size\":1}"), "", kInvalid},
-        BadManifest{"SizeMissing", MakeManifest(absl::StrCat("{\"digest\":\"", Sha('a'), "\"}")), "", kInvalid},
+                    MakeManifest("{\"digest\":\"sha256:../../../../etc/passwd\",\"size\":1}"), "",
+                    kInvalid},
+        BadManifest{"SizeMissing", MakeManifest(absl::StrCat("{\"digest\":\"", Sha('a'), "\"}")),
+                    "", kInvalid},
         BadManifest{"TooManyLayers", MakeManifest(ManyLayers(501)), "", kTooMuch},
-        BadManifest{"UnknownLayerType", MakeManifest(MakeDescriptor('a', "application/wasm")), "", kUnimplemented},
-        BadManifest{"UnknownOwnType", MakeManifest("", ",\"mediaType\":\"application/x\""), "", kUnimplemented},
+        BadManifest{"UnknownLayerType", MakeManifest(MakeDescriptor('a', "application/wasm")), "",
+                    kUnimplemented},
+        BadManifest{"UnknownOwnType", MakeManifest("", ",\"mediaType\":\"application/x\""), "",
+                    kUnimplemented},
         BadManifest{"Deep", std::string(70, '[') + std::string(70, ']'), "", kTooMuch},
         BadManifest{"VeryDeep", std::string(1 << 20, '['), "", kTooMuch},
         BadManifest{"TooLong", std::string((4 << 20) + 1, ' '), "", kTooMuch}),
@@ -121,25 +130,29 @@ TEST(ParseManifest, FiveHundredLayersAreAccepted) {
 }
 
 TEST(ParseManifest, ConfigOfAnArtifactIsRefused) {
-  const std::string text = absl::StrCat("{\"schemaVersion\":2,\"config\":",
-                                        MakeDescriptor('c', "application/vnd.oci.empty.v1+json"), ",\"layers\":[]}");
+  const std::string text = absl::StrCat(
+      "{\"schemaVersion\":2,\"config\":", MakeDescriptor('c', "application/vnd.oci.empty.v1+json"),
+      ",\"layers\":[]}");
   EXPECT_EQ(ParseManifest(text, "").status().code(), kUnimplemented);
 }
 
 TEST(ChoosePlatform, TakesTheHostsArchitectureAndSkipsAttestations) {
-  const Index index = ParseTestIndex({MakeDescriptor('a', "", "1", MakePlatform("unknown", "unknown")),
-                                      MakeDescriptor('b', "", "1", MakePlatform("linux", "arm64", "v8")),
-                                      MakeDescriptor('c', "", "1", MakePlatform("linux", "amd64")),
-                                      MakeDescriptor('d', "", "1", MakePlatform("windows", "amd64"))});
+  const Index index =
+      ParseTestIndex({MakeDescriptor('a', "", "1", MakePlatform("unknown", "unknown")),
+                      MakeDescriptor('b', "", "1", MakePlatform("linux", "arm64", "v8")),
+                      MakeDescriptor('c', "", "1", MakePlatform("linux", "amd64")),
+                      MakeDescriptor('d', "", "1", MakePlatform("windows", "amd64"))});
   EXPECT_EQ(ChoosePlatform(index, PlatformOfMachine("x86_64"))->digest.text(), Sha('c'));
   EXPECT_EQ(ChoosePlatform(index, PlatformOfMachine("aarch64"))->digest.text(), Sha('b'));
 }
 
 TEST(ChoosePlatform, NoMatchListsWhatThereIs) {
-  const Index index = ParseTestIndex({MakeDescriptor('b', "", "1", MakePlatform("linux", "s390x"))});
+  const Index index =
+      ParseTestIndex({MakeDescriptor('b', "", "1", MakePlatform("linux", "s390x"))});
   const absl::Status status = ChoosePlatform(index, PlatformOfMachine("x86_64")).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("no match for platform linux/amd64 among: linux/s390x"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("no match for platform linux/amd64 among: linux/s390x"));
 }
 
 TEST(ChoosePlatform, EntryWithoutPlatformIsTheLastResort) {
@@ -152,7 +165,8 @@ TEST(ChoosePlatform, EntryWithoutPlatformIsTheLastResort) {
 TEST(PlatformScore, VariantsRunDownwards) {
   const Platform v7 = PlatformOfMachine("armv7l");
   const auto score = [&](absl::string_view variant) {
-    return PlatformScore(v7, {.os = "linux", .architecture = "arm", .variant = std::string(variant)});
+    return PlatformScore(v7,
+                         {.os = "linux", .architecture = "arm", .variant = std::string(variant)});
   };
   EXPECT_GT(score("v7"), score("v6"));
   EXPECT_GT(score("v6"), score("v5"));
@@ -161,12 +175,14 @@ TEST(PlatformScore, VariantsRunDownwards) {
 }
 
 TEST(PlatformScore, PlainArm64IsVersionEight) {
-  EXPECT_TRUE(PlatformScore(PlatformOfMachine("aarch64"), {.os = "linux", .architecture = "arm64"}).has_value());
+  EXPECT_TRUE(PlatformScore(PlatformOfMachine("aarch64"), {.os = "linux", .architecture = "arm64"})
+                  .has_value());
 }
 
 TEST(PlatformScore, BaselineAmd64DoesNotRunVersionThree) {
   EXPECT_FALSE(PlatformScore(PlatformOfMachine("x86_64"),
-                             {.os = "linux", .architecture = "amd64", .variant = "v3"}).has_value());
+                             {.os = "linux", .architecture = "amd64", .variant = "v3"})
+                   .has_value());
 }
 
 std::string MakeConfig(absl::string_view config, absl::string_view diff_ids = "") {
@@ -177,7 +193,8 @@ std::string MakeConfig(absl::string_view config, absl::string_view diff_ids = ""
 TEST(ParseImageConfig, ReadsWhatAContainerNeeds) {
   const auto document = ParseImageConfig(MakeConfig(
       R"({"Env":["A=1","B="],"Entrypoint":["/e"],"Cmd":["c","d"],"User":"u:g","WorkingDir":"/w",)"
-      R"("StopSignal":"SIGQUIT","Volumes":{"/v":{}},"Labels":{"k":"v"},"ExposedPorts":{"80/tcp":{}}})",
+      R"("StopSignal":"SIGQUIT","Volumes":{"/v":{}},"Labels":{"k":"v"},)"
+      R"("ExposedPorts":{"80/tcp":{}}})",
       absl::StrCat("\"", Sha('a'), "\"")));
   ASSERT_TRUE(document.ok()) << document.status();
   EXPECT_THAT(document->config.env, ElementsAre("A=1", "B="));
@@ -217,6 +234,7 @@ std::string ManyItems(int count, absl::string_view item) {
 
 std::string ManyVolumes(int count) {
   std::vector<std::string> items;
+  items.reserve(count);
   for (int i = 0; i < count; ++i) items.push_back(absl::StrCat("\"/", i, "\":{}"));
   return absl::StrCat("{\"Volumes\":{", absl::StrJoin(items, ","), "}}");
 }
@@ -224,18 +242,26 @@ std::string ManyVolumes(int count) {
 INSTANTIATE_TEST_SUITE_P(
     All, ParseImageConfigBad,
     testing::Values(
-        BadConfig{"NoRootfs", "{}", kInvalid}, BadConfig{"EnvIsText", MakeConfig(R"({"Env":"A=1"})"), kInvalid},
+        BadConfig{"NoRootfs", "{}", kInvalid},
+        BadConfig{"EnvIsText", MakeConfig(R"({"Env":"A=1"})"), kInvalid},
         BadConfig{"CmdOfNumbers", MakeConfig(R"({"Cmd":[1]})"), kInvalid},
         BadConfig{"NulInCmd", MakeConfig("{\"Cmd\":[\"a\\u0000b\"]}"), kInvalid},
         BadConfig{"NulInUser", MakeConfig("{\"User\":\"a\\u0000b\"}"), kInvalid},
         BadConfig{"LabelIsNumber", MakeConfig(R"({"Labels":{"a":1}})"), kInvalid},
-        BadConfig{"ManyEnv", MakeConfig(absl::StrCat("{\"Env\":", ManyItems(10001, "\"A=1\""), "}")), kTooMuch},
-        BadConfig{"HugeEntrypoint",
-                  MakeConfig(absl::StrCat("{\"Entrypoint\":[\"", std::string(2 << 20, 'x'), "\"]}")), kTooMuch},
-        BadConfig{"LongUser", MakeConfig(absl::StrCat("{\"User\":\"", std::string(5000, 'x'), "\"}")), kTooMuch},
+        BadConfig{"ManyEnv",
+                  MakeConfig(absl::StrCat("{\"Env\":", ManyItems(10001, "\"A=1\""), "}")),
+                  kTooMuch},
+        BadConfig{
+            "HugeEntrypoint",
+            MakeConfig(absl::StrCat("{\"Entrypoint\":[\"", std::string(2 << 20, 'x'), "\"]}")),
+            kTooMuch},
+        BadConfig{"LongUser",
+                  MakeConfig(absl::StrCat("{\"User\":\"", std::string(5000, 'x'), "\"}")),
+                  kTooMuch},
         BadConfig{"ManyVolumes", MakeConfig(ManyVolumes(65)), kTooMuch},
         BadConfig{"BadDiffId", MakeConfig("{}", "\"sha256:zz\""), kInvalid},
-        BadConfig{"OtherDiffId", MakeConfig("{}", absl::StrCat("\"sha512:", std::string(128, 'a'), "\"")),
+        BadConfig{"OtherDiffId",
+                  MakeConfig("{}", absl::StrCat("\"sha512:", std::string(128, 'a'), "\"")),
                   kUnimplemented},
         BadConfig{"TooLong", std::string((8 << 20) + 1, ' '), kTooMuch}),
     [](const auto& info) { return info.param.name; });

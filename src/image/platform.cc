@@ -15,12 +15,12 @@ struct Machine {
   absl::string_view uname, architecture, variant;
 };
 constexpr std::array kMachines = {
-    Machine{"x86_64", "amd64", ""},     Machine{"aarch64", "arm64", "v8"},
-    Machine{"armv7l", "arm", "v7"},     Machine{"armv8l", "arm", "v7"},
-    Machine{"armv6l", "arm", "v6"},     Machine{"armv5tel", "arm", "v5"},
-    Machine{"i686", "386", ""},         Machine{"i386", "386", ""},
-    Machine{"ppc64le", "ppc64le", ""},  Machine{"s390x", "s390x", ""},
-    Machine{"riscv64", "riscv64", ""},  Machine{"loongarch64", "loong64", ""},
+    Machine{"x86_64", "amd64", ""},    Machine{"aarch64", "arm64", "v8"},
+    Machine{"armv7l", "arm", "v7"},    Machine{"armv8l", "arm", "v7"},
+    Machine{"armv6l", "arm", "v6"},    Machine{"armv5tel", "arm", "v5"},
+    Machine{"i686", "386", ""},        Machine{"i386", "386", ""},
+    Machine{"ppc64le", "ppc64le", ""}, Machine{"s390x", "s390x", ""},
+    Machine{"riscv64", "riscv64", ""}, Machine{"loongarch64", "loong64", ""},
 };
 
 // Each architecture's variant when none is written.

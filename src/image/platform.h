@@ -1,4 +1,5 @@
-// The platform that an image is made for, and which of several this machine should run. Pure but HostPlatform.
+// The platform that an image is made for, and which of several this machine should run. Pure but
+// HostPlatform.
 #pragma once
 
 #include <optional>

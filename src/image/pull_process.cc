@@ -26,7 +26,8 @@ constexpr int kPollMs = 100;
 // A socket and not a pipe: send(2) can do without SIGPIPE.
 absl::StatusOr<std::pair<UniqueFd, UniqueFd>> MakeSocketPair() {
   int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return ErrnoStatus("socketpair", "berth-pull");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    return ErrnoStatus("socketpair", "berth-pull");
   return std::pair<UniqueFd, UniqueFd>(fds[0], fds[1]);
 }
 
@@ -42,7 +43,8 @@ absl::Status SendAll(int socket, absl::string_view bytes) {
 
 std::string Reap(const SpawnedProcess& child) {
   siginfo_t info = {};
-  while (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &info, WEXITED) != 0 && errno == EINTR) {
+  while (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &info, WEXITED) != 0 &&
+         errno == EINTR) {
   }
   if (info.si_code == CLD_EXITED) return absl::StrCat("exit code ", info.si_status);
   return absl::StrCat("signal ", info.si_status);
@@ -56,7 +58,8 @@ class Conversation {
   // nullopt: the helper ended without a last word.
   absl::StatusOr<std::optional<PullMessage>> Run() {
     while (true) {
-      if (process_.cancelled && process_.cancelled()) return absl::CancelledError("pull: cancelled");
+      if (process_.cancelled && process_.cancelled())
+        return absl::CancelledError("pull: cancelled");
       struct pollfd ready = {.fd = socket_, .events = POLLIN, .revents = 0};
       const int count = ::poll(&ready, 1, kPollMs);
       if (count < 0 && errno != EINTR) return ErrnoStatus("poll", "berth-pull");
@@ -65,7 +68,8 @@ class Conversation {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus("recv", "berth-pull");
       if (n == 0) return std::optional<PullMessage>();
-      ASSIGN_OR_RETURN(std::optional<PullMessage> last, Take({buffer_.data(), static_cast<size_t>(n)}));
+      ASSIGN_OR_RETURN(std::optional<PullMessage> last,
+                       Take({buffer_.data(), static_cast<size_t>(n)}));
       if (last.has_value()) return last;
     }
   }
@@ -79,7 +83,8 @@ class Conversation {
       absl::StatusOr<PullMessage> message =
           DecodePullMessage(absl::string_view(line_).substr(begin, end - begin));
       begin = end + 1;
-      if (!message.ok()) return absl::InternalError(absl::StrCat("berth-pull: ", message.status().message()));
+      if (!message.ok())
+        return absl::InternalError(absl::StrCat("berth-pull: ", message.status().message()));
       const auto* progress = std::get_if<PullProgress>(&*message);
       if (progress == nullptr) return std::optional<PullMessage>(*std::move(message));
       if (process_.progress) process_.progress(*progress);
@@ -103,7 +108,8 @@ absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process) {
   request.path = process.helper;
   request.argv = {"berth-pull"};
   request.env = process.env;
-  request.fds = {in.second.get(), out.second.get(), STDERR_FILENO, process.work_dir, process.layers_dir};
+  request.fds = {in.second.get(), out.second.get(), STDERR_FILENO, process.work_dir,
+                 process.layers_dir};
   ASSIGN_OR_RETURN(const SpawnedProcess child, Spawn(request));
   in.second.reset();
   out.second.reset();
@@ -114,17 +120,20 @@ absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process) {
       ::syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0);
       ending = Reap(child);
     });
-    // A helper that dies before it has read its job is told by its ending, like one that dies later.
+    // A helper that dies before it has read its job is told by its ending, like one that dies
+    // later.
     const absl::Status sent = SendAll(in.first.get(), EncodePullJob(process.job));
     last = sent.ok() ? Conversation(process, out.first.get()).Run() : std::optional<PullMessage>();
-    // A process that closed its output is about to end by itself: its own way of dying is the one to tell.
+    // A process that closed its output is about to end by itself: its own way of dying is the one
+    // to tell.
     if (last.ok() && !last->has_value()) {
       struct pollfd ended = {.fd = child.pidfd.get(), .events = POLLIN, .revents = 0};
       ::poll(&ended, 1, 1000);
     }
   }
   if (!last.ok()) return last.status();
-  if (!last->has_value()) return absl::InternalError(absl::StrCat("berth-pull: ended without a result, ", ending));
+  if (!last->has_value())
+    return absl::InternalError(absl::StrCat("berth-pull: ended without a result, ", ending));
   if (const auto* error = std::get_if<absl::Status>(&**last)) return *error;
   return std::get<PulledImage>(**std::move(last));
 }

@@ -20,7 +20,8 @@ struct PullProcess {
   std::function<bool()> cancelled;                    // may be empty; polled every 100 ms
 };
 
-// The helper's result or error; Cancelled (the helper is then dead); Internal if it dies or talks nonsense.
+// The helper's result or error; Cancelled (the helper is then dead); Internal if it dies or talks
+// nonsense.
 absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process);
 
 }  // namespace berth

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
@@ -53,7 +52,9 @@ Json ToJson(const PulledImage& image) {
 }
 
 Json ToJson(const absl::Status& status) {
-  return {{"error", {{"code", static_cast<int>(status.code())}, {"message", std::string(status.message())}}}};
+  return {
+      {"error",
+       {{"code", static_cast<int>(status.code())}, {"message", std::string(status.message())}}}};
 }
 
 absl::StatusOr<PullProgress> ProgressOf(const Json& json) {
@@ -73,25 +74,29 @@ absl::StatusOr<PulledLayer> LayerOf(const Json& json) {
   RETURN_IF_ERROR(Digest::Parse(layer.digest).status());
   ASSIGN_OR_RETURN(layer.key, StringMember(json, "key"));
   ASSIGN_OR_RETURN(layer.dir, StringMember(json, "dir"));
-  const bool number = layer.dir.size() <= 4 && std::all_of(layer.dir.begin(), layer.dir.end(), absl::ascii_isdigit);
-  if (!number) return Malformed("a layer's dir is no number");
+  const bool well_formed =
+      layer.dir.empty() || (layer.dir.size() == kLayerDirLength && IsLowerHex(layer.dir));
+  if (!well_formed) return Malformed("a layer's dir is no name that berth-pull gives");
   ASSIGN_OR_RETURN(layer.size_bytes, SizeMember(json, "size_bytes"));
   ASSIGN_OR_RETURN(layer.inodes, SizeMember(json, "inodes"));
   return layer;
 }
 
 absl::Status CheckAgainstConfig(const PulledImage& image) {
-  if (Digest::Sha256(image.config).text() != image.id) return Malformed("the id is not the config's digest");
+  if (Digest::Sha256(image.config).text() != image.id)
+    return Malformed("the id is not the config's digest");
   ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
   for (const PulledLayer& layer : image.layers) {
-    const bool bound = absl::StartsWith(layer.key, absl::StrCat(layer.diff_id, "@")) &&
-                       Digest::Parse(absl::string_view(layer.key).substr(layer.diff_id.size() + 1)).ok();
+    const bool bound =
+        absl::StartsWith(layer.key, absl::StrCat(layer.diff_id, "@")) &&
+        Digest::Parse(absl::string_view(layer.key).substr(layer.diff_id.size() + 1)).ok();
     if (layer.key != layer.diff_id && !bound) return Malformed("a layer's key is not its own");
   }
-  const bool same = std::equal(config.diff_ids.begin(), config.diff_ids.end(), image.layers.begin(),
-                               image.layers.end(), [](const Digest& diff_id, const PulledLayer& layer) {
-                                 return diff_id.text() == layer.diff_id;
-                               });
+  const bool same =
+      std::equal(config.diff_ids.begin(), config.diff_ids.end(), image.layers.begin(),
+                 image.layers.end(), [](const Digest& diff_id, const PulledLayer& layer) {
+                   return diff_id.text() == layer.diff_id;
+                 });
   return same ? absl::OkStatus() : Malformed("the layers are not those of the config");
 }
 
@@ -112,11 +117,12 @@ absl::StatusOr<PulledImage> ImageOf(const Json& json) {
   return image;
 }
 
-absl::StatusOr<absl::Status> ErrorOf(const Json& json) {
+absl::StatusOr<PullMessage> ErrorOf(const Json& json) {
   ASSIGN_OR_RETURN(const int64_t code, SizeMember(json, "code"));
   ASSIGN_OR_RETURN(const std::string message, StringMember(json, "message"));
-  if (code < 1 || code > static_cast<int64_t>(absl::StatusCode::kUnauthenticated)) return Malformed("bad error code");
-  return absl::Status(static_cast<absl::StatusCode>(code), message);
+  if (code < 1 || code > static_cast<int64_t>(absl::StatusCode::kUnauthenticated))
+    return Malformed("bad error code");
+  return PullMessage(absl::Status(static_cast<absl::StatusCode>(code), message));
 }
 
 }  // namespace
@@ -132,7 +138,8 @@ std::string ChainId(absl::string_view chain_below, absl::string_view diff_id) {
 
 std::string EncodePullJob(const PullJob& job) {
   Json existing = Json::array();
-  for (const ExistingLayer& layer : job.existing) existing.push_back({{"key", layer.key}, {"dir", layer.dir}});
+  for (const ExistingLayer& layer : job.existing)
+    existing.push_back({{"key", layer.key}, {"dir", layer.dir}});
   return Line({{"version", kPullProtocolVersion},
                {"reference", job.reference},
                {"auth",
@@ -156,8 +163,8 @@ absl::StatusOr<PullJob> DecodePullJob(absl::string_view line) {
   PullJob job;
   ASSIGN_OR_RETURN(const int64_t version, SizeMember(json, "version"));
   if (version != kPullProtocolVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("pull job: version ", version, ", this berth-pull speaks ",
-                                                      kPullProtocolVersion));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "pull job: version ", version, ", this berth-pull speaks ", kPullProtocolVersion));
   }
   ASSIGN_OR_RETURN(job.reference, StringMember(json, "reference"));
   const Json none = Json::object();
@@ -204,8 +211,7 @@ absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line) {
     return PullMessage(std::move(image));
   }
   if (const Json* part = FindMember(json, "error"); part != nullptr) {
-    ASSIGN_OR_RETURN(absl::Status status, ErrorOf(*part));
-    return PullMessage(std::move(status));
+    return ErrorOf(*part);
   }
   return Malformed("neither progress nor result nor error");
 }

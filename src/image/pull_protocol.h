@@ -1,5 +1,6 @@
-// What the daemon and berth-pull say to each other: one JSON object per line, described in docs/formats/pull-protocol.md.
-// The daemon sends one PullJob; berth-pull sends PullProgress lines and ends with one PulledImage or one error. Pure.
+// What the daemon and berth-pull say to each other: one JSON object per line, described in
+// docs/formats/pull-protocol.md. The daemon sends one PullJob; berth-pull sends PullProgress lines
+// and ends with one PulledImage or one error. Pure.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +18,11 @@ namespace berth {
 
 inline constexpr int kPullProtocolVersion = 1;
 inline constexpr size_t kMaxPullLine = 32 << 20;
+inline constexpr size_t kLayerDirLength = 16;  // lower-case hex characters
 
-// A layer's identity in the store. Most layers mean the same wherever they lie: their key is the diff_id. One whose
-// archive left out parent directories takes these from the layers below, so it belongs to them: "<diff_id>@<chain id
-// of the layers below>".
+// A layer's identity in the store. Most layers mean the same wherever they lie: their key is the
+// diff_id. One whose archive left out parent directories takes these from the layers below, so it
+// belongs to them: "<diff_id>@<chain id of the layers below>".
 std::string BoundLayerKey(absl::string_view diff_id, absl::string_view chain_below);
 // OCI's chain id of a stack of diff_ids, lowest first; "" for none.
 std::string ChainId(absl::string_view chain_below, absl::string_view diff_id);
@@ -37,7 +39,8 @@ struct PullJob {
   std::vector<ExistingLayer> existing;  // layers that need not be fetched
   bool plain_http = false;              // also for hosts that are not loopback
   int parallel_layers = 4;
-  int stall_seconds = 30;  // no byte for so long, or less than the floor over twice as long, ends a connection
+  int stall_seconds =
+      30;  // no byte for so long, or less than the floor over twice as long, ends a connection
 };
 
 struct PulledLayer {
@@ -61,8 +64,9 @@ std::string EncodePullJob(const PullJob& job);
 absl::StatusOr<PullJob> DecodePullJob(absl::string_view line);
 
 std::string EncodePullMessage(const PullMessage& message);
-// InvalidArgument for anything malformed; a status in the message is never OK. Digests and directory names of a
-// PulledImage are well-formed, its config has the digest `id` and lists the layers' diff_ids.
+// InvalidArgument for anything malformed; a status in the message is never OK. Digests and
+// directory names of a PulledImage are well-formed, its config has the digest `id` and lists the
+// layers' diff_ids.
 absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line);
 
 }  // namespace berth

@@ -1,5 +1,6 @@
-// What a person calls an image: "busybox", "localhost:5000/team/app:v2", "ghcr.io/a/b@sha256:...". The grammar and
-// the normal form are those that Docker's users know (docker.io and library/ are filled in). Pure.
+// What a person calls an image: "busybox", "localhost:5000/team/app:v2", "ghcr.io/a/b@sha256:...".
+// The grammar and the normal form are those that Docker's users know (docker.io and library/ are
+// filled in). Pure.
 #pragma once
 
 #include <string>
@@ -24,11 +25,13 @@ struct Reference {
   std::string Selector() const { return digest.empty() ? tag : digest.text(); }
 };
 
-// Neither tag nor digest means ":latest"; both mean the digest. InvalidArgument quotes the text and says what is
-// wrong with it; a bare 64-character hex string is an image id and not a name, hence InvalidArgument.
+// Neither tag nor digest means ":latest"; both mean the digest. InvalidArgument quotes the text and
+// says what is wrong with it; a bare 64-character hex string is an image id and not a name, hence
+// InvalidArgument.
 absl::StatusOr<Reference> ParseReference(absl::string_view text);
 
-// True for localhost, 127.0.0.0/8 and ::1, with or without a port: the hosts that may speak plain HTTP.
+// True for localhost, 127.0.0.0/8 and ::1, with or without a port: the hosts that may speak plain
+// HTTP.
 bool IsLoopbackHost(absl::string_view host_and_port);
 
 // "host:port" -> "host", "[::1]:80" -> "::1"

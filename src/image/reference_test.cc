@@ -30,22 +30,22 @@ TEST_P(ParseReferenceGood, NormalFormParsesToItself) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, ParseReferenceGood,
-    testing::Values(
-        GoodCase{"Short", "busybox", "docker.io/library/busybox:latest"},
-        GoodCase{"ShortTag", "busybox:1.36", "docker.io/library/busybox:1.36"},
-        GoodCase{"TwoComponents", "team/app", "docker.io/team/app:latest"},
-        GoodCase{"Hub", "docker.io/busybox", "docker.io/library/busybox:latest"},
-        GoodCase{"HubAlias", "index.docker.io/busybox:1", "docker.io/library/busybox:1"},
-        GoodCase{"Host", "ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1"},
-        GoodCase{"HostPort", "localhost:5000/app", "localhost:5000/app:latest"},
-        GoodCase{"Localhost", "localhost/app", "localhost/app:latest"},
-        GoodCase{"Ipv4", "127.0.0.1:5000/a:b", "127.0.0.1:5000/a:b"},
-        GoodCase{"Ipv6", "[::1]:5000/a", "[::1]:5000/a:latest"},
-        GoodCase{"Digest", "a/b@" + kDigest, "docker.io/a/b@" + kDigest},
-        GoodCase{"TagAndDigest", "a/b:v1@" + kDigest, "docker.io/a/b@" + kDigest},
-        GoodCase{"Separators", "q/x.y_z__w---v", "docker.io/q/x.y_z__w---v:latest"},
-        GoodCase{"HostInCapitals", "Reg.Example.COM/a", "Reg.Example.COM/a:latest"},
-        GoodCase{"TagCharacters", "a:_A.b-C", "docker.io/library/a:_A.b-C"}),
+    testing::Values(GoodCase{"Short", "busybox", "docker.io/library/busybox:latest"},
+                    GoodCase{"ShortTag", "busybox:1.36", "docker.io/library/busybox:1.36"},
+                    GoodCase{"TwoComponents", "team/app", "docker.io/team/app:latest"},
+                    GoodCase{"Hub", "docker.io/busybox", "docker.io/library/busybox:latest"},
+                    GoodCase{"HubAlias", "index.docker.io/busybox:1",
+                             "docker.io/library/busybox:1"},
+                    GoodCase{"Host", "ghcr.io/a/b/c:v1", "ghcr.io/a/b/c:v1"},
+                    GoodCase{"HostPort", "localhost:5000/app", "localhost:5000/app:latest"},
+                    GoodCase{"Localhost", "localhost/app", "localhost/app:latest"},
+                    GoodCase{"Ipv4", "127.0.0.1:5000/a:b", "127.0.0.1:5000/a:b"},
+                    GoodCase{"Ipv6", "[::1]:5000/a", "[::1]:5000/a:latest"},
+                    GoodCase{"Digest", "a/b@" + kDigest, "docker.io/a/b@" + kDigest},
+                    GoodCase{"TagAndDigest", "a/b:v1@" + kDigest, "docker.io/a/b@" + kDigest},
+                    GoodCase{"Separators", "q/x.y_z__w---v", "docker.io/q/x.y_z__w---v:latest"},
+                    GoodCase{"HostInCapitals", "Reg.Example.COM/a", "Reg.Example.COM/a:latest"},
+                    GoodCase{"TagCharacters", "a:_A.b-C", "docker.io/library/a:_A.b-C"}),
     [](const auto& info) { return info.param.name; });
 
 struct BadCase {
@@ -90,10 +90,12 @@ TEST(Reference, HubIsServedByAnotherHost) {
 }
 
 TEST(IsLoopbackHost, KnowsOnlyThisMachine) {
-  for (const char* host : {"localhost", "localhost:5000", "127.0.0.1", "127.8.9.1:80", "[::1]:5000"}) {
+  for (const char* host :
+       {"localhost", "localhost:5000", "127.0.0.1", "127.8.9.1:80", "[::1]:5000"}) {
     EXPECT_TRUE(IsLoopbackHost(host)) << host;
   }
-  for (const char* host : {"localhost.evil.com", "128.0.0.1", "127.0.0.1.evil.com", "[::2]:5000", "10.0.0.1"}) {
+  for (const char* host :
+       {"localhost.evil.com", "128.0.0.1", "127.0.0.1.evil.com", "[::2]:5000", "10.0.0.1"}) {
     EXPECT_FALSE(IsLoopbackHost(host)) << host;
   }
 }
@@ -111,8 +113,9 @@ TEST(Digest, PartsOfItsText) {
 }
 
 TEST(Digest, RefusesEverythingElse) {
-  for (const std::string& text : {std::string(), std::string("sha256:"), kHex, kDigest + "0",
-                                  " " + kDigest, kDigest + "\n", "sha512:" + kHex, "sha256:" + std::string(64, 'g')}) {
+  for (const std::string& text :
+       {std::string(), std::string("sha256:"), kHex, kDigest + "0", " " + kDigest, kDigest + "\n",
+        "sha512:" + kHex, "sha256:" + std::string(64, 'g')}) {
     EXPECT_FALSE(Digest::Parse(text).ok()) << text;
   }
 }

@@ -31,19 +31,22 @@ class Builder : public nlohmann::json_sax<Json> {
 
   bool key(std::string& name) override {
     if (open_.back()->contains(name)) {
-      return Fail(absl::InvalidArgumentError(absl::StrCat("key \"", EscapeForLog(name), "\" twice")));
+      return Fail(
+          absl::InvalidArgumentError(absl::StrCat("key \"", EscapeForLog(name), "\" twice")));
     }
     key_ = std::move(name);
     return true;
   }
 
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
     return Fail(absl::InvalidArgumentError(absl::StrCat("no valid JSON at byte ", position)));
   }
 
   absl::StatusOr<Json> Finish(bool accepted) && {
     if (!status_.ok()) return status_;
-    if (!accepted) return absl::InvalidArgumentError(absl::StrCat("parse ", what_, ": no valid JSON"));
+    if (!accepted)
+      return absl::InvalidArgumentError(absl::StrCat("parse ", what_, ": no valid JSON"));
     return std::move(root_);
   }
 
@@ -68,7 +71,8 @@ class Builder : public nlohmann::json_sax<Json> {
     return &parent.back();
   }
 
-  // A pointer into an array stays valid while its element is open: nothing is appended to the array meanwhile.
+  // A pointer into an array stays valid while its element is open: nothing is appended to the array
+  // meanwhile.
   bool Open(Json value) {
     if (open_.size() >= limits_.depth) {
       return Fail(absl::ResourceExhaustedError(absl::StrCat("nested deeper than ", limits_.depth)));
@@ -95,7 +99,8 @@ class Builder : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
-absl::StatusOr<Json> ParseStrictJson(absl::string_view text, const JsonLimits& limits, absl::string_view what) {
+absl::StatusOr<Json> ParseStrictJson(absl::string_view text, const JsonLimits& limits,
+                                     absl::string_view what) {
   if (text.size() > limits.bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("parse ", what, ": ", text.size(), " bytes, more than ", limits.bytes));

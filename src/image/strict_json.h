@@ -1,4 +1,5 @@
-// JSON from strangers: bounded size and depth, no duplicate keys, no trailing bytes, no exceptions. Pure.
+// JSON from strangers: bounded size and depth, no duplicate keys, no trailing bytes, no exceptions.
+// Pure.
 #pragma once
 
 #include <cstddef>

@@ -62,7 +62,9 @@ void Trash::Loop() {
     std::function<void()> work;
     {
       absl::MutexLock lock(&mu_);
-      const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stop_ || !queue_.empty(); };
+      const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return stop_ || !queue_.empty();
+      };
       mu_.Await(absl::Condition(&ready));
       if (stop_) return;
       work = std::move(queue_.front());

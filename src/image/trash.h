@@ -1,5 +1,6 @@
-// Deletion that nobody waits for: a directory is renamed into trash/ and its content unlinked by a background thread.
-// Thread-safe. Also the place for other work that must not happen on a caller's thread.
+// Deletion that nobody waits for: a directory is renamed into trash/ and its content unlinked by a
+// background thread. Thread-safe. Also the place for other work that must not happen on a caller's
+// thread.
 #pragma once
 
 #include <deque>

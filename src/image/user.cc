@@ -14,14 +14,16 @@
 namespace berth {
 namespace {
 
-constexpr int64_t kMaxId = std::numeric_limits<uint32_t>::max() - 1;  // 2^32-1 means "no id" (chown(2))
+constexpr int64_t kMaxId =
+    std::numeric_limits<uint32_t>::max() - 1;  // 2^32-1 means "no id" (chown(2))
 
 bool AllDigits(absl::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
 }
 
 absl::Status BadId(absl::string_view what, absl::string_view text) {
-  return absl::InvalidArgumentError(absl::StrCat("resolve ", what, " \"", EscapeForLog(text.substr(0, 64)),
+  return absl::InvalidArgumentError(absl::StrCat("resolve ", what, " \"",
+                                                 EscapeForLog(text.substr(0, 64)),
                                                  "\": not an id from 0 to ", kMaxId));
 }
 
@@ -42,7 +44,8 @@ absl::StatusOr<uint32_t> ParseId(absl::string_view what, absl::string_view text)
 
 // The first row of a colon-separated file that `matches` accepts, split; empty if there is none.
 template <typename Predicate>
-std::vector<absl::string_view> FindRow(absl::string_view file, size_t min_fields, Predicate matches) {
+std::vector<absl::string_view> FindRow(absl::string_view file, size_t min_fields,
+                                       Predicate matches) {
   for (absl::string_view line : absl::StrSplit(file, '\n')) {
     std::vector<absl::string_view> row = absl::StrSplit(line, ':');
     if (row.size() >= min_fields && matches(row)) return row;
@@ -60,14 +63,15 @@ std::vector<absl::string_view> PasswdRowOfUid(absl::string_view passwd, uid_t ui
   });
 }
 
-std::vector<absl::string_view> RowOfName(absl::string_view file, size_t fields, absl::string_view name) {
+std::vector<absl::string_view> RowOfName(absl::string_view file, size_t fields,
+                                         absl::string_view name) {
   return FindRow(file, fields, [name](const auto& row) { return row[0] == name; });
 }
 
 bool IsUsableHome(absl::string_view home) {
-  return !home.empty() && home[0] == '/' &&
-         std::none_of(home.begin(), home.end(),
-                      [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
+  return !home.empty() && home[0] == '/' && std::none_of(home.begin(), home.end(), [](char c) {
+    return absl::ascii_iscntrl(static_cast<unsigned char>(c));
+  });
 }
 
 struct Account {
@@ -147,10 +151,11 @@ absl::StatusOr<Account> FindAccount(const UserRequest& request, absl::string_vie
     const std::pair<absl::string_view, absl::string_view> parts =
         absl::StrSplit(request.image_user, absl::MaxSplits(':', 1));
     if (parts.first.empty() && !parts.second.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("resolve user \"", EscapeForLog(request.image_user), "\": a group without a user"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "resolve user \"", EscapeForLog(request.image_user), "\": a group without a user"));
     }
-    ASSIGN_OR_RETURN(account, parts.first.empty() ? FindUid(0, passwd) : FindUser(parts.first, passwd));
+    ASSIGN_OR_RETURN(account,
+                     parts.first.empty() ? FindUid(0, passwd) : FindUser(parts.first, passwd));
     if (!parts.second.empty()) {
       ASSIGN_OR_RETURN(account.gid, FindGroup(parts.second, group));
     }

@@ -1,5 +1,6 @@
-// Who a container's first process is, from the image's own passwd and group files. Pure parsing plus a bounded
-// read through the layer directories: no mount, no NSS (security.md S-13, S-14, S-31, S-37).
+// Who a container's first process is, from the image's own passwd and group files. Pure parsing
+// plus a bounded read through the layer directories: no mount, no NSS (security.md S-13, S-14,
+// S-31, S-37).
 #pragma once
 
 #include <sys/types.h>
@@ -14,11 +15,12 @@
 namespace berth {
 
 struct UserRequest {
-  std::string image_user;            // Config.User: "", "name", "uid", "name:group", "uid:gid"
+  std::string image_user;  // Config.User: "", "name", "uid", "name:group", "uid:gid"
   std::optional<int64_t> run_as_user, run_as_group;
-  std::string run_as_username;       // ignored when run_as_user is set
+  std::string run_as_username;  // ignored when run_as_user is set
   std::vector<int64_t> supplemental_groups;
-  bool strict_groups = false;        // SupplementalGroupsPolicy Strict: the image's group file adds nothing
+  bool strict_groups =
+      false;  // SupplementalGroupsPolicy Strict: the image's group file adds nothing
 };
 
 struct ResolvedUser {
@@ -28,15 +30,15 @@ struct ResolvedUser {
   std::string home = "/";     // from the passwd row, for HOME
 };
 
-// `passwd` and `group` are the contents ("" where the image has none). An all-digits string is never a name;
-// ids outside 0..2^32-2 are InvalidArgument; an unknown name is NotFound naming it; a group without a user is
-// InvalidArgument.
+// `passwd` and `group` are the contents ("" where the image has none). An all-digits string is
+// never a name; ids outside 0..2^32-2 are InvalidArgument; an unknown name is NotFound naming it; a
+// group without a user is InvalidArgument.
 absl::StatusOr<ResolvedUser> ResolveUser(const UserRequest& request, absl::string_view passwd,
                                          absl::string_view group);
 
-// The content of a regular file as an overlay of `layers` (lowest first, relative to `data_dir_fd`) shows it:
-// whiteouts and opaque directories honoured, symbolic links not followed (then it counts as absent), at most
-// 1 MiB (ResourceExhausted). "" if absent.
+// The content of a regular file as an overlay of `layers` (lowest first, relative to `data_dir_fd`)
+// shows it: whiteouts and opaque directories honoured, symbolic links not followed (then it counts
+// as absent), at most 1 MiB (ResourceExhausted). "" if absent.
 absl::StatusOr<std::string> ReadImageFile(int data_dir_fd, const std::vector<std::string>& layers,
                                           absl::string_view path);
 

@@ -155,7 +155,8 @@ TEST(ResolveUser, DigitsAreNeverANameInTheFile) {
 }
 
 TEST(ResolveUser, ErrorNamesTheUser) {
-  EXPECT_THAT(std::string(Resolve({.image_user = "nobody"}).status().message()), HasSubstr("\"nobody\""));
+  EXPECT_THAT(std::string(Resolve({.image_user = "nobody"}).status().message()),
+              HasSubstr("\"nobody\""));
 }
 
 }  // namespace

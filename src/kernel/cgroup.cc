@@ -27,12 +27,14 @@ constexpr uint64_t kNoLimit = uint64_t{1} << 62;  // v1 shows "none" as a huge p
 
 absl::Status CheckPath(const std::string& path) {
   if (path.empty() || path[0] != '/') return absl::InvalidArgumentError(absl::StrCat("cgroup ", path, ": not absolute"));
+  bool below_root = false;
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    below_root = true;
     if (part == "." || part == "..") {
       return absl::InvalidArgumentError(absl::StrCat("cgroup ", path, ": \"", part, "\" is not allowed in it"));
     }
   }
-  return absl::OkStatus();
+  return below_root ? absl::OkStatus() : absl::InvalidArgumentError("cgroup /: is the node's own");
 }
 
 // The number in a one-value file; "max" and v1's huge numbers are kNoLimit. 0 if there is no such file.
@@ -137,9 +139,10 @@ absl::StatusOr<Cgroups> Cgroups::Detect() {
       hierarchy.unified = true;
     } else if (right[0] == "cgroup") {
       for (absl::string_view option : absl::StrSplit(right[2], ',')) {
-        if (option != "rw" && option != "ro" && option != "xattr" && option != "clone_children") {
-          hierarchy.controllers.emplace_back(option);
-        }
+        const bool no_controller = option == "rw" || option == "ro" || option == "xattr" || option == "clone_children" ||
+                                   option == "noprefix" || option == "cpuset_v2_mode" ||
+                                   absl::StartsWith(option, "release_agent=");
+        if (!no_controller) hierarchy.controllers.emplace_back(option);
       }
       v1 = true;
     } else {
@@ -388,6 +391,7 @@ absl::StatusOr<CgroupUsage> Cgroups::ReadV2(const std::string& path) const {
 }
 
 void Cgroups::Kill(const std::string& path) const {
+  if (!CheckPath(path).ok()) return;  // never all of the node
   for (const Hierarchy& hierarchy : hierarchies_) {
     const std::string directory = hierarchy.mount_point + path;
     if (hierarchy.unified && WriteFileAt(AT_FDCWD, directory + "/cgroup.kill", "1").ok()) return;
@@ -403,7 +407,6 @@ void Cgroups::Kill(const std::string& path) const {
 
 absl::Status Cgroups::Remove(const std::string& path) const {
   RETURN_IF_ERROR(CheckPath(path));
-  if (path == "/") return absl::InvalidArgumentError("cgroup /: is not ours to remove");
   absl::Status result;
   for (const Hierarchy& hierarchy : hierarchies_) result.Update(RemoveBelow(hierarchy.mount_point + path));
   return result;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -42,7 +43,8 @@ absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path) {
 }
 
 absl::Status MakeDirs(const std::string& path, mode_t mode) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
     const std::string parent = path.substr(0, slash);
     if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus("mkdir", parent);
   }
@@ -64,7 +66,8 @@ absl::StatusOr<std::string> ReadFd(int fd, size_t max_bytes, absl::string_view n
     if (n == 0) return content;
     content.append(buffer, static_cast<size_t>(n));
     if (content.size() > max_bytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("read ", name, ": longer than ", max_bytes, " bytes"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("read ", name, ": longer than ", max_bytes, " bytes"));
     }
   }
 }
@@ -82,16 +85,19 @@ absl::Status WriteFileAt(int at, const std::string& path, absl::string_view valu
   return absl::OkStatus();
 }
 
-absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view content, mode_t mode) {
+absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view content,
+                           mode_t mode) {
   const std::string temporary = path + ".tmp";
   ::unlinkat(at, temporary.c_str(), 0);
-  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+  ASSIGN_OR_RETURN(UniqueFd fd,
+                   OpenFile(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
   if (::fchmod(fd.get(), mode) != 0) return ErrnoStatus("chmod", temporary);
   if (absl::Status written = WriteAll(fd.get(), content, temporary); !written.ok()) {
     ::unlinkat(at, temporary.c_str(), 0);
     return written;
   }
-  if (::renameat(at, temporary.c_str(), at, path.c_str()) != 0) return ErrnoStatus("rename", temporary);
+  if (::renameat(at, temporary.c_str(), at, path.c_str()) != 0)
+    return ErrnoStatus("rename", temporary);
   return absl::OkStatus();
 }
 
@@ -110,15 +116,76 @@ absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path
   return names;
 }
 
-absl::Status RemoveTreeAt(int at, const std::string& name) {
-  if (::unlinkat(at, name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
+namespace {
+
+// How deep a removal descends. What lies deeper is moved up first: whoever made the tree may have
+// nested it as deep as the disk goes, and must not exhaust our stack or descriptors.
+constexpr int kMaxDepth = 64;
+
+// False if `name` is a directory that is not empty.
+absl::StatusOr<bool> RemoveFileOrEmptyDir(int at, const std::string& name) {
+  if (::unlinkat(at, name.c_str(), 0) == 0 || errno == ENOENT) return true;
   if (errno != EISDIR && errno != EPERM) return ErrnoStatus("unlink", name);
-  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
   if (errno != ENOTEMPTY && errno != EEXIST) return ErrnoStatus("rmdir", name);
-  ASSIGN_OR_RETURN(UniqueFd dir, OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  ASSIGN_OR_RETURN(std::vector<std::string> children, ListDir(dir.get(), "."));
-  for (const std::string& child : children) RETURN_IF_ERROR(RemoveTreeAt(dir.get(), child));
-  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return ErrnoStatus("rmdir", name);
+  return false;
+}
+
+class TreeRemover {
+ public:
+  explicit TreeRemover(int top) : top_(top) {}
+
+  // Until nothing is left in the top directory.
+  absl::Status Run() {
+    uint64_t moved_before;
+    do {
+      moved_before = moved_;
+      RETURN_IF_ERROR(Empty(top_, 0));
+    } while (moved_ != moved_before);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Empty(int directory, int depth) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> children, ListDir(directory, "."));
+    for (const std::string& child : children) {
+      ASSIGN_OR_RETURN(const bool removed, RemoveFileOrEmptyDir(directory, child));
+      if (removed) continue;
+      if (depth == kMaxDepth) {
+        RETURN_IF_ERROR(MoveUp(directory, child));
+        continue;
+      }
+      ASSIGN_OR_RETURN(const UniqueFd inner,
+                       OpenFile(directory, child, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+      RETURN_IF_ERROR(Empty(inner.get(), depth + 1));
+      if (::unlinkat(directory, child.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+        return ErrnoStatus("rmdir", child);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status MoveUp(int directory, const std::string& child) {
+    while (true) {
+      const std::string name = absl::StrCat(".deep-", ++moved_);
+      if (::renameat2(directory, child.c_str(), top_, name.c_str(), RENAME_NOREPLACE) == 0)
+        return absl::OkStatus();
+      if (errno != EEXIST) return ErrnoStatus("rename", child);
+    }
+  }
+
+  const int top_;
+  uint64_t moved_ = 0;
+};
+
+}  // namespace
+
+absl::Status RemoveTreeAt(int at, const std::string& name) {
+  ASSIGN_OR_RETURN(const bool removed, RemoveFileOrEmptyDir(at, name));
+  if (removed) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd top, OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  RETURN_IF_ERROR(TreeRemover(top.get()).Run());
+  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+    return ErrnoStatus("rmdir", name);
   return absl::OkStatus();
 }
 

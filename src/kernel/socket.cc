@@ -32,6 +32,8 @@ absl::StatusOr<Address> MakeAddress(const std::string& path) {
   std::string name = path;
   if (name.size() >= sizeof(out.address.sun_path)) {
     const size_t slash = path.rfind('/');
+    if (slash == std::string::npos)
+      return absl::InvalidArgumentError(absl::StrCat("socket ", path, ": name too long"));
     ASSIGN_OR_RETURN(out.directory, OpenDir(AT_FDCWD, path.substr(0, slash)));
     name = absl::StrCat("/proc/self/fd/", out.directory.get(), path.substr(slash));
   }
@@ -42,13 +44,27 @@ absl::StatusOr<Address> MakeAddress(const std::string& path) {
   return out;
 }
 
+// True for a socket file that nobody listens on any more. Anything but a refusal (another type of
+// socket, a full queue) means that somebody is there; a file that is no socket is not ours to
+// replace.
+bool IsStale(const std::string& path, int type, const sockaddr_un& address) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+  const UniqueFd probe(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe.valid()) return false;
+  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) !=
+             0 &&
+         errno == ECONNREFUSED;
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type) {
   ASSIGN_OR_RETURN(const Address to, MakeAddress(path));
   UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return ErrnoStatus("socket", path);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.address), sizeof(to.address)) != 0) {
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.address), sizeof(to.address)) !=
+      0) {
     return ErrnoStatus("connect", path);
   }
   return fd;
@@ -61,8 +77,9 @@ absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int type, mode_t mo
   const auto* address = reinterpret_cast<const sockaddr*>(&at.address);
   int bound = ::bind(fd.get(), address, sizeof(at.address));
   if (bound != 0 && errno == EADDRINUSE) {
-    if (ConnectUnix(path, type).ok()) {
-      return absl::AlreadyExistsError(absl::StrCat("listen on ", path, ": another process serves it"));
+    if (!IsStale(path, type, at.address)) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("listen on ", path, ": another process serves it, or it is no socket"));
     }
     ::unlink(path.c_str());
     bound = ::bind(fd.get(), address, sizeof(at.address));
@@ -79,7 +96,8 @@ absl::Status SendPacket(int socket, absl::string_view data, const std::vector<in
   message.msg_iov = &iov;
   message.msg_iovlen = 1;
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control;
-  if (fds.size() > kMaxFds) return absl::InvalidArgumentError("send: more than 253 file descriptors");
+  if (fds.size() > kMaxFds)
+    return absl::InvalidArgumentError("send: more than 253 file descriptors");
   if (!fds.empty()) {
     message.msg_control = control.data();
     message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
@@ -91,7 +109,8 @@ absl::Status SendPacket(int socket, absl::string_view data, const std::vector<in
   }
   while (::sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
     if (errno == EINTR) continue;
-    if (errno == EPIPE || errno == ECONNRESET) return absl::UnavailableError("send: the peer closed the connection");
+    if (errno == EPIPE || errno == ECONNRESET)
+      return absl::UnavailableError("send: the peer closed the connection");
     return ErrnoStatus("send", "packet");
   }
   return absl::OkStatus();
@@ -102,7 +121,8 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
     pollfd wait = {.fd = socket, .events = POLLIN, .revents = 0};
     int timeout = -1;
     if (deadline != absl::InfiniteFuture()) {
-      const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Microseconds(999));
+      const int64_t left =
+          absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Microseconds(999));
       timeout = static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
     }
     const int ready = ::poll(&wait, 1, timeout);
@@ -125,7 +145,8 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
     n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno != ECONNRESET) return ErrnoStatus("receive", "packet");
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
@@ -135,7 +156,8 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
     }
   }
   if (n <= 0) return absl::UnavailableError("receive: the peer closed the connection");
-  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return absl::DataLossError("receive: message longer than allowed");
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+    return absl::DataLossError("receive: message longer than allowed");
   packet.data.resize(static_cast<size_t>(n));
   return packet;
 }

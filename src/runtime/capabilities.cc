@@ -21,9 +21,14 @@ absl::StatusOr<uint64_t> Parse(const std::string& name) {
   std::string lower = absl::AsciiStrToLower(name);
   if (!absl::StartsWith(lower, "cap_")) lower = absl::StrCat("cap_", lower);
   cap_value_t value;
-  // cap_from_name also takes numbers; a capability of the CRI is a name.
-  if (absl::ascii_isdigit(name.empty() ? '0' : name[0]) || cap_from_name(lower.c_str(), &value) != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("capabilities: unknown capability \"", name, "\""));
+  // cap_from_name also takes numbers, and what follows a name behind a ',' or a blank; the CRI
+  // gives one name.
+  const bool word = std::all_of(name.begin(), name.end(),
+                                [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
+  if (!word || absl::ascii_isdigit(name.empty() ? '0' : name[0]) ||
+      cap_from_name(lower.c_str(), &value) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("capabilities: unknown capability \"", name, "\""));
   }
   return Bit(value);
 }
@@ -33,9 +38,10 @@ bool IsAll(const std::string& name) { return absl::EqualsIgnoreCase(name, "ALL")
 }  // namespace
 
 uint64_t DefaultCapabilities() {
-  return Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_FSETID) | Bit(CAP_FOWNER) | Bit(CAP_MKNOD) |
-         Bit(CAP_NET_RAW) | Bit(CAP_SETGID) | Bit(CAP_SETUID) | Bit(CAP_SETFCAP) | Bit(CAP_SETPCAP) |
-         Bit(CAP_NET_BIND_SERVICE) | Bit(CAP_SYS_CHROOT) | Bit(CAP_KILL) | Bit(CAP_AUDIT_WRITE);
+  return Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_FSETID) | Bit(CAP_FOWNER) |
+         Bit(CAP_MKNOD) | Bit(CAP_NET_RAW) | Bit(CAP_SETGID) | Bit(CAP_SETUID) | Bit(CAP_SETFCAP) |
+         Bit(CAP_SETPCAP) | Bit(CAP_NET_BIND_SERVICE) | Bit(CAP_SYS_CHROOT) | Bit(CAP_KILL) |
+         Bit(CAP_AUDIT_WRITE);
 }
 
 absl::StatusOr<uint64_t> ResolveCapabilities(const std::vector<std::string>& add,

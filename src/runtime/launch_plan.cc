@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -55,14 +56,16 @@ constexpr OpText kOps[] = {
     {Op::kExec, "exec", false, false, false},
 };
 
-const OpText& TextOf(Op op) {
+std::optional<OpText> TextOf(Op op) {
   for (const OpText& text : kOps) {
     if (text.op == op) return text;
   }
-  return kOps[0];
+  return std::nullopt;
 }
 
-void Append(std::string* out, const void* bytes, size_t size) { out->append(static_cast<const char*>(bytes), size); }
+void Append(std::string* out, const void* bytes, size_t size) {
+  out->append(static_cast<const char*>(bytes), size);
+}
 
 std::string Operand(const char* name, int64_t value) {
   return absl::StrFormat(" %s=%s%x", name, value < 0 ? "-" : "0x", value < 0 ? -value : value);
@@ -98,11 +101,11 @@ std::string EncodePlan(const LaunchPlan& plan) {
 }
 
 std::string DescribeStep(const PlanStep& step) {
-  const OpText& text = TextOf(step.op);
-  std::string line = text.name;
-  if (text.a) line += Operand("a", step.a);
-  if (text.b) line += Operand("b", step.b);
-  if (text.c) line += Operand("c", step.c);
+  const std::optional<OpText> text = TextOf(step.op);
+  std::string line = text ? text->name : absl::StrCat("step-", static_cast<int>(step.op));
+  if (text && text->a) line += Operand("a", step.a);
+  if (text && text->b) line += Operand("b", step.b);
+  if (text && text->c) line += Operand("c", step.c);
   switch (step.op) {
     case Op::kSeccomp:
       absl::StrAppend(&line, " ", step.strings[0].size() / 8, " instructions");
@@ -129,17 +132,23 @@ std::vector<std::string> DescribePlan(const LaunchPlan& plan) {
 }
 
 absl::StatusOr<UniqueFd> PlanFd(const LaunchPlan& plan) {
+  for (const PlanStep& step : plan.steps) {
+    if (step.strings.size() <= wire::kStepMaxStrings) continue;
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "launch plan: ", step.strings.size(), " arguments and environment variables are too many"));
+  }
   const std::string bytes = EncodePlan(plan);
   if (bytes.size() > wire::kPlanMaxBytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("launch plan: ", bytes.size(), " bytes; arguments and environment are too large"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "launch plan: ", bytes.size(), " bytes; arguments and environment are too large"));
   }
   UniqueFd file(memfd_create("plan", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.valid()) return ErrnoStatus("memfd_create", "plan");
   if (write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
     return ErrnoStatus("write", "plan");
   }
-  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
+      0) {
     return ErrnoStatus("seal", "plan");
   }
   return file;

@@ -30,7 +30,8 @@ std::string EncodePlan(const LaunchPlan& plan);
 std::vector<std::string> DescribePlan(const LaunchPlan& plan);
 std::string DescribeStep(const PlanStep& step);
 
-// The encoded plan in a sealed memfd, as a monitor takes it. ResourceExhausted beyond kPlanMaxBytes.
+// The encoded plan in a sealed memfd, as a monitor takes it. ResourceExhausted beyond kPlanMaxBytes
+// or kStepMaxStrings.
 absl::StatusOr<UniqueFd> PlanFd(const LaunchPlan& plan);
 
 }  // namespace berth

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -42,6 +43,12 @@ std::string Message(Type type, const T& payload) {
 
 void CopyId(absl::string_view id, char* out) { std::memcpy(out, id.data(), std::min<size_t>(id.size(), wire::kIdBytes)); }
 
+// Rounded up, so that a short timeout is not none; as much as the message can say.
+uint32_t Milliseconds(absl::Duration timeout) {
+  return static_cast<uint32_t>(std::clamp<int64_t>(
+      absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))), 0, std::numeric_limits<uint32_t>::max()));
+}
+
 template <typename T>
 absl::StatusOr<T> Payload(const Packet& packet) {
   T value;
@@ -77,6 +84,7 @@ absl::Status ExecStatus(const PlanStep& step, int error) {
 absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
   ASSIGN_OR_RETURN(const wire::ErrorReply reply, Payload<wire::ErrorReply>(packet));
   const std::string call(reply.call, strnlen(reply.call, sizeof(reply.call)));
+  if (reply.error <= 0) return absl::DataLossError(absl::StrCat("monitor: ", call, ": an error without a cause"));
   if (plan == nullptr || reply.step < 0 || static_cast<size_t>(reply.step) >= plan->steps.size()) {
     return ErrnoStatus("monitor", call, reply.error);
   }
@@ -180,7 +188,8 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   };
   wire::StartRequest request = {};
   CopyId(start.container_id, request.container_id);
-  request.flags = (start.terminal ? wire::kTerminalFlag : 0) | (start.cgroup->unified ? wire::kCgroupIsUnified : 0);
+  if (start.terminal) request.flags |= wire::kTerminalFlag;
+  if (start.cgroup->unified) request.flags |= wire::kCgroupIsUnified;
   request.pid_mode = start.pid_mode;
   request.cgroup_dir_fd = add(start.cgroup->directory);
   request.memory_dir_fd = add(start.cgroup->memory);
@@ -200,8 +209,7 @@ absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, abs
   wire::StopRequest request = {};
   CopyId(container_id, request.container_id);
   request.signal = signal;
-  request.timeout_ms = static_cast<uint32_t>(
-      std::min<int64_t>(absl::ToInt64Milliseconds(timeout), std::numeric_limits<uint32_t>::max()));
+  request.timeout_ms = Milliseconds(timeout);
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStop, request), {}));
   return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
 }
@@ -218,7 +226,7 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   }
   wire::ExecRequest message = {};
   CopyId(request.container_id, message.container_id);
-  message.timeout_ms = static_cast<uint32_t>(absl::ToInt64Milliseconds(request.timeout));
+  message.timeout_ms = Milliseconds(request.timeout);
   message.tasks_fd_count = static_cast<uint32_t>(request.cgroup->tasks.size());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kExec, message), fds));
   for (OutputPipe& pipe : pipes) pipe.write.reset();

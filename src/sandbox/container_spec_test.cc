@@ -18,7 +18,9 @@ using Strings = std::vector<std::string>;
 
 ContainerRecord MakeContainer(ContainerConfig config = {}, ContainerImage image = {}) {
   if (image.home.empty()) image.home = "/root";
-  if (config.command.empty() && config.args.empty() && image.entrypoint.empty() && image.cmd.empty()) image.cmd = {"sh"};
+  if (config.command.empty() && config.args.empty() && image.entrypoint.empty() &&
+      image.cmd.empty())
+    image.cmd = {"sh"};
   return {.id = "c", .pod_id = "p", .config = std::move(config), .image = std::move(image)};
 }
 PodRecord MakePod(const std::string& hostname = "") {
@@ -26,7 +28,9 @@ PodRecord MakePod(const std::string& hostname = "") {
   pod.config.namespaces.hostname = hostname;
   return pod;
 }
-absl::StatusOr<ContainerSpec> Build(const ContainerRecord& container) { return BuildContainerSpec(container, MakePod()); }
+absl::StatusOr<ContainerSpec> Build(const ContainerRecord& container) {
+  return BuildContainerSpec(container, MakePod());
+}
 
 void ExpectRefused(const ContainerRecord& container, const std::string& what) {
   const absl::Status status = Build(container).status();
@@ -44,22 +48,24 @@ class CommandTest : public testing::TestWithParam<CommandCase> {};
 
 TEST_P(CommandTest, CombinesImageAndRequest) {
   const CommandCase& param = GetParam();
-  const absl::StatusOr<ContainerSpec> spec = Build(
-      MakeContainer({.command = param.command, .args = param.args}, {.entrypoint = param.entrypoint, .cmd = param.cmd}));
+  const absl::StatusOr<ContainerSpec> spec =
+      Build(MakeContainer({.command = param.command, .args = param.args},
+                          {.entrypoint = param.entrypoint, .cmd = param.cmd}));
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->args, param.expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, CommandTest,
-                         testing::Values(CommandCase{"Image", {"e"}, {"c"}, {}, {}, {"e", "c"}},
-                                         CommandCase{"OnlyCmd", {}, {"c", "d"}, {}, {}, {"c", "d"}},
-                                         CommandCase{"OnlyEntrypoint", {"e"}, {}, {}, {}, {"e"}},
-                                         CommandCase{"ArgsReplaceCmd", {"e"}, {"c"}, {}, {"a"}, {"e", "a"}},
-                                         CommandCase{"ArgsAlone", {}, {"c"}, {}, {"a", "b"}, {"a", "b"}},
-                                         CommandCase{"CommandReplacesBoth", {"e"}, {"c"}, {"x"}, {}, {"x"}},
-                                         CommandCase{"CommandAndArgs", {"e"}, {"c"}, {"x"}, {"a"}, {"x", "a"}},
-                                         CommandCase{"EmptyWordsStay", {"e"}, {}, {}, {""}, {"e", ""}}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Table, CommandTest,
+    testing::Values(CommandCase{"Image", {"e"}, {"c"}, {}, {}, {"e", "c"}},
+                    CommandCase{"OnlyCmd", {}, {"c", "d"}, {}, {}, {"c", "d"}},
+                    CommandCase{"OnlyEntrypoint", {"e"}, {}, {}, {}, {"e"}},
+                    CommandCase{"ArgsReplaceCmd", {"e"}, {"c"}, {}, {"a"}, {"e", "a"}},
+                    CommandCase{"ArgsAlone", {}, {"c"}, {}, {"a", "b"}, {"a", "b"}},
+                    CommandCase{"CommandReplacesBoth", {"e"}, {"c"}, {"x"}, {}, {"x"}},
+                    CommandCase{"CommandAndArgs", {"e"}, {"c"}, {"x"}, {"a"}, {"x", "a"}},
+                    CommandCase{"EmptyWordsStay", {"e"}, {}, {}, {""}, {"e", ""}}),
+    [](const auto& info) { return info.param.name; });
 
 TEST(BuildContainerSpec, NeedsACommand) {
   ContainerRecord none = MakeContainer({.name = "web"}, {.name = "empty:1"});
@@ -69,21 +75,26 @@ TEST(BuildContainerSpec, NeedsACommand) {
 }
 
 TEST(BuildContainerSpec, PutsTheEnvironmentInOrderAndLetsTheLaterValueWin) {
-  ContainerRecord container = MakeContainer({.envs = {"B=request", "C=1", "C=2", "EMPTY="}},
-                                            {.env = {"PATH=/img", "A=image", "B=image"}, .home = "/home/u"});
+  ContainerRecord container =
+      MakeContainer({.envs = {"B=request", "C=1", "C=2", "EMPTY="}},
+                    {.env = {"PATH=/img", "A=image", "B=image"}, .home = "/home/u"});
   const absl::StatusOr<ContainerSpec> spec = BuildContainerSpec(container, MakePod("web"));
   ASSERT_TRUE(spec.ok()) << spec.status();
-  EXPECT_THAT(spec->env, ElementsAre("PATH=/img", "A=image", "B=request", "HOSTNAME=web", "C=2", "EMPTY=", "HOME=/home/u"));
+  EXPECT_THAT(spec->env, ElementsAre("PATH=/img", "A=image", "B=request", "HOSTNAME=web", "C=2",
+                                     "EMPTY=", "HOME=/home/u"));
 }
 
 TEST(BuildContainerSpec, HasAPathAndAHomeWithoutAnybodySayingSo) {
   const absl::StatusOr<ContainerSpec> spec = Build(MakeContainer());
   ASSERT_TRUE(spec.ok());
-  EXPECT_THAT(spec->env, ElementsAre("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"));
+  EXPECT_THAT(spec->env,
+              ElementsAre("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          "HOME=/root"));
 }
 
 TEST(BuildContainerSpec, GivesATerminalItsTypeAndKeepsAHomeThatIsSet) {
-  const absl::StatusOr<ContainerSpec> spec = Build(MakeContainer({.envs = {"HOME=/x"}, .tty = true}));
+  const absl::StatusOr<ContainerSpec> spec =
+      Build(MakeContainer({.envs = {"HOME=/x"}, .tty = true}));
   ASSERT_TRUE(spec.ok());
   EXPECT_TRUE(spec->terminal);
   EXPECT_EQ(Strings(spec->env.begin() + 1, spec->env.end()), Strings({"TERM=xterm", "HOME=/x"}));
@@ -102,7 +113,8 @@ TEST(BuildContainerSpec, WorksOutTheDirectory) {
   EXPECT_EQ(Build(MakeContainer({}, {.working_dir = "/img"}))->cwd, "/img");
   EXPECT_EQ(Build(MakeContainer({.working_dir = "/req"}, {.working_dir = "/img"}))->cwd, "/req");
   ExpectRefused(MakeContainer({.working_dir = "rel"}), "working_dir \"rel\" is not absolute");
-  ExpectRefused(MakeContainer({}, {.working_dir = "../up"}), "working_dir \"../up\" is not absolute");
+  ExpectRefused(MakeContainer({}, {.working_dir = "../up"}),
+                "working_dir \"../up\" is not absolute");
 }
 
 TEST(BuildContainerSpec, RefusesNulBytesThatACStringWouldHide) {
@@ -118,13 +130,17 @@ TEST(BuildContainerSpec, RefusesNulBytesThatACStringWouldHide) {
 }
 
 TEST(BuildContainerSpec, RefusesMountsOnTheKernelsFilesHoweverTheyAreWritten) {
-  for (const char* path : {"/proc", "/proc/", "//proc", "/./proc", "/proc/sys", "/proc/./self", "/sys", "//sys//fs/", "/", "//", "/."}) {
+  for (const char* path : {"/proc", "/proc/", "//proc", "/./proc", "/proc/sys", "/proc/./self",
+                           "/sys", "//sys//fs/", "/", "//", "/."}) {
     ExpectRefused(MakeContainer({.mounts = {{"/h", path}}}), "mounts: nothing may be mounted on ");
   }
   for (const char* path : {"", "rel", "./x", "/a/../proc", "/..", "/a/.."}) {
-    EXPECT_EQ(Build(MakeContainer({.mounts = {{"/h", path}}})).status().code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_EQ(Build(MakeContainer({.mounts = {{"/h", path}}})).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << path;
   }
-  for (const char* path : {"/procs", "/system", "/a/proc", "/dev/shm", "/etc/hosts", "/..a", "/a..b"}) {
+  for (const char* path :
+       {"/procs", "/system", "/a/proc", "/dev/shm", "/etc/hosts", "/..a", "/a..b"}) {
     EXPECT_TRUE(Build(MakeContainer({.mounts = {{"/h", path}}})).ok()) << path;
   }
 }
@@ -135,7 +151,8 @@ TEST(BuildContainerSpec, RefusesTwoMountsOnOnePlace) {
 }
 
 TEST(BuildContainerSpec, NumbersVolumesAsTheyCameAndCleansTheirPaths) {
-  const absl::StatusOr<ContainerSpec> spec = Build(MakeContainer({.mounts = {{"/h", "/b//c/", true}, {"/i", "/a", false}}}));
+  const absl::StatusOr<ContainerSpec> spec =
+      Build(MakeContainer({.mounts = {{"/h", "/b//c/", true}, {"/i", "/a", false}}}));
   ASSERT_TRUE(spec.ok()) << spec.status();
   ASSERT_EQ(spec->volumes.size(), 2u);
   EXPECT_EQ(spec->volumes[0].target, "/b/c");
@@ -146,8 +163,11 @@ TEST(BuildContainerSpec, NumbersVolumesAsTheyCameAndCleansTheirPaths) {
 }
 
 TEST(BuildContainerSpec, IsWhoTheImageAndTheRequestSay) {
-  ContainerRecord container = MakeContainer({.add_capabilities = {"NET_ADMIN"}, .drop_capabilities = {"ALL"}, .no_new_privs = true,
-                                             .readonly_rootfs = true, .oom_score_adj = -5},
+  ContainerRecord container = MakeContainer({.add_capabilities = {"NET_ADMIN"},
+                                             .drop_capabilities = {"ALL"},
+                                             .no_new_privs = true,
+                                             .readonly_rootfs = true,
+                                             .oom_score_adj = -5},
                                             {.uid = 1000, .gid = 100, .groups = {100, 7}});
   const absl::StatusOr<ContainerSpec> spec = Build(container);
   ASSERT_TRUE(spec.ok()) << spec.status();
@@ -164,8 +184,9 @@ TEST(BuildContainerSpec, IsWhoTheImageAndTheRequestSay) {
 }
 
 TEST(BuildExecSpec, RunsAsTheContainerDoes) {
-  const ContainerRecord container =
-      MakeContainer({.working_dir = "/w", .envs = {"A=b"}, .drop_capabilities = {"ALL"}, .no_new_privs = true}, {.uid = 5});
+  const ContainerRecord container = MakeContainer(
+      {.working_dir = "/w", .envs = {"A=b"}, .drop_capabilities = {"ALL"}, .no_new_privs = true},
+      {.uid = 5});
   const absl::StatusOr<ContainerSpec> spec = Build(container);
   const absl::StatusOr<ExecSpec> exec = BuildExecSpec(container, MakePod(), {"id", "-u"});
   ASSERT_TRUE(spec.ok() && exec.ok());
@@ -179,7 +200,8 @@ TEST(BuildExecSpec, RunsAsTheContainerDoes) {
 
 TEST(BuildExecSpec, RefusesNoCommandAndNulBytes) {
   for (const Strings& command : {Strings{}, Strings{""}, Strings{"a", std::string("b\0c", 3)}}) {
-    EXPECT_EQ(BuildExecSpec(MakeContainer(), MakePod(), command).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(BuildExecSpec(MakeContainer(), MakePod(), command).status().code(),
+              absl::StatusCode::kInvalidArgument);
   }
 }
 
@@ -210,8 +232,9 @@ TEST(ParseStopSignal, TakesNamesNumbersAndTheRealTimeOnes) {
 }
 
 TEST(ParseStopSignal, RefusesWhatIsNone) {
-  for (const char* text : {"SIG", "SIGNOPE", "0", "-1", "65", "99999999999", "TERM ", "SIGSIGTERM", "RTMIN+31", "RTMIN+-1",
-                           "RTMIN++1", "RTMAX+1", "RTMIN-1", "RTMAX-99", "RTMIN+", "15x"}) {
+  for (const char* text :
+       {"SIG", "SIGNOPE", "0", "-1", "65", "99999999999", "TERM ", "SIGSIGTERM", "RTMIN+31",
+        "RTMIN+-1", "RTMIN++1", "RTMAX+1", "RTMIN-1", "RTMAX-99", "RTMIN+", "15x"}) {
     EXPECT_EQ(ParseStopSignal(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }

@@ -17,9 +17,13 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 PodPtr MakePod(const std::string& id) { return std::make_shared<PodRecord>(PodRecord{.id = id}); }
-ContainerPtr MakeContainer(const std::string& id) { return std::make_shared<ContainerRecord>(ContainerRecord{.id = id}); }
+ContainerPtr MakeContainer(const std::string& id) {
+  return std::make_shared<ContainerRecord>(ContainerRecord{.id = id});
+}
 
-bool HasExited(const ContainerRecord& container) { return container.status.state == ContainerState::kExited; }
+bool HasExited(const ContainerRecord& container) {
+  return container.status.state == ContainerState::kExited;
+}
 
 TEST(NodeState, FindsByFullIdAndByUnambiguousPrefix) {
   NodeState state;
@@ -80,7 +84,8 @@ TEST(NodeState, ASnapshotNeverChanges) {
 TEST(NodeState, AnUpdateReturnsTheNewRecordAndNullForWhatIsGone) {
   NodeState state;
   state.PutContainer(MakeContainer("c"));
-  const ContainerPtr updated = state.UpdateContainer("c", [](ContainerRecord& record) { record.status.pid = 5; });
+  const ContainerPtr updated =
+      state.UpdateContainer("c", [](ContainerRecord& record) { record.status.pid = 5; });
   ASSERT_NE(updated, nullptr);
   EXPECT_EQ(updated->status.pid, 5);
   EXPECT_EQ(state.Snapshot()->containers.at("c"), updated);
@@ -92,7 +97,8 @@ TEST(NodeState, AwaitReturnsAtOnceForWhatIsDoneOrGone) {
   NodeState state;
   state.PutContainer(MakeContainer("c"));
   EXPECT_TRUE(state.AwaitContainer("gone", absl::InfiniteFuture(), HasExited));
-  state.UpdateContainer("c", [](ContainerRecord& record) { record.status.state = ContainerState::kExited; });
+  state.UpdateContainer(
+      "c", [](ContainerRecord& record) { record.status.state = ContainerState::kExited; });
   EXPECT_TRUE(state.AwaitContainer("c", absl::InfiniteFuture(), HasExited));
 }
 
@@ -107,12 +113,15 @@ TEST(NodeState, AwaitWakesByTheChangeAndByTheRemoval) {
     NodeState state;
     state.PutContainer(MakeContainer("c"));
     bool done = false;
-    std::thread waiter([&] { done = state.AwaitContainer("c", absl::InfiniteFuture(), HasExited); });
-    state.UpdateContainer("c", [](ContainerRecord& record) { record.status.pid = 5; });  // not what it waits for
+    std::thread waiter(
+        [&] { done = state.AwaitContainer("c", absl::InfiniteFuture(), HasExited); });
+    state.UpdateContainer(
+        "c", [](ContainerRecord& record) { record.status.pid = 5; });  // not what it waits for
     if (remove) {
       state.RemoveContainer("c");
     } else {
-      state.UpdateContainer("c", [](ContainerRecord& record) { record.status.state = ContainerState::kExited; });
+      state.UpdateContainer(
+          "c", [](ContainerRecord& record) { record.status.state = ContainerState::kExited; });
     }
     waiter.join();
     EXPECT_TRUE(done);
@@ -125,7 +134,8 @@ TEST(NodeState, LosesNoUpdateOfManyThreads) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 500; ++i) state.UpdateContainer("c", [](ContainerRecord& record) { ++record.status.exit_code; });
+      for (int i = 0; i < 500; ++i)
+        state.UpdateContainer("c", [](ContainerRecord& record) { ++record.status.exit_code; });
     });
   }
   for (std::thread& thread : threads) thread.join();

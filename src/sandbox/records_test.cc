@@ -16,8 +16,11 @@ using ::testing::HasSubstr;
 
 TEST(PodStatusJson, ComesBackAsItWas) {
   for (const PodState state : {PodState::kCreating, PodState::kReady, PodState::kNotReady}) {
-    const PodStatus status = {
-        .state = state, .ips = {"10.0.0.2", "fd00::2"}, .cgroup = "/berth/a", .boot_id = "b-1", .monitor_pid = 77};
+    const PodStatus status = {.state = state,
+                              .ips = {"10.0.0.2", "fd00::2"},
+                              .cgroup = "/berth/a",
+                              .boot_id = "b-1",
+                              .monitor_pid = 77};
     const absl::StatusOr<PodStatus> again = DecodePodStatus(EncodePodStatus(status));
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(again->state, state);
@@ -29,7 +32,8 @@ TEST(PodStatusJson, ComesBackAsItWas) {
 }
 
 TEST(ContainerStatusJson, ComesBackAsItWas) {
-  for (const ContainerState state : {ContainerState::kCreated, ContainerState::kRunning, ContainerState::kExited}) {
+  for (const ContainerState state :
+       {ContainerState::kCreated, ContainerState::kRunning, ContainerState::kExited}) {
     const ContainerStatus status = {.state = state,
                                     .started_at = 1,
                                     .finished_at = std::numeric_limits<int64_t>::max(),
@@ -38,7 +42,8 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
                                     .message = "line\nwith \"quotes\" and \x01",
                                     .pid = -1,
                                     .log_dropped_bytes = std::numeric_limits<uint64_t>::max()};
-    const absl::StatusOr<ContainerStatus> again = DecodeContainerStatus(EncodeContainerStatus(status));
+    const absl::StatusOr<ContainerStatus> again =
+        DecodeContainerStatus(EncodeContainerStatus(status));
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(again->state, state);
     EXPECT_EQ(again->started_at, 1);
@@ -53,9 +58,13 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
 
 // A path in an error may hold any bytes; the record of the error must still be stored.
 TEST(ContainerStatusJson, TakesAMessageThatIsNotUtf8) {
-  const absl::StatusOr<ContainerStatus> again = DecodeContainerStatus(EncodeContainerStatus({.message = "a\xff" "b"}));
+  const absl::StatusOr<ContainerStatus> again =
+      DecodeContainerStatus(EncodeContainerStatus({.message = "a\xff"
+                                                              "b"}));
   ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(again->message, "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(again->message,
+            "a\xEF\xBF\xBD"
+            "b");
 }
 
 TEST(ContainerImageJson, ComesBackAsItWas) {
@@ -84,9 +93,11 @@ template <typename Decode>
 void ExpectDataLossFromDamage(const std::string& whole, Decode decode) {
   ASSERT_TRUE(decode(whole).ok());
   for (size_t size = 0; size < whole.size(); ++size) {
-    EXPECT_EQ(decode(whole.substr(0, size)).status().code(), absl::StatusCode::kDataLoss) << whole.substr(0, size);
+    EXPECT_EQ(decode(whole.substr(0, size)).status().code(), absl::StatusCode::kDataLoss)
+        << whole.substr(0, size);
   }
-  for (const char* text : {"null", "[]", "{}", "7", "\"x\"", "{\"state\":\"x\"}", "{\"state\":{}}", "\xff"}) {
+  for (const char* text :
+       {"null", "[]", "{}", "7", "\"x\"", "{\"state\":\"x\"}", "{\"state\":{}}", "\xff"}) {
     EXPECT_EQ(decode(text).status().code(), absl::StatusCode::kDataLoss) << text;
   }
 }
@@ -99,18 +110,22 @@ TEST(Records, DamageIsDataLossAndNothingElse) {
 
 TEST(Records, AStateThatDoesNotExistIsDamage) {
   for (const char* state : {"-1", "3", "99"}) {
-    const std::string pod = absl::StrReplaceAll(EncodePodStatus({}), {{"\"state\":0", absl::StrCat("\"state\":", state)}});
+    const std::string pod = absl::StrReplaceAll(
+        EncodePodStatus({}), {{"\"state\":0", absl::StrCat("\"state\":", state)}});
     EXPECT_EQ(DecodePodStatus(pod).status().code(), absl::StatusCode::kDataLoss) << pod;
-    const std::string container =
-        absl::StrReplaceAll(EncodeContainerStatus({}), {{"\"state\":0", absl::StrCat("\"state\":", state)}});
-    EXPECT_EQ(DecodeContainerStatus(container).status().code(), absl::StatusCode::kDataLoss) << container;
+    const std::string container = absl::StrReplaceAll(
+        EncodeContainerStatus({}), {{"\"state\":0", absl::StrCat("\"state\":", state)}});
+    EXPECT_EQ(DecodeContainerStatus(container).status().code(), absl::StatusCode::kDataLoss)
+        << container;
   }
 }
 
 TEST(Records, ErrorsSayWhatIsDamaged) {
   EXPECT_THAT(std::string(DecodePodStatus("").status().message()), HasSubstr("pod status"));
-  EXPECT_THAT(std::string(DecodeContainerStatus("{}").status().message()), HasSubstr("container status"));
-  EXPECT_THAT(std::string(DecodeContainerImage("[]").status().message()), HasSubstr("container image"));
+  EXPECT_THAT(std::string(DecodeContainerStatus("{}").status().message()),
+              HasSubstr("container status"));
+  EXPECT_THAT(std::string(DecodeContainerImage("[]").status().message()),
+              HasSubstr("container image"));
 }
 
 }  // namespace

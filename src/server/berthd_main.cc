@@ -12,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -75,6 +76,15 @@ absl::StatusOr<std::string> HelperDirectory() {
   return std::filesystem::path(std::string(path, static_cast<size_t>(length))).parent_path().string();
 }
 
+// What curl reads of the environment; a pull inherits nothing else.
+std::vector<std::string> ProxyEnvironment() {
+  std::vector<std::string> environment;
+  for (const char* name : {"HTTPS_PROXY", "https_proxy", "http_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY"}) {
+    if (const char* value = std::getenv(name); value != nullptr) environment.push_back(absl::StrCat(name, "=", value));
+  }
+  return environment;
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -92,7 +102,10 @@ absl::Status Serve(const Config& config, const Log& log) {
   ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
   ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, Database::Open(config.data_dir + "/berth.db"));
   ASSIGN_OR_RETURN(const std::unique_ptr<ImageStore> images,
-                   ImageStore::Open({.data_dir = config.data_dir, .pull_helper = helpers + "/berth-pull", .log = &log},
+                   ImageStore::Open({.data_dir = config.data_dir,
+                                     .pull_helper = helpers + "/berth-pull",
+                                     .log = &log,
+                                     .pull_env = ProxyEnvironment()},
                                     *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    BridgeNetwork::Open({.bridge = config.bridge,

@@ -53,16 +53,18 @@ absl::StatusOr<int> UserVersion(sqlite3* db) {
   return version;
 }
 
-absl::Status PrepareSchema(sqlite3* db, const std::string& path) {
-  RETURN_IF_ERROR(Execute(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL;"));
+absl::Status PrepareSchema(sqlite3* db) {
+  RETURN_IF_ERROR(
+      Execute(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL;"));
   ASSIGN_OR_RETURN(const int version, UserVersion(db));
   if (version == kSchemaVersion) return absl::OkStatus();
   if (version > kSchemaVersion) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("open ", path, ": schema version ", version, " is newer than ", kSchemaVersion,
-                     ", the newest that this berthd knows"));
+    return absl::FailedPreconditionError(absl::StrCat("schema version ", version, " is newer than ",
+                                                      kSchemaVersion,
+                                                      ", the newest that this berthd knows"));
   }
-  return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", kSchema, "PRAGMA user_version=", kSchemaVersion, "; COMMIT;"));
+  return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", kSchema,
+                                  "PRAGMA user_version=", kSchemaVersion, "; COMMIT;"));
 }
 
 }  // namespace
@@ -90,7 +92,8 @@ Statement& Statement::Bind(int index, absl::string_view text) {
 
 Statement& Statement::BindBlob(int index, absl::string_view bytes) {
   // A null pointer would bind NULL; an empty blob is not NULL.
-  sqlite3_bind_blob64(statement_, index, bytes.empty() ? "" : bytes.data(), bytes.size(), SQLITE_TRANSIENT);
+  sqlite3_bind_blob64(statement_, index, bytes.empty() ? "" : bytes.data(), bytes.size(),
+                      SQLITE_TRANSIENT);
   return *this;
 }
 
@@ -124,7 +127,8 @@ std::string Statement::Text(int column) const {
 
 absl::StatusOr<Statement> Database::Transaction::Prepare(absl::string_view sql) {
   sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(db_, sql.data(), static_cast<int>(sql.size()), &raw, nullptr) != SQLITE_OK) {
+  if (sqlite3_prepare_v2(db_, sql.data(), static_cast<int>(sql.size()), &raw, nullptr) !=
+      SQLITE_OK) {
     return SqliteStatus(db_, absl::StrCat("prepare ", sql));
   }
   return Statement(db_, raw);
@@ -137,13 +141,14 @@ int64_t Database::Transaction::LastInsertId() const { return sqlite3_last_insert
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
   const mode_t old_mask = ::umask(0077);
   sqlite3* raw = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &raw,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), &raw,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   ::umask(old_mask);
   std::unique_ptr<Database> database(new Database(raw));
   if (code != SQLITE_OK) return SqliteStatus(raw, absl::StrCat("open ", path));
   sqlite3_busy_timeout(raw, 5000);
-  if (absl::Status prepared = PrepareSchema(raw, path); !prepared.ok()) {
+  if (absl::Status prepared = PrepareSchema(raw); !prepared.ok()) {
     return Annotate(prepared, absl::StrCat("open ", path));
   }
   return database;
@@ -151,7 +156,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
 
 Database::~Database() { sqlite3_close_v2(db_); }
 
-absl::Status Database::Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body) {
+absl::Status Database::Run(absl::string_view begin,
+                           absl::FunctionRef<absl::Status(Transaction&)> body) {
   RETURN_IF_ERROR(Execute(db_, begin));
   Transaction transaction(db_);
   absl::Status status = body(transaction);
@@ -160,7 +166,8 @@ absl::Status Database::Run(absl::string_view begin, absl::FunctionRef<absl::Stat
   return status;
 }
 
-absl::Status Database::Write(Durability durability, absl::FunctionRef<absl::Status(Transaction&)> body) {
+absl::Status Database::Write(Durability durability,
+                             absl::FunctionRef<absl::Status(Transaction&)> body) {
   absl::MutexLock lock(&mu_);
   if (durability != durability_) {
     RETURN_IF_ERROR(Execute(db_, durability == Durability::kCrash ? "PRAGMA synchronous=NORMAL"

@@ -29,7 +29,8 @@ CREATE TABLE containers (
 
 CREATE TABLE layers (
   number INTEGER PRIMARY KEY,         -- names the directory layers/<number>
-  diff_id TEXT NOT NULL UNIQUE,       -- sha256 of the uncompressed tar
+  diff_id TEXT NOT NULL UNIQUE,       -- sha256 of the uncompressed tar; "@<chain id below>" is added where the
+                                      -- archive leaves out parent directories that the layers below define
   size_bytes INTEGER NOT NULL,
   inodes INTEGER NOT NULL
 );

@@ -23,15 +23,16 @@ absl::Status CopyAttributes(const struct stat& from, int to, const std::string& 
 
 }  // namespace
 
-absl::Status AdoptDirectories(int layer, const std::vector<std::string>& implied, const std::vector<int>& below) {
+absl::Status AdoptDirectories(int layer, const std::vector<std::string>& implied,
+                              const std::vector<int>& below) {
   for (const std::string& path : implied) {
     absl::StatusOr<UniqueFd> place = OpenLayerDir(layer, path);
     if (!place.ok()) continue;  // a later entry of the layer replaced it
     ASSIGN_OR_RETURN(const LayerEntry entry, FindInLayers(below, path));
     if (entry.kind == LayerEntry::Kind::kAbsent) continue;
     if (entry.kind == LayerEntry::Kind::kBehindSymlink || S_ISLNK(entry.st.st_mode)) {
-      return absl::UnimplementedError(
-          absl::StrCat("unpack ", EscapeForLog(path), ": a symbolic link of a lower layer is in the way"));
+      return absl::UnimplementedError(absl::StrCat(
+          "unpack ", EscapeForLog(path), ": a symbolic link of a lower layer is in the way"));
     }
     if (!S_ISDIR(entry.st.st_mode)) continue;
     ASSIGN_OR_RETURN(UniqueFd directory, OpenFile(place->get(), ".", O_RDONLY | O_DIRECTORY));

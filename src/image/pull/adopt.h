@@ -1,5 +1,6 @@
-// Layers are unpacked independently of each other. A layer whose archive leaves out the parent directories of its entries
-// means those of the layers below: this gives them the owner, mode and time that they have there.
+// Layers are unpacked independently of each other. A layer whose archive leaves out the parent
+// directories of its entries means those of the layers below: this gives them the owner, mode and
+// time that they have there.
 #pragma once
 
 #include <string>
@@ -9,9 +10,10 @@
 
 namespace berth {
 
-// `implied` are directories of `layer`, parents first (Unpacker::implied_directories). `below` are the layers under it,
-// lowest first. A directory that none of them has stays as it is. Unimplemented if one is a symbolic link below: its
-// entries would belong elsewhere.
-absl::Status AdoptDirectories(int layer, const std::vector<std::string>& implied, const std::vector<int>& below);
+// `implied` are directories of `layer`, parents first (Unpacker::implied_directories). `below` are
+// the layers under it, lowest first. A directory that none of them has stays as it is.
+// Unimplemented if one is a symbolic link below: its entries would belong elsewhere.
+absl::Status AdoptDirectories(int layer, const std::vector<std::string>& implied,
+                              const std::vector<int>& below);
 
 }  // namespace berth

@@ -33,7 +33,8 @@ KnownStatus Describe(int status) {
     if (known.status == status) return known;
   }
   const bool server = status >= 500;
-  return {status, "", server ? absl::StatusCode::kUnavailable : absl::StatusCode::kFailedPrecondition};
+  return {status, "",
+          server ? absl::StatusCode::kUnavailable : absl::StatusCode::kFailedPrecondition};
 }
 
 std::string Text(const nlohmann::json& object, const char* name) {
@@ -49,7 +50,8 @@ std::string RegistryWords(const std::string& body) {
     std::string words;
     for (const nlohmann::json& error : (*json)["errors"]) {
       const std::string code = Text(error, "code"), message = Text(error, "message");
-      absl::StrAppend(&words, words.empty() ? "" : "; ", code, code.empty() || message.empty() ? "" : ": ", message);
+      absl::StrAppend(&words, words.empty() ? "" : "; ", code,
+                      code.empty() || message.empty() ? "" : ": ", message);
     }
     if (!words.empty()) return words;
   }
@@ -66,9 +68,10 @@ absl::Status AnswerStatus(absl::string_view method, const Url& url, const HttpAn
   const std::string words = EscapeForLog(RegistryWords(answer.body).substr(0, kMaxWords));
   return absl::Status(
       known.code,
-      absl::StrCat(known.code == absl::StatusCode::kUnavailable ? "RegistryUnavailable: " : "", method, " ",
-                   url.Printable(), ": ", answer.status, known.reason.empty() ? "" : " ", known.reason,
-                   words.empty() ? "" : ": ", words));
+      absl::StrCat(known.code == absl::StatusCode::kUnavailable ? "RegistryUnavailable: " : "",
+                   method, " ", url.Printable(), ": ", answer.status,
+                   known.reason.empty() ? "" : " ", known.reason, words.empty() ? "" : ": ",
+                   words));
 }
 
 }  // namespace berth

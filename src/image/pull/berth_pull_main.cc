@@ -1,5 +1,6 @@
-// berth-pull: one image pull in one process. A PullJob on stdin, messages on stdout, the work directory as fd 3, that of the layers as fd 4
-// (docs/formats/pull-protocol.md). Dies with its parent.
+// berth-pull: one image pull in one process. A PullJob on stdin, messages on stdout, the work
+// directory as fd 3, that of the layers as fd 4 (docs/formats/pull-protocol.md). Dies with its
+// parent.
 #include <curl/curl.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -43,7 +44,8 @@ absl::StatusOr<std::string> ReadLine() {
     if (n < 0) return ErrnoStatus("read", "stdin");
     if (n == 0) return absl::InvalidArgumentError("read stdin: it ends before the job does");
     line.append(buffer, static_cast<size_t>(n));
-    if (line.size() > kMaxPullLine) return absl::ResourceExhaustedError("read stdin: the job is too long");
+    if (line.size() > kMaxPullLine)
+      return absl::ResourceExhaustedError("read stdin: the job is too long");
   }
   return line;
 }
@@ -63,11 +65,14 @@ absl::StatusOr<PulledImage> Pull() {
   const std::string ca_bundle = LoadCaBundle();
   // Both read files of the host when they start.
   OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, nullptr);
-  if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) return absl::InternalError("curl_global_init: failed");
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+    return absl::InternalError("curl_global_init: failed");
   ::setpriority(PRIO_PROCESS, 0, kNice);
   ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd));
   std::thread(ExitWhenStdinEnds).detach();
-  return Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()}, ca_bundle, [](const PullProgress& progress) { Send(progress); }).Run();
+  return Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()}, ca_bundle,
+                [](const PullProgress& progress) { Send(progress); })
+      .Run();
 }
 
 int Main() {
@@ -75,13 +80,14 @@ int Main() {
   ::umask(0);
   ::signal(SIGPIPE, SIG_IGN);
   absl::StatusOr<PulledImage> image = Pull();
-  if (image.ok()) {
+  const bool good = image.ok();
+  if (good) {
     Send(*std::move(image));
   } else {
     Send(image.status());
   }
   // Threads may still hold what static destructors would take away.
-  ::_exit(image.ok() ? 0 : 1);
+  ::_exit(good ? 0 : 1);
 }
 
 }  // namespace

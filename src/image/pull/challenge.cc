@@ -17,11 +17,13 @@ void SkipSpace(absl::string_view& text) {
 }
 
 void SkipSeparators(absl::string_view& text) {
-  while (!text.empty() && (text[0] == ' ' || text[0] == '\t' || text[0] == ',')) text.remove_prefix(1);
+  while (!text.empty() && (text[0] == ' ' || text[0] == '\t' || text[0] == ','))
+    text.remove_prefix(1);
 }
 
 std::string TakeToken(absl::string_view& text) {
-  const size_t end = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), IsTokenChar) - text.begin());
+  const size_t end =
+      static_cast<size_t>(std::find_if_not(text.begin(), text.end(), IsTokenChar) - text.begin());
   std::string token(text.substr(0, end));
   text.remove_prefix(end);
   return token;

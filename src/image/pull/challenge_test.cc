@@ -13,10 +13,10 @@ using testing::SizeIs;
 
 TEST(ParseChallenges, Bearer) {
   const auto challenges = ParseChallenges(
-      R"(Bearer realm="https://auth.example/token",service="r.example",scope="repository:a/b:pull,push")");
+      R"(Bearer realm="https://a.example/token",service="r",scope="repository:a/b:pull,push")");
   ASSERT_THAT(challenges, SizeIs(1));
   EXPECT_EQ(challenges[0].scheme, "bearer");
-  EXPECT_EQ(challenges[0].params.at("realm"), "https://auth.example/token");
+  EXPECT_EQ(challenges[0].params.at("realm"), "https://a.example/token");
   EXPECT_EQ(challenges[0].params.at("scope"), "repository:a/b:pull,push");
 }
 

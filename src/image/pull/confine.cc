@@ -27,15 +27,25 @@ constexpr size_t kMaxBundle = 8 << 20;
 constexpr size_t kMaxResolverFile = 1 << 20;
 
 // What getaddrinfo(3) reads.
-constexpr std::array kResolverFiles = {"resolv.conf", "hosts", "nsswitch.conf", "host.conf", "gai.conf"};
+constexpr std::array kResolverFiles = {"resolv.conf", "hosts", "nsswitch.conf", "host.conf",
+                                       "gai.conf"};
 
 // Debian, Fedora, openSUSE, Alpine.
-constexpr std::array kBundles = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                                 "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
+constexpr std::array kBundles = {"/etc/ssl/certs/ca-certificates.crt",
+                                 "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+                                 "/etc/ssl/cert.pem"};
 
-// SYS_ADMIN only because trusted.overlay.opaque cannot be set without it; what else it allows, the filter refuses.
-constexpr std::array kCapabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+// SYS_ADMIN only because trusted.overlay.opaque cannot be set without it; what else it allows, the
+// filter refuses.
+constexpr std::array kCapabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,   CAP_FSETID,
                                       CAP_MKNOD, CAP_SETFCAP,      CAP_SYS_ADMIN};
+
+// A sanitizer's shadow memory is reserved in terabytes.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr rlim_t kMaxData = RLIM_INFINITY;
+#else
+constexpr rlim_t kMaxData = rlim_t{4} << 30;
+#endif
 
 struct ResourceLimit {
   __rlimit_resource resource;
@@ -46,11 +56,12 @@ constexpr std::array kLimits = {
     ResourceLimit{RLIMIT_CORE, 0, "RLIMIT_CORE"},
     ResourceLimit{RLIMIT_NOFILE, 1024, "RLIMIT_NOFILE"},
     ResourceLimit{RLIMIT_FSIZE, rlim_t{1} << 40, "RLIMIT_FSIZE"},
-    ResourceLimit{RLIMIT_DATA, rlim_t{4} << 30, "RLIMIT_DATA"},
+    ResourceLimit{RLIMIT_DATA, kMaxData, "RLIMIT_DATA"},
 };
 
 absl::Status WriteFile(int directory, const std::string& name, absl::string_view content) {
-  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
+  ASSIGN_OR_RETURN(UniqueFd fd,
+                   OpenFile(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
   while (!content.empty()) {
     const ssize_t n = ::write(fd.get(), content.data(), content.size());
     if (n < 0) return ErrnoStatus("write", name);
@@ -70,24 +81,27 @@ absl::StatusOr<UniqueFd> DetachedTmpfs() {
     return ErrnoStatus("fsconfig", "tmpfs");
   }
   constexpr unsigned kAttributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-  UniqueFd mount(static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, kAttributes)));
+  UniqueFd mount(
+      static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, kAttributes)));
   if (!mount.valid()) return ErrnoStatus("fsmount", "tmpfs");
   return mount;
 }
 
 absl::Status Attach(int mount, int target_dir, const char* target) {
-  if (::syscall(SYS_move_mount, mount, "", target_dir, target, MOVE_MOUNT_F_EMPTY_PATH) == 0) return absl::OkStatus();
+  if (::syscall(SYS_move_mount, mount, "", target_dir, target, MOVE_MOUNT_F_EMPTY_PATH) == 0)
+    return absl::OkStatus();
   return ErrnoStatus("move_mount", target);
 }
 
 // A clone of a directory's mount that no device, setuid file or program can be used through.
 absl::StatusOr<UniqueFd> CloneMount(int directory, uint64_t more_attributes, const char* name) {
-  UniqueFd tree(static_cast<int>(
-      ::syscall(SYS_open_tree, directory, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)));
+  UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, directory, "",
+                                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)));
   if (!tree.valid()) return ErrnoStatus("open_tree", name);
   struct mount_attr attributes = {};
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more_attributes;
-  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0) {
+  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes,
+                sizeof(attributes)) != 0) {
     return ErrnoStatus("mount_setattr", name);
   }
   return tree;
@@ -99,18 +113,22 @@ absl::Status FillRoot(int root) {
   }
   ASSIGN_OR_RETURN(UniqueFd etc, OpenDir(root, "etc"));
   for (const char* name : kResolverFiles) {
-    const absl::StatusOr<std::string> content = ReadFileAt(AT_FDCWD, absl::StrCat("/etc/", name), kMaxResolverFile);
+    const absl::StatusOr<std::string> content =
+        ReadFileAt(AT_FDCWD, absl::StrCat("/etc/", name), kMaxResolverFile);
     if (content.ok()) RETURN_IF_ERROR(WriteFile(etc.get(), name, *content));
   }
   return absl::OkStatus();
 }
 
-// The new root is reached through its fd; /proc, which exists everywhere, only lends it a place to be mounted on.
+// The new root is reached through its fd; /proc, which exists everywhere, only lends it a place to
+// be mounted on.
 absl::Status EnterNewRoot(int work_fd, int layers_fd) {
   ASSIGN_OR_RETURN(UniqueFd work, CloneMount(work_fd, 0, "the work directory"));
-  ASSIGN_OR_RETURN(UniqueFd layers, CloneMount(layers_fd, MOUNT_ATTR_RDONLY, "the directory of layers"));
+  ASSIGN_OR_RETURN(UniqueFd layers,
+                   CloneMount(layers_fd, MOUNT_ATTR_RDONLY, "the directory of layers"));
   if (::unshare(CLONE_NEWNS) != 0) return ErrnoStatus("unshare", "mount namespace");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return ErrnoStatus("mount private", "/");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return ErrnoStatus("mount private", "/");
   ASSIGN_OR_RETURN(UniqueFd root, DetachedTmpfs());
   RETURN_IF_ERROR(FillRoot(root.get()));
   RETURN_IF_ERROR(Attach(root.get(), AT_FDCWD, "/proc"));
@@ -120,7 +138,8 @@ absl::Status EnterNewRoot(int work_fd, int layers_fd) {
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return ErrnoStatus("pivot_root", "tmpfs");
   if (::umount2(".", MNT_DETACH) != 0) return ErrnoStatus("umount", "the old root");
   if (::chdir("/") != 0) return ErrnoStatus("chdir", "/");
-  if (::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
+  if (::mount(nullptr, "/", nullptr,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
     return ErrnoStatus("remount", "/");
   }
   return absl::OkStatus();
@@ -128,8 +147,10 @@ absl::Status EnterNewRoot(int work_fd, int layers_fd) {
 
 absl::Status KeepCapabilities() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
-    const bool kept = std::find(kCapabilities.begin(), kCapabilities.end(), capability) != kCapabilities.end();
-    if (!kept && ::prctl(PR_CAPBSET_DROP, capability) != 0) return ErrnoStatus("prctl PR_CAPBSET_DROP", "capability");
+    const bool kept =
+        std::find(kCapabilities.begin(), kCapabilities.end(), capability) != kCapabilities.end();
+    if (!kept && ::prctl(PR_CAPBSET_DROP, capability) != 0)
+      return ErrnoStatus("prctl PR_CAPBSET_DROP", "capability");
   }
   const cap_t set = ::cap_init();
   bool ok = set != nullptr;
@@ -163,13 +184,15 @@ std::string LoadCaBundle() {
 absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd) {
   RETURN_IF_ERROR(EnterNewRoot(work_fd, layers_fd));
   // Every fd that still leads outside goes.
-  if (::syscall(SYS_close_range, 3u, ~0u, 0u) != 0) return ErrnoStatus("close_range", "3 and above");
+  if (::syscall(SYS_close_range, 3u, ~0u, 0u) != 0)
+    return ErrnoStatus("close_range", "3 and above");
   ConfinedDirs dirs;
   ASSIGN_OR_RETURN(dirs.work, OpenDir(AT_FDCWD, "/work"));
   ASSIGN_OR_RETURN(dirs.layers, OpenDir(AT_FDCWD, "/layers"));
   RETURN_IF_ERROR(SetLimits());
   RETURN_IF_ERROR(KeepCapabilities());
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return ErrnoStatus("prctl", "PR_SET_NO_NEW_PRIVS");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return ErrnoStatus("prctl", "PR_SET_NO_NEW_PRIVS");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return ErrnoStatus("prctl", "PR_SET_DUMPABLE");
   RETURN_IF_ERROR(LoadSyscallFilter());
   return dirs;

@@ -1,6 +1,6 @@
-// Takes from berth-pull what a pull does not need, before the first byte from a stranger: its view of the file system is
-// the work directory and copies of the resolver's files, its capabilities are those of unpacking, a seccomp filter refuses
-// the rest. Must run while the process has one thread.
+// Takes from berth-pull what a pull does not need, before the first byte from a stranger: its view
+// of the file system is the work directory and copies of the resolver's files, its capabilities are
+// those of unpacking, a seccomp filter refuses the rest. Must run while the process has one thread.
 #pragma once
 
 #include <string>
@@ -18,7 +18,8 @@ struct ConfinedDirs {
   UniqueFd layers;  // to read only, by its mount
 };
 
-// Returns both directories again, opened inside the new view. `work_fd`, `layers_fd` and every other fd above 2 are closed.
+// Returns both directories again, opened inside the new view. `work_fd`, `layers_fd` and every
+// other fd above 2 are closed.
 absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd);
 
 }  // namespace berth

@@ -13,8 +13,9 @@
 namespace berth {
 namespace {
 
-constexpr size_t kOutBytes = 128 << 10;  // stays in the second-level cache on the way to hash and disk
-constexpr int kMaxWindowLog = 27;        // zstd: 128 MiB of memory at most
+constexpr size_t kOutBytes =
+    128 << 10;                     // stays in the second-level cache on the way to hash and disk
+constexpr int kMaxWindowLog = 27;  // zstd: 128 MiB of memory at most
 
 class PlainCodec : public Decompressor::Codec {
  public:
@@ -97,7 +98,8 @@ class ZstdCodec : public Decompressor::Codec {
       if (ZSTD_isError(hint_)) {
         return absl::DataLossError(absl::StrCat("unzstd: ", ZSTD_getErrorName(hint_)));
       }
-      if (made.pos > 0) RETURN_IF_ERROR(out({reinterpret_cast<const char*>(out_.data()), made.pos}));
+      if (made.pos > 0)
+        RETURN_IF_ERROR(out({reinterpret_cast<const char*>(out_.data()), made.pos}));
       // A call after the end of a frame would begin the next one, which need not exist.
       output_full = hint_ != 0 && made.pos == made.size;
     }
@@ -150,7 +152,8 @@ absl::Status Decompressor::Choose() {
   for (const Format& format : kFormats) {
     if (!absl::StartsWith(start_, format.magic)) continue;
     if (format.make == nullptr) {
-      return absl::UnimplementedError(absl::StrCat("decompress: ", format.name, " is not supported"));
+      return absl::UnimplementedError(
+          absl::StrCat("decompress: ", format.name, " is not supported"));
     }
     codec_ = format.make();
     return absl::OkStatus();
@@ -167,8 +170,9 @@ absl::Status Decompressor::Pass(absl::string_view bytes, ByteSink out) {
           absl::StrCat("decompress: more than ", limits_.output_bytes, " bytes come out"));
     }
     if (out_bytes_ > limits_.ratio_from_bytes && out_bytes_ / limits_.ratio > in_bytes_) {
-      return absl::ResourceExhaustedError(absl::StrCat("decompress: ", in_bytes_, " bytes grow to more than ",
-                                                       limits_.ratio, " times their size"));
+      return absl::ResourceExhaustedError(absl::StrCat("decompress: ", in_bytes_,
+                                                       " bytes grow to more than ", limits_.ratio,
+                                                       " times their size"));
     }
     return out(plain);
   });

@@ -1,5 +1,6 @@
-// Streaming decompression of a layer: gzip (any number of members, checksums verified), zstd, or none, told apart by the
-// first bytes and never by a label. Bytes are pushed in, plain bytes come out. One owner thread.
+// Streaming decompression of a layer: gzip (any number of members, checksums verified), zstd, or
+// none, told apart by the first bytes and never by a label. Bytes are pushed in, plain bytes come
+// out. One owner thread.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ class Decompressor {
   explicit Decompressor(const DecompressLimits& limits = {});
   ~Decompressor();
 
-  // DataLoss for corrupt input, Unimplemented for xz and bzip2, ResourceExhausted for limits; errors of `out`.
+  // DataLoss for corrupt input, Unimplemented for xz and bzip2, ResourceExhausted for limits;
+  // errors of `out`.
   absl::Status Feed(absl::string_view bytes, ByteSink out);
   // After the last byte. DataLoss if the stream is cut short.
   absl::Status Finish(ByteSink out);

@@ -23,7 +23,9 @@ absl::StatusOr<std::string> Decompress(const std::string& bytes, size_t piece = 
   };
   Decompressor decompressor(limits);
   for (size_t at = 0; at < bytes.size(); at += piece) {
-    if (absl::Status fed = decompressor.Feed(absl::string_view(bytes).substr(at, piece), take); !fed.ok()) return fed;
+    if (absl::Status fed = decompressor.Feed(absl::string_view(bytes).substr(at, piece), take);
+        !fed.ok())
+      return fed;
     if (piece == std::string::npos) break;
   }
   if (absl::Status finished = decompressor.Finish(take); !finished.ok()) return finished;
@@ -97,17 +99,18 @@ std::string WrongLength() {
 
 INSTANTIATE_TEST_SUITE_P(
     All, DecompressBad,
-    testing::Values(Bad{"GzipCut", Gzip("hello world").substr(0, 20)},
-                    Bad{"GzipCutInTrailer", Gzip("hello world").substr(0, Gzip("hello world").size() - 2)},
-                    Bad{"GzipCutInSecondMember", Gzip("one") + Gzip("two").substr(0, 12)},
-                    Bad{"GzipChecksum", WrongChecksum()}, Bad{"GzipLength", WrongLength()},
-                    Bad{"GzipGarbageAfter", Gzip("one") + "garbage that is no member"},
-                    Bad{"GzipMagicOnly", std::string("\x1f\x8b\x08", 3)},
-                    Bad{"ZstdCut", Zstd("hello world").substr(0, 12)},
-                    Bad{"ZstdGarbageAfter", Zstd("one") + "garbage"},
-                    Bad{"ZstdWindowOf256MiB", Zstd(std::string(1 << 20, 'x'), 28)},
-                    Bad{"Xz", std::string("\xfd\x37zXZ\x00 and more", 15), absl::StatusCode::kUnimplemented},
-                    Bad{"Bzip2", "BZh91AY&SY", absl::StatusCode::kUnimplemented}),
+    testing::Values(
+        Bad{"GzipCut", Gzip("hello world").substr(0, 20)},
+        Bad{"GzipCutInTrailer", Gzip("hello world").substr(0, Gzip("hello world").size() - 2)},
+        Bad{"GzipCutInSecondMember", Gzip("one") + Gzip("two").substr(0, 12)},
+        Bad{"GzipChecksum", WrongChecksum()}, Bad{"GzipLength", WrongLength()},
+        Bad{"GzipGarbageAfter", Gzip("one") + "garbage that is no member"},
+        Bad{"GzipMagicOnly", std::string("\x1f\x8b\x08", 3)},
+        Bad{"ZstdCut", Zstd("hello world").substr(0, 12)},
+        Bad{"ZstdGarbageAfter", Zstd("one") + "garbage"},
+        Bad{"ZstdWindowOf256MiB", Zstd(std::string(1 << 20, 'x'), 28)},
+        Bad{"Xz", std::string("\xfd\x37zXZ\x00 and more", 15), absl::StatusCode::kUnimplemented},
+        Bad{"Bzip2", "BZh91AY&SY", absl::StatusCode::kUnimplemented}),
     [](const auto& info) { return info.param.name; });
 
 TEST(Decompress, WindowOf128MiBIsAccepted) {
@@ -122,19 +125,22 @@ TEST(Decompress, OutputIsBounded) {
 
 TEST(Decompress, BombIsStoppedByItsRatio) {
   const std::string bomb = Gzip(std::string(4 << 20, '\0'));
-  const absl::Status status = Decompress(bomb, 100, {.ratio_from_bytes = 1 << 20, .ratio = 100}).status();
+  const absl::Status status =
+      Decompress(bomb, 100, {.ratio_from_bytes = 1 << 20, .ratio = 100}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("100 times"));
 }
 
 TEST(Decompress, RatioIsFreeBelowItsThreshold) {
-  EXPECT_TRUE(Decompress(Gzip(std::string(4 << 20, '\0')), 100, {.ratio_from_bytes = 8 << 20, .ratio = 100}).ok());
+  EXPECT_TRUE(
+      Decompress(Gzip(std::string(4 << 20, '\0')), 100, {.ratio_from_bytes = 8 << 20, .ratio = 100})
+          .ok());
 }
 
 TEST(Decompress, ErrorOfTheTakerComesBack) {
   Decompressor decompressor;
-  const absl::Status status =
-      decompressor.Feed("plain text", [](absl::string_view) { return absl::AbortedError("enough"); });
+  const absl::Status status = decompressor.Feed(
+      "plain text", [](absl::string_view) { return absl::AbortedError("enough"); });
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
 }
 

@@ -46,8 +46,10 @@ struct Http::Transfer {
   size_t OnHeader(absl::string_view line) {
     guard.Received(static_cast<int64_t>(line.size()), MonotonicNow());
     header_bytes += line.size();
-    if (header_bytes > kMaxHeaderBytes) return Fail(absl::ResourceExhaustedError("the answer's headers are too long"));
-    if (absl::StartsWith(line, "HTTP/")) {  // an interim answer (1xx) or the proxy's comes before the real one
+    if (header_bytes > kMaxHeaderBytes)
+      return Fail(absl::ResourceExhaustedError("the answer's headers are too long"));
+    if (absl::StartsWith(
+            line, "HTTP/")) {  // an interim answer (1xx) or the proxy's comes before the real one
       answer.headers.clear();
       return line.size();
     }
@@ -70,7 +72,8 @@ struct Http::Transfer {
     if (!*sink_takes) {
       answer.body.append(bytes.data(), bytes.size());
       if (answer.body.size() <= options.max_body) return bytes.size();
-      return Fail(absl::ResourceExhaustedError(absl::StrCat("the answer is longer than ", options.max_body, " bytes")));
+      return Fail(absl::ResourceExhaustedError(
+          absl::StrCat("the answer is longer than ", options.max_body, " bytes")));
     }
     if (absl::Status taken = sink->take(bytes); !taken.ok()) return Fail(std::move(taken));
     guard.Excuse(MonotonicNow() - start);
@@ -115,10 +118,12 @@ std::string Http::EncodeForm(const std::vector<std::pair<std::string, std::strin
 absl::StatusOr<HttpAnswer> Http::Fetch(const HttpRequest& request, const Sink* sink) {
   CURL* const curl = curl_.get();
   curl_easy_reset(curl);  // keeps connections
-  Transfer transfer{.options = options_, .sink = sink, .guard = StallGuard(options_.stall, MonotonicNow())};
+  Transfer transfer{
+      .options = options_, .sink = sink, .guard = StallGuard(options_.stall, MonotonicNow())};
 
   curl_slist* headers = nullptr;
-  for (const std::string& header : request.headers) headers = curl_slist_append(headers, header.c_str());
+  for (const std::string& header : request.headers)
+    headers = curl_slist_append(headers, header.c_str());
   const auto free_headers = absl::MakeCleanup([headers] { curl_slist_free_all(headers); });
   char reason[CURL_ERROR_SIZE] = "";
 
@@ -136,7 +141,8 @@ absl::StatusOr<HttpAnswer> Http::Fetch(const HttpRequest& request, const Sink* s
   curl_easy_setopt(curl, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   if (IsLoopbackHost(request.url.host())) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   if (!options_.ca_bundle.empty()) {
-    curl_blob bundle = {const_cast<char*>(options_.ca_bundle.data()), options_.ca_bundle.size(), CURL_BLOB_NOCOPY};
+    curl_blob bundle = {const_cast<char*>(options_.ca_bundle.data()), options_.ca_bundle.size(),
+                        CURL_BLOB_NOCOPY};
     curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &bundle);
   }
   if (request.form.has_value()) {
@@ -156,7 +162,8 @@ absl::StatusOr<HttpAnswer> Http::Fetch(const HttpRequest& request, const Sink* s
     auto* c = static_cast<Context*>(user);
     return c->transfer->OnBody(c->curl, {data, size * count});
   };
-  const curl_xferinfo_callback on_progress = [](void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  const curl_xferinfo_callback on_progress = [](void* user, curl_off_t, curl_off_t, curl_off_t,
+                                                curl_off_t) {
     return static_cast<Context*>(user)->transfer->OnProgress();
   };
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -170,7 +177,8 @@ absl::StatusOr<HttpAnswer> Http::Fetch(const HttpRequest& request, const Sink* s
   const CURLcode code = curl_easy_perform(curl);
   if (!transfer.failure.ok()) return transfer.failure;
   if (code != CURLE_OK) {
-    return absl::UnavailableError(EscapeForLog(reason[0] != '\0' ? reason : curl_easy_strerror(code)));
+    return absl::UnavailableError(
+        EscapeForLog(reason[0] != '\0' ? reason : curl_easy_strerror(code)));
   }
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);

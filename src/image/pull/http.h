@@ -1,5 +1,5 @@
-// One HTTP connection's worth of libcurl: a request, its answer, nothing followed and nothing remembered. One owner thread
-// per Http; keeps its connection open between requests.
+// One HTTP connection's worth of libcurl: a request, its answer, nothing followed and nothing
+// remembered. One owner thread per Http; keeps its connection open between requests.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,9 @@ class Http {
     std::string user_agent;
     absl::Duration connect_timeout = absl::Seconds(30);
     StallLimits stall;
-    size_t max_body = 1 << 20;         // of HttpAnswer::body: ResourceExhausted beyond
-    std::function<bool()> cancelled;   // polled about once per second and with every block; may be empty
+    size_t max_body = 1 << 20;  // of HttpAnswer::body: ResourceExhausted beyond
+    std::function<bool()>
+        cancelled;  // polled about once per second and with every block; may be empty
   };
   // Called with the body of an answer whose status `accepts` takes.
   struct Sink {
@@ -52,8 +53,8 @@ class Http {
   explicit Http(const Options& options);
   ~Http();
 
-  // Unavailable: no complete answer (name, connection, TLS, stall, cut off); Cancelled; errors of the sink. An
-  // answer of any status is a success.
+  // Unavailable: no complete answer (name, connection, TLS, stall, cut off); Cancelled; errors of
+  // the sink. An answer of any status is a success.
   absl::StatusOr<HttpAnswer> Fetch(const HttpRequest& request, const Sink* sink = nullptr);
 
   // name=value&..., escaped.

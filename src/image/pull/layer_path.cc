@@ -15,7 +15,8 @@
 namespace berth {
 
 absl::Status RefuseEntry(absl::string_view path, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat("unpack ", EscapeForLog(path.substr(0, 512)), ": ", why));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unpack ", EscapeForLog(path.substr(0, 512)), ": ", why));
 }
 
 absl::Status EntryError(absl::string_view call, absl::string_view path) {
@@ -23,7 +24,8 @@ absl::Status EntryError(absl::string_view call, absl::string_view path) {
   return ErrnoStatus(call, EscapeForLog(path.substr(0, 512)), error);
 }
 
-absl::StatusOr<std::vector<absl::string_view>> SplitLayerPath(absl::string_view path, const PathLimits& limits) {
+absl::StatusOr<std::vector<absl::string_view>> SplitLayerPath(absl::string_view path,
+                                                              const PathLimits& limits) {
   if (path.size() > limits.path_bytes) return RefuseEntry(path, "the path is too long");
   std::vector<absl::string_view> components;
   for (absl::string_view component : absl::StrSplit(path, '/')) {
@@ -32,7 +34,8 @@ absl::StatusOr<std::vector<absl::string_view>> SplitLayerPath(absl::string_view 
     if (component.size() > limits.name_bytes) return RefuseEntry(path, "a name is too long");
     components.push_back(component);
   }
-  if (components.size() > limits.depth + 1) return RefuseEntry(path, "directories are nested too deep");
+  if (components.size() > limits.depth + 1)
+    return RefuseEntry(path, "directories are nested too deep");
   return components;
 }
 

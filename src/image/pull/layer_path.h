@@ -17,13 +17,16 @@ struct PathLimits {
   size_t path_bytes = 4096, name_bytes = 255;
 };
 
-// "/a//./b/" -> {"a", "b"}, views into `path`. InvalidArgument for ".." (it is not resolved) and beyond the limits.
-absl::StatusOr<std::vector<absl::string_view>> SplitLayerPath(absl::string_view path, const PathLimits& limits);
+// "/a//./b/" -> {"a", "b"}, views into `path`. InvalidArgument for ".." (it is not resolved) and
+// beyond the limits.
+absl::StatusOr<std::vector<absl::string_view>> SplitLayerPath(absl::string_view path,
+                                                              const PathLimits& limits);
 
 // The first `count` components, joined by "/".
 std::string JoinLayerPath(const std::vector<absl::string_view>& components, size_t count);
 
-// O_PATH on a directory, with `root` as the root of all symbolic links on the way (openat2 RESOLVE_IN_ROOT).
+// O_PATH on a directory, with `root` as the root of all symbolic links on the way (openat2
+// RESOLVE_IN_ROOT).
 absl::StatusOr<UniqueFd> OpenLayerDir(int root, const std::string& path);
 
 // InvalidArgument "unpack <path>: <why>" and ErrnoStatus, with the foreign path made printable.

@@ -1,5 +1,6 @@
-// One layer's way from compressed bytes to files, in one pass through the cache: count, hash, decompress, hash, tar,
-// unpack. Nothing is trusted before Finish has compared both digests. One owner thread.
+// One layer's way from compressed bytes to files, in one pass through the cache: count, hash,
+// decompress, hash, tar, unpack. Nothing is trusted before Finish has compared both digests. One
+// owner thread.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,9 @@ class LayerPipeline {
   absl::StatusOr<UnpackStats> Finish();
 
   int64_t received_bytes() const { return received_bytes_; }
-  const std::vector<std::string>& implied_directories() const { return unpacker_.implied_directories(); }
+  const std::vector<std::string>& implied_directories() const {
+    return unpacker_.implied_directories();
+  }
 
  private:
   absl::Status TakePlain(absl::string_view bytes);

@@ -1,6 +1,8 @@
 #include "src/image/pull/puller.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/adopt.h"
 #include "src/image/pull/layer_pipeline.h"
@@ -23,17 +26,28 @@ namespace {
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
+// ext4: new directories in here go wherever there is room, like those in the root of the file
+// system, and not beside each other. Other file systems may refuse it.
+void SpreadSubdirectories(int directory) {
+  int flags = 0;
+  if (::ioctl(directory, FS_IOC_GETFLAGS, &flags) != 0) return;
+  flags |= FS_TOPDIR_FL;
+  (void)::ioctl(directory, FS_IOC_SETFLAGS, &flags);
+}
+
 absl::StatusOr<UniqueFd> MakeLayerDir(int work_fd, const std::string& name) {
   if (::mkdirat(work_fd, name.c_str(), 0755) != 0) return ErrnoStatus("mkdir", name);
   return OpenFile(work_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-// An image for another machine is refused before its layers are fetched; a config that does not say is believed.
+// An image for another machine is refused before its layers are fetched; a config that does not say
+// is believed.
 absl::Status CheckPlatform(const Platform& host, const Platform& image) {
   if (image.os.empty() || image.architecture.empty()) return absl::OkStatus();
-  if (PlatformScore(host, {.os = image.os, .architecture = image.architecture}).has_value()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the image is for ", PlatformName(image), ", this machine is ",
-                                                    PlatformName(host)));
+  if (PlatformScore(host, {.os = image.os, .architecture = image.architecture}).has_value())
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the image is for ", PlatformName(image),
+                                                    ", this machine is ", PlatformName(host)));
 }
 
 }  // namespace
@@ -54,14 +68,16 @@ void Puller::Report(const PullProgress& progress) {
   progress_(progress);
 }
 
-absl::StatusOr<Puller::Resolved> Puller::Resolve(Registry& registry, Http& http, const Reference& reference) {
+absl::StatusOr<Puller::Resolved> Puller::Resolve(Registry& registry, Http& http,
+                                                 const Reference& reference) {
   Resolved resolved{.documents_size = 0};
   std::string selector = reference.Selector();
   for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
     ASSIGN_OR_RETURN(const Registry::Document document, registry.FetchManifest(http, selector));
     if (depth == 0) resolved.target = document.digest;
     resolved.documents_size += static_cast<int64_t>(document.bytes.size());
-    absl::StatusOr<std::variant<Manifest, Index>> parsed = ParseManifest(document.bytes, document.content_type);
+    absl::StatusOr<std::variant<Manifest, Index>> parsed =
+        ParseManifest(document.bytes, document.content_type);
     if (!parsed.ok()) return Annotate(parsed.status(), reference.Name());
     if (auto* manifest = std::get_if<Manifest>(&*parsed)) {
       resolved.manifest = std::move(*manifest);
@@ -82,26 +98,32 @@ absl::Status Puller::CheckSpace(const std::vector<Task>& tasks) const {
   if (::fstatvfs(dirs_.work, &fs) != 0) return ErrnoStatus("statvfs", "the work directory");
   const auto free = static_cast<int64_t>(fs.f_bavail * fs.f_frsize);
   if (needed <= free) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("no space left on device: the layers are ", needed,
-                                                   " bytes compressed, ", free, " bytes are free"));
+  return absl::ResourceExhaustedError(absl::StrCat("no space left on device: the layers are ",
+                                                   needed, " bytes compressed, ", free,
+                                                   " bytes are free"));
 }
 
-absl::StatusOr<Puller::Fetched> Puller::FetchLayer(Registry& registry, Http& http, const Task& task) {
-  const std::string name = absl::StrCat(task.index);
+absl::StatusOr<Puller::Fetched> Puller::FetchLayer(Registry& registry, Http& http,
+                                                   const Task& task) {
+  // Random, because ext4 chooses the place of a layer by the hash of its name (find_group_orlov,
+  // SpreadSubdirectories): the same names would lead into the same block groups again and again,
+  // and groups that lost many files a minute ago are slow to take new ones (recently_deleted).
+  const std::string name = NewId().substr(0, kLayerDirLength);
   ASSIGN_OR_RETURN(UniqueFd directory, MakeLayerDir(dirs_.work, name));
   LayerPipeline pipeline(directory.get(), task.blob, task.diff_id);
   PullProgress progress{
       .layer = task.blob.digest.text(), .state = "downloading", .total_bytes = task.blob.size};
   absl::Time reported = absl::InfinitePast();
-  RETURN_IF_ERROR(registry.StreamBlob(http, task.blob, [&](absl::string_view bytes) -> absl::Status {
-    RETURN_IF_ERROR(pipeline.Feed(bytes));
-    progress.bytes = pipeline.received_bytes();
-    if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
-      reported = now;
-      Report(progress);
-    }
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(
+      registry.StreamBlob(http, task.blob, [&](absl::string_view bytes) -> absl::Status {
+        RETURN_IF_ERROR(pipeline.Feed(bytes));
+        progress.bytes = pipeline.received_bytes();
+        if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
+          reported = now;
+          Report(progress);
+        }
+        return absl::OkStatus();
+      }));
   ASSIGN_OR_RETURN(const UnpackStats stats, pipeline.Finish());
   progress.state = "done";
   progress.bytes = task.blob.size;
@@ -115,9 +137,11 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayer(Registry& registry, Http& htt
                  .implied = pipeline.implied_directories()};
 }
 
-absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry, std::vector<Task> tasks) {
+absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry,
+                                                              std::vector<Task> tasks) {
   // The largest first: the last to finish should not have begun last.
-  std::sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.blob.size > b.blob.size; });
+  std::sort(tasks.begin(), tasks.end(),
+            [](const Task& a, const Task& b) { return a.blob.size > b.blob.size; });
   std::atomic<size_t> next = 0;
   absl::Mutex mu;  // guards the two below
   absl::Status failure;
@@ -131,7 +155,8 @@ absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry
         fetched.push_back(*std::move(layer));
         continue;
       }
-      if (failure.ok()) failure = Annotate(layer.status(), absl::StrCat("layer ", tasks[i].blob.digest.text()));
+      if (failure.ok())
+        failure = Annotate(layer.status(), absl::StrCat("layer ", tasks[i].blob.digest.text()));
       stop_ = true;
     }
   };
@@ -143,7 +168,8 @@ absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry
   return fetched;
 }
 
-std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDocument& config, PulledImage& image) {
+std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDocument& config,
+                                       PulledImage& image) {
   std::set<std::string> have;
   for (const ExistingLayer& layer : job_.existing) have.insert(layer.key);
   std::vector<Task> tasks;
@@ -153,28 +179,35 @@ std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDoc
     const std::string diff_id = config.diff_ids[i].text();
     const std::string bound = BoundLayerKey(diff_id, chain);
     const bool bound_exists = have.count(bound) > 0;
-    const bool exists = bound_exists || !have.insert(diff_id).second;  // in the store, or earlier in this image
+    const bool exists =
+        bound_exists || !have.insert(diff_id).second;  // in the store, or earlier in this image
     chain = ChainId(chain, diff_id);
     image.size_bytes += blob.size;
     image.layers.push_back(
         {.diff_id = diff_id, .digest = blob.digest.text(), .key = bound_exists ? bound : diff_id});
-    Report({.layer = blob.digest.text(), .state = exists ? "exists" : "waiting", .total_bytes = blob.size});
+    Report({.layer = blob.digest.text(),
+            .state = exists ? "exists" : "waiting",
+            .total_bytes = blob.size});
     if (!exists) tasks.push_back({.index = i, .blob = blob, .diff_id = config.diff_ids[i]});
   }
   return tasks;
 }
 
-absl::StatusOr<UniqueFd> Puller::OpenLayer(const PulledImage& image, const PulledLayer& layer) const {
+absl::StatusOr<UniqueFd> Puller::OpenLayer(const PulledImage& image,
+                                           const PulledLayer& layer) const {
   for (const PulledLayer& pulled : image.layers) {
-    if (pulled.diff_id == layer.diff_id && !pulled.dir.empty()) return OpenDir(dirs_.work, pulled.dir);
+    if (pulled.diff_id == layer.diff_id && !pulled.dir.empty())
+      return OpenDir(dirs_.work, pulled.dir);
   }
   for (const ExistingLayer& existing : job_.existing) {
     if (existing.key == layer.key) return OpenDir(dirs_.layers, existing.dir);
   }
-  return absl::InternalError(absl::StrCat("open layer ", layer.key, ": neither pulled nor present"));
+  return absl::InternalError(
+      absl::StrCat("open layer ", layer.key, ": neither pulled nor present"));
 }
 
-// Puts the fetched layers into the image; those that lean on the layers below get the key that says so.
+// Puts the fetched layers into the image; those that lean on the layers below get the key that says
+// so.
 absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& image) {
   std::map<std::string, const Fetched*> by_diff_id;
   for (const Fetched& one : fetched) by_diff_id[one.layer.diff_id] = &one;
@@ -194,8 +227,9 @@ absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& ima
       }
     } else if (found != by_diff_id.end()) {
       // The same layer once more: as it was the first time.
-      const auto first = std::find_if(image.layers.begin(), image.layers.end(),
-                                      [&](const PulledLayer& other) { return other.diff_id == layer.diff_id; });
+      const auto first =
+          std::find_if(image.layers.begin(), image.layers.end(),
+                       [&](const PulledLayer& other) { return other.diff_id == layer.diff_id; });
       layer.key = first->key;
     }
     ASSIGN_OR_RETURN(UniqueFd directory, OpenLayer(image, layer));
@@ -219,16 +253,19 @@ absl::StatusOr<PulledImage> Puller::Run() {
   ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
   RETURN_IF_ERROR(CheckPlatform(job_.platform, config.platform));
   if (config.diff_ids.size() != manifest.layers.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(reference.Name(), ": the manifest has ", manifest.layers.size(),
-                                                   " layers, the config ", config.diff_ids.size()));
+    return absl::InvalidArgumentError(absl::StrCat(reference.Name(), ": the manifest has ",
+                                                   manifest.layers.size(), " layers, the config ",
+                                                   config.diff_ids.size()));
   }
   image.size_bytes = resolved.documents_size + manifest.config.size;
 
   const std::vector<Task> tasks = Plan(manifest, config, image);
   RETURN_IF_ERROR(CheckSpace(tasks));
+  SpreadSubdirectories(dirs_.work);
   ASSIGN_OR_RETURN(const std::vector<Fetched> fetched, FetchAll(registry, tasks));
   RETURN_IF_ERROR(Adopt(fetched, image));
-  if (!tasks.empty() && ::syncfs(dirs_.work) != 0) return ErrnoStatus("syncfs", "the work directory");
+  if (!tasks.empty() && ::syncfs(dirs_.work) != 0)
+    return ErrnoStatus("syncfs", "the work directory");
   return image;
 }
 

@@ -1,5 +1,5 @@
-// One whole pull inside berth-pull: reference -> manifest -> config -> all layers in parallel -> one syncfs. Leaves one
-// directory per fetched layer in the work directory.
+// One whole pull inside berth-pull: reference -> manifest -> config -> all layers in parallel ->
+// one syncfs. Leaves one directory per fetched layer in the work directory.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,8 @@ class Puller {
 
   absl::StatusOr<Resolved> Resolve(Registry& registry, Http& http, const Reference& reference);
   absl::Status CheckSpace(const std::vector<Task>& tasks) const;
-  std::vector<Task> Plan(const Manifest& manifest, const ConfigDocument& config, PulledImage& image);
+  std::vector<Task> Plan(const Manifest& manifest, const ConfigDocument& config,
+                         PulledImage& image);
   absl::StatusOr<std::vector<Fetched>> FetchAll(Registry& registry, std::vector<Task> tasks);
   absl::StatusOr<Fetched> FetchLayer(Registry& registry, Http& http, const Task& task);
   absl::Status Adopt(const std::vector<Fetched>& fetched, PulledImage& image);

@@ -28,7 +28,7 @@ std::string HostOfServerAddress(absl::string_view address) {
   if (const size_t scheme = address.find("://"); scheme != absl::string_view::npos) {
     address.remove_prefix(scheme + 3);
   }
-  const std::string host(address.substr(0, address.find('/')));
+  std::string host(address.substr(0, address.find('/')));
   if (host == "index.docker.io" || host == "registry-1.docker.io") return "docker.io";
   return host;
 }
@@ -48,7 +48,8 @@ bool ContinuesAt(const HttpAnswer& answer, int64_t offset) {
 
 Registry::Registry(const Reference& reference, const RegistryAuth& auth, const Options& options)
     : path_(reference.path), base_(BaseUrl(reference, options.plain_http)), options_(options) {
-  const bool for_us = auth.server_address.empty() || HostOfServerAddress(auth.server_address) == reference.host;
+  const bool for_us =
+      auth.server_address.empty() || HostOfServerAddress(auth.server_address) == reference.host;
   if (for_us) auth_ = auth;
   if (!auth_.registry_token.empty()) authorization_ = absl::StrCat("Bearer ", auth_.registry_token);
 }
@@ -66,7 +67,8 @@ HttpRequest Registry::TokenRequest(Http& http, const Url& realm, const Challenge
   // Only ever our own repository, whatever scope the challenge names.
   std::vector<std::pair<std::string, std::string>> fields = {
       {"scope", absl::StrCat("repository:", path_, ":pull")}};
-  if (const std::string service = param("service"); !service.empty()) fields.emplace_back("service", service);
+  if (const std::string service = param("service"); !service.empty())
+    fields.emplace_back("service", service);
   HttpRequest request{.url = realm};
   if (!auth_.identity_token.empty()) {
     fields.emplace_back("grant_type", "refresh_token");
@@ -76,12 +78,15 @@ HttpRequest Registry::TokenRequest(Http& http, const Url& realm, const Challenge
     return request;
   }
   const bool has_query = absl::StrContains(realm.Secret(), '?');
-  if (auto url = Url::Parse(absl::StrCat(realm.Secret(), has_query ? "&" : "?", http.EncodeForm(fields))); url.ok()) {
+  if (auto url =
+          Url::Parse(absl::StrCat(realm.Secret(), has_query ? "&" : "?", http.EncodeForm(fields)));
+      url.ok()) {
     request.url = *std::move(url);
   }
   if (!auth_.username.empty() || !auth_.password.empty()) {
-    request.headers.push_back(absl::StrCat(
-        "Authorization: Basic ", absl::Base64Escape(absl::StrCat(auth_.username, ":", auth_.password))));
+    request.headers.push_back(
+        absl::StrCat("Authorization: Basic ",
+                     absl::Base64Escape(absl::StrCat(auth_.username, ":", auth_.password))));
   }
   return request;
 }
@@ -98,8 +103,9 @@ absl::StatusOr<std::string> Registry::FetchToken(Http& http, const Challenge& ch
   const absl::string_view method = request.form.has_value() ? "POST" : "GET";
   absl::StatusOr<HttpAnswer> answer = http.Fetch(request);
   if (!answer.ok()) {
-    return absl::Status(answer.status().code(), absl::StrCat("RegistryUnavailable: ", method, " ", realm.Printable(),
-                                                             ": ", answer.status().message()));
+    return absl::Status(answer.status().code(),
+                        absl::StrCat("RegistryUnavailable: ", method, " ", realm.Printable(), ": ",
+                                     answer.status().message()));
   }
   if (answer->status != 200) {
     const absl::Status status = AnswerStatus(method, realm, *answer);
@@ -107,14 +113,17 @@ absl::StatusOr<std::string> Registry::FetchToken(Http& http, const Challenge& ch
     return refused ? absl::UnauthenticatedError(status.message()) : status;
   }
   ASSIGN_OR_RETURN(const nlohmann::json json,
-                   ParseStrictJson(answer->body, {.bytes = kMaxTokenBytes}, absl::StrCat("token of ", realm.Printable())));
+                   ParseStrictJson(answer->body, {.bytes = kMaxTokenBytes},
+                                   absl::StrCat("token of ", realm.Printable())));
   for (const char* name : {"token", "access_token"}) {
     if (!json.is_object() || !json.contains(name) || !json[name].is_string()) continue;
     const std::string token = json[name].get<std::string>();
-    const bool printable = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    const bool printable =
+        std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
     if (!token.empty() && printable) return token;
   }
-  return absl::UnauthenticatedError(absl::StrCat("GET ", realm.Printable(), ": the answer holds no token"));
+  return absl::UnauthenticatedError(
+      absl::StrCat("GET ", realm.Printable(), ": the answer holds no token"));
 }
 
 absl::Status Registry::Authorize(Http& http, const HttpAnswer& answer, const std::string& refused) {
@@ -127,7 +136,8 @@ absl::Status Registry::Authorize(Http& http, const HttpAnswer& answer, const std
         ASSIGN_OR_RETURN(const std::string token, FetchToken(http, challenge));
         fresh = absl::StrCat("Bearer ", token);
       } else if (challenge.scheme == "basic" && !auth_.username.empty()) {
-        fresh = absl::StrCat("Basic ", absl::Base64Escape(absl::StrCat(auth_.username, ":", auth_.password)));
+        fresh = absl::StrCat("Basic ",
+                             absl::Base64Escape(absl::StrCat(auth_.username, ":", auth_.password)));
       } else {
         continue;
       }
@@ -139,15 +149,16 @@ absl::Status Registry::Authorize(Http& http, const HttpAnswer& answer, const std
   return absl::UnauthenticatedError("credentials are required");
 }
 
-absl::StatusOr<HttpAnswer> Registry::FollowRedirects(Http& http, HttpRequest request, const Http::Sink* sink) {
+absl::StatusOr<HttpAnswer> Registry::FollowRedirects(Http& http, HttpRequest request,
+                                                     const Http::Sink* sink) {
   ASSIGN_OR_RETURN(const Url registry, Url::Parse(base_));
   for (int redirects = 0;; ++redirects) {
     absl::StatusOr<HttpAnswer> answer = http.Fetch(request, sink);
     if (!answer.ok()) {
       const bool unreached = absl::IsUnavailable(answer.status());
-      return absl::Status(answer.status().code(), absl::StrCat(unreached ? "RegistryUnavailable: " : "", "GET ",
-                                                               request.url.Printable(), ": ",
-                                                               answer.status().message()));
+      return absl::Status(answer.status().code(),
+                          absl::StrCat(unreached ? "RegistryUnavailable: " : "", "GET ",
+                                       request.url.Printable(), ": ", answer.status().message()));
     }
     if (!IsRedirect(answer->status)) {
       const bool success = answer->status == 200 || answer->status == 206;
@@ -157,50 +168,54 @@ absl::StatusOr<HttpAnswer> Registry::FollowRedirects(Http& http, HttpRequest req
       return AnswerStatus("GET", request.url, *answer);
     }
     if (redirects == kMaxRedirects) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("GET ", request.url.Printable(), ": more than ", kMaxRedirects, " redirects"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "GET ", request.url.Printable(), ": more than ", kMaxRedirects, " redirects"));
     }
     ASSIGN_OR_RETURN(Url next, request.url.Resolve(answer->Header("location")));
     RETURN_IF_ERROR(CheckDestination(registry, next, "redirect to"));
     if (!next.SameOrigin(request.url)) {
       auto& headers = request.headers;
-      headers.erase(std::remove_if(headers.begin(), headers.end(),
-                                   [](const std::string& h) { return absl::StartsWith(h, "Authorization:"); }),
+      headers.erase(std::remove_if(
+                        headers.begin(), headers.end(),
+                        [](const std::string& h) { return absl::StartsWith(h, "Authorization:"); }),
                     headers.end());
     }
     request.url = std::move(next);
   }
 }
 
-absl::StatusOr<HttpAnswer> Registry::Get(Http& http, const std::string& path, std::vector<std::string> headers,
+absl::StatusOr<HttpAnswer> Registry::Get(Http& http, const std::string& path,
+                                         const std::vector<std::string>& headers,
                                          const Http::Sink* sink) {
   ASSIGN_OR_RETURN(const Url url, Url::Parse(absl::StrCat(base_, path_, path)));
   for (bool again : {true, false}) {
     HttpRequest request{.url = url, .headers = headers};
     const std::string authorization = Authorization();
-    if (!authorization.empty()) request.headers.push_back(absl::StrCat("Authorization: ", authorization));
+    if (!authorization.empty())
+      request.headers.push_back(absl::StrCat("Authorization: ", authorization));
     ASSIGN_OR_RETURN(HttpAnswer answer, FollowRedirects(http, std::move(request), sink));
     if (answer.status != 401) return answer;
     if (!again) return AnswerStatus("GET", url, answer);
     if (absl::Status authorized = Authorize(http, answer, authorization); !authorized.ok()) {
       if (!absl::IsUnauthenticated(authorized)) return authorized;
-      return absl::UnauthenticatedError(
-          absl::StrCat(AnswerStatus("GET", url, answer).message(), " (", authorized.message(), ")"));
+      return absl::UnauthenticatedError(absl::StrCat(AnswerStatus("GET", url, answer).message(),
+                                                     " (", authorized.message(), ")"));
     }
   }
   return absl::InternalError("registry: unreachable");
 }
 
-absl::StatusOr<Registry::Document> Registry::FetchManifest(Http& http, const std::string& selector) {
+absl::StatusOr<Registry::Document> Registry::FetchManifest(Http& http,
+                                                           const std::string& selector) {
   Document document;
   const std::string path = absl::StrCat("/manifests/", selector);
-  const Http::Sink sink{
-      .accepts = [](const HttpAnswer& answer) { return answer.status == 200; },
-      .take = [&](absl::string_view bytes) -> absl::Status {
-        document.bytes.append(bytes.data(), bytes.size());
-        if (document.bytes.size() <= kMaxManifestBytes) return absl::OkStatus();
-        return absl::ResourceExhaustedError(absl::StrCat("the manifest is longer than ", kMaxManifestBytes, " bytes"));
-      }};
+  const Http::Sink sink{.accepts = [](const HttpAnswer& answer) { return answer.status == 200; },
+                        .take = [&](absl::string_view bytes) -> absl::Status {
+                          document.bytes.append(bytes.data(), bytes.size());
+                          if (document.bytes.size() <= kMaxManifestBytes) return absl::OkStatus();
+                          return absl::ResourceExhaustedError(absl::StrCat(
+                              "the manifest is longer than ", kMaxManifestBytes, " bytes"));
+                        }};
   ASSIGN_OR_RETURN(const HttpAnswer answer,
                    Get(http, path, {absl::StrCat("Accept: ", AcceptedManifestTypes())}, &sink));
   document.content_type = answer.Header("content-type");
@@ -228,15 +243,16 @@ absl::StatusOr<std::string> Registry::FetchBlob(Http& http, const Descriptor& bl
   RETURN_IF_ERROR(StreamBlob(http, blob, [&](absl::string_view more) -> absl::Status {
     bytes.append(more.data(), more.size());
     if (static_cast<int64_t>(bytes.size()) <= blob.size) return absl::OkStatus();
-    return absl::DataLossError(absl::StrCat("blob is longer than the ", blob.size, " bytes of the manifest"));
+    return absl::DataLossError(
+        absl::StrCat("blob is longer than the ", blob.size, " bytes of the manifest"));
   }));
   Hasher hasher(blob.digest.algorithm());
   hasher.Update(bytes);
   const Digest digest = hasher.Finish();
   if (digest == blob.digest && static_cast<int64_t>(bytes.size()) == blob.size) return bytes;
-  return absl::DataLossError(absl::StrCat("GET ", base_, path_, "/blobs/", blob.digest.text(), ": blob has ",
-                                          bytes.size(), " bytes and digest ", digest.text(), ", the manifest says ",
-                                          blob.size));
+  return absl::DataLossError(absl::StrCat("GET ", base_, path_, "/blobs/", blob.digest.text(),
+                                          ": blob has ", bytes.size(), " bytes and digest ",
+                                          digest.text(), ", the manifest says ", blob.size));
 }
 
 absl::Status Registry::StreamBlob(Http& http, const Descriptor& blob, BlobSink take) {
@@ -252,7 +268,8 @@ absl::Status Registry::StreamBlob(Http& http, const Descriptor& blob, BlobSink t
               return answer.status == 200 || (answer.status == 206 && ContinuesAt(answer, offset));
             },
         .take = [&](absl::string_view bytes) -> absl::Status {
-          const auto skip = static_cast<size_t>(std::min<int64_t>(to_skip, static_cast<int64_t>(bytes.size())));
+          const auto skip =
+              static_cast<size_t>(std::min<int64_t>(to_skip, static_cast<int64_t>(bytes.size())));
           to_skip -= static_cast<int64_t>(skip);
           bytes.remove_prefix(skip);
           received += static_cast<int64_t>(bytes.size());
@@ -267,7 +284,8 @@ absl::Status Registry::StreamBlob(Http& http, const Descriptor& blob, BlobSink t
     if (!absl::IsUnavailable(answer.status())) return answer.status();
     if (received > offset) fruitless = 0;
     if (fruitless >= options_.blob_attempts) {
-      return Annotate(answer.status(), absl::StrCat("after ", received, " of ", blob.size, " bytes"));
+      return Annotate(answer.status(),
+                      absl::StrCat("after ", received, " of ", blob.size, " bytes"));
     }
     if (fruitless > 0) absl::SleepFor(options_.retry_delay * fruitless);
   }

@@ -1,6 +1,6 @@
-// Decides when a download has stalled: no byte for a while, or fewer bytes than a floor over a window, so that a trickle
-// is no progress (I-35). Time spent unpacking is not the network's. Pure: time comes in,
-// as the duration since any fixed moment of a clock that only runs forward.
+// Decides when a download has stalled: no byte for a while, or fewer bytes than a floor over a
+// window, so that a trickle is no progress (I-35). Time spent unpacking is not the network's. Pure:
+// time comes in, as the duration since any fixed moment of a clock that only runs forward.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@
 namespace berth {
 
 struct StallLimits {
-  absl::Duration header_timeout = absl::Seconds(30);  // from the request to the first byte of the answer
+  absl::Duration header_timeout =
+      absl::Seconds(30);  // from the request to the first byte of the answer
   absl::Duration idle = absl::Seconds(30);
   absl::Duration window = absl::Seconds(60);
   int64_t min_bytes_per_second = 10 << 10;
@@ -44,7 +45,8 @@ class StallGuard {
     if (now - window_start_ < limits_.window) return "";
     const int64_t floor = limits_.min_bytes_per_second * absl::ToInt64Seconds(limits_.window);
     if (started_ && window_bytes_ < floor) {
-      return absl::StrCat("only ", window_bytes_, " bytes in ", absl::FormatDuration(limits_.window));
+      return absl::StrCat("only ", window_bytes_, " bytes in ",
+                          absl::FormatDuration(limits_.window));
     }
     window_start_ = now;
     window_bytes_ = 0;

@@ -24,7 +24,9 @@ constexpr size_t kMaxXattrs = 64, kMaxXattrName = 255, kMaxXattrValue = 64 << 10
 
 constexpr absl::string_view kXattrPrefix = "SCHILY.xattr.";
 
-absl::Status Malformed(absl::string_view why) { return absl::InvalidArgumentError(absl::StrCat("tar: ", why)); }
+absl::Status Malformed(absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("tar: ", why));
+}
 
 bool IsZero(absl::string_view block) {
   return std::all_of(block.begin(), block.end(), [](char c) { return c == '\0'; });
@@ -35,9 +37,9 @@ struct TypeFlag {
   TarEntry::Type type;
 };
 constexpr std::array kTypes = {
-    TypeFlag{'0', TarEntry::Type::kRegular},    TypeFlag{'\0', TarEntry::Type::kRegular},
-    TypeFlag{'7', TarEntry::Type::kRegular},    TypeFlag{'1', TarEntry::Type::kHardLink},
-    TypeFlag{'2', TarEntry::Type::kSymlink},    TypeFlag{'3', TarEntry::Type::kCharDevice},
+    TypeFlag{'0', TarEntry::Type::kRegular},     TypeFlag{'\0', TarEntry::Type::kRegular},
+    TypeFlag{'7', TarEntry::Type::kRegular},     TypeFlag{'1', TarEntry::Type::kHardLink},
+    TypeFlag{'2', TarEntry::Type::kSymlink},     TypeFlag{'3', TarEntry::Type::kCharDevice},
     TypeFlag{'4', TarEntry::Type::kBlockDevice}, TypeFlag{'5', TarEntry::Type::kDirectory},
     TypeFlag{'6', TarEntry::Type::kFifo},
 };
@@ -47,17 +49,19 @@ absl::StatusOr<TarEntry::Type> TypeOf(char flag) {
     if (known.flag == flag) return known.type;
   }
   if (flag == 'S') return absl::UnimplementedError("tar: sparse files are not supported");
-  return Malformed(absl::StrCat("unknown entry type ", static_cast<int>(static_cast<unsigned char>(flag))));
+  return Malformed(
+      absl::StrCat("unknown entry type ", static_cast<int>(static_cast<unsigned char>(flag))));
 }
 
 absl::StatusOr<uint32_t> InRange(int64_t value, int64_t max, absl::string_view what) {
-  if (value < 0 || value > max) return Malformed(absl::StrCat(what, " ", value, " is out of range"));
+  if (value < 0 || value > max)
+    return Malformed(absl::StrCat(what, " ", value, " is out of range"));
   return static_cast<uint32_t>(value);
 }
 
 // The name with its prefix, by the dialect that the magic names.
 std::string HeaderPath(absl::string_view block) {
-  const std::string name(TarText(block, kTarName));
+  std::string name(TarText(block, kTarName));
   const absl::string_view magic = block.substr(kTarMagic.offset, kTarMagic.length);
   if (!absl::StartsWith(magic, absl::string_view("ustar\0", 6))) return name;
   const bool star = block.substr(kBlock - 4) == absl::string_view("tar\0", 4);
@@ -90,9 +94,10 @@ absl::StatusOr<TarEntry> ParseHeader(absl::string_view block) {
 }
 
 // Both say the same thing in a well-formed archive; the one that is there is the name.
-absl::Status MergeNames(const std::optional<std::string>& pax, const std::optional<std::string>& gnu,
-                        std::string* name) {
-  if (pax.has_value() && gnu.has_value() && *pax != *gnu) return Malformed("PAX and GNU names disagree");
+absl::Status MergeNames(const std::optional<std::string>& pax,
+                        const std::optional<std::string>& gnu, std::string* name) {
+  if (pax.has_value() && gnu.has_value() && *pax != *gnu)
+    return Malformed("PAX and GNU names disagree");
   if (gnu.has_value()) *name = *gnu;
   if (pax.has_value()) *name = *pax;
   return absl::OkStatus();
@@ -120,7 +125,8 @@ absl::Status TarReader::Feed(absl::string_view bytes) {
         break;
       }
       case State::kBody: {
-        const auto n = static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(body_left_), bytes.size()));
+        const auto n = static_cast<size_t>(
+            std::min<uint64_t>(static_cast<uint64_t>(body_left_), bytes.size()));
         RETURN_IF_ERROR(TakeBody(bytes.substr(0, n)));
         bytes.remove_prefix(n);
         break;
@@ -143,7 +149,8 @@ absl::Status TarReader::Feed(absl::string_view bytes) {
 
 absl::Status TarReader::Finish() {
   if (state_ == State::kEnd) return absl::OkStatus();
-  // Some writers (umoci insert) leave out what follows the last file: its padding and the two zero blocks.
+  // Some writers (umoci insert) leave out what follows the last file: its padding and the two zero
+  // blocks.
   const bool at_border = state_ == State::kHeader && block_fill_ == 0;
   if (!at_border && !(state_ == State::kPadding && untouched_padding_)) {
     return Malformed("the archive ends inside an entry");
@@ -193,7 +200,8 @@ absl::Status TarReader::StartRecord(Body body, int64_t size) {
 
 absl::Status TarReader::StartEntry(absl::string_view block, TarEntry entry) {
   const int64_t header_size = entry.size;
-  // The ids of the header are read only where PAX does not replace them: a writer that needed PAX may leave any value.
+  // The ids of the header are read only where PAX does not replace them: a writer that needed PAX
+  // may leave any value.
   if (!pending_.uid.has_value()) {
     ASSIGN_OR_RETURN(pending_.uid, TarNumber(block, kTarUid));
   }
@@ -202,14 +210,18 @@ absl::Status TarReader::StartEntry(absl::string_view block, TarEntry entry) {
   }
   RETURN_IF_ERROR(ApplyPending(entry));
   if (entry.size != header_size && entry.size <= kMaxOctalSize) {
-    return Malformed(absl::StrCat("size is ", header_size, " in the header and ", entry.size, " in PAX"));
+    return Malformed(
+        absl::StrCat("size is ", header_size, " in the header and ", entry.size, " in PAX"));
   }
   if (entry.path.empty()) return Malformed("an entry without a name");
-  if (absl::StrContains(entry.path, '\0') || absl::StrContains(entry.link, '\0')) return Malformed("NUL in a name");
+  if (absl::StrContains(entry.path, '\0') || absl::StrContains(entry.link, '\0'))
+    return Malformed("NUL in a name");
   // Version 7 archives mark directories by the slash alone.
-  if (block[kTarType] == '\0' && absl::EndsWith(entry.path, "/")) entry.type = TarEntry::Type::kDirectory;
+  if (block[kTarType] == '\0' && absl::EndsWith(entry.path, "/"))
+    entry.type = TarEntry::Type::kDirectory;
   if (entry.type != TarEntry::Type::kRegular && entry.size != 0) {
-    return Malformed(absl::StrCat(EscapeForLog(entry.path.substr(0, 256)), ": content in an entry that is no file"));
+    return Malformed(absl::StrCat(EscapeForLog(entry.path.substr(0, 256)),
+                                  ": content in an entry that is no file"));
   }
   pending_ = Pending();
   body_ = Body::kEntry;
@@ -254,7 +266,8 @@ absl::Status TarReader::FinishBody() {
       return TakePax(record_, /*global=*/true);
     case Body::kLongName:
     case Body::kLongLink: {
-      std::optional<std::string>& name = body_ == Body::kLongName ? pending_.long_name : pending_.long_link;
+      std::optional<std::string>& name =
+          body_ == Body::kLongName ? pending_.long_name : pending_.long_link;
       if (name.has_value()) return Malformed("two GNU long names for one entry");
       name = record_.substr(0, record_.find('\0'));
       pending_.any = true;
@@ -275,10 +288,11 @@ absl::Status TarReader::TakePax(absl::string_view records, bool global) {
       return TakePaxRecord(key, value);
     });
   }
-  // Global headers only ever carry comments in images; one that renames or resizes later entries is not honoured by
-  // all readers.
+  // Global headers only ever carry comments in images; one that renames or resizes later entries is
+  // not honoured by all readers.
   return ForEachPaxRecord(records, [](absl::string_view key, absl::string_view) -> absl::Status {
-    constexpr std::array<absl::string_view, 6> kForbidden = {"path", "linkpath", "size", "uid", "gid", "mtime"};
+    constexpr std::array<absl::string_view, 6> kForbidden = {"path", "linkpath", "size",
+                                                             "uid",  "gid",      "mtime"};
     const bool forbidden = std::find(kForbidden.begin(), kForbidden.end(), key) != kForbidden.end();
     if (forbidden || absl::StartsWith(key, "GNU.sparse.") || absl::StartsWith(key, kXattrPrefix)) {
       return Malformed(absl::StrCat("a global PAX header sets ", EscapeForLog(key)));

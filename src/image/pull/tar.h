@@ -1,5 +1,6 @@
-// A strict streaming reader of tar archives: POSIX ustar, PAX, GNU long names, star prefixes. Bytes are pushed in, entries come out. Where
-// two readers could understand an archive differently, it is refused (security.md S-64). Pure: touches no file.
+// A strict streaming reader of tar archives: POSIX ustar, PAX, GNU long names, star prefixes. Bytes
+// are pushed in, entries come out. Where two readers could understand an archive differently, it is
+// refused (security.md S-64). Pure: touches no file.
 #pragma once
 
 #include <array>
@@ -17,8 +18,8 @@ namespace berth {
 struct TarEntry {
   enum class Type { kRegular, kHardLink, kSymlink, kCharDevice, kBlockDevice, kDirectory, kFifo };
   Type type = Type::kRegular;
-  std::string path;  // as written: may be absolute or hold "..", never NUL
-  std::string link;  // of hard and symbolic links
+  std::string path;   // as written: may be absolute or hold "..", never NUL
+  std::string link;   // of hard and symbolic links
   uint32_t mode = 0;  // permission bits with setuid, setgid, sticky
   uint32_t uid = 0, gid = 0;
   int64_t size = 0;
@@ -40,8 +41,8 @@ class TarReader {
  public:
   explicit TarReader(TarSink& sink) : sink_(sink) {}
 
-  // InvalidArgument for a malformed archive, Unimplemented for sparse files; errors of the sink as they are. After an
-  // error the reader must not be fed again.
+  // InvalidArgument for a malformed archive, Unimplemented for sparse files; errors of the sink as
+  // they are. After an error the reader must not be fed again.
   absl::Status Feed(absl::string_view bytes);
 
   // To be called once after the last byte.

@@ -21,10 +21,12 @@ absl::Status BadField(absl::string_view name) {
 
 absl::Status BadPax(absl::string_view key, absl::string_view value) {
   return absl::InvalidArgumentError(absl::StrCat("PAX record ", EscapeForLog(key), "=\"",
-                                                 EscapeForLog(value.substr(0, 64)), "\" is malformed"));
+                                                 EscapeForLog(value.substr(0, 64)),
+                                                 "\" is malformed"));
 }
 
-// Two's complement, big-endian, the top bit of the first byte being GNU's mark (0x80 positive, 0xff negative).
+// Two's complement, big-endian, the top bit of the first byte being GNU's mark (0x80 positive, 0xff
+// negative).
 absl::StatusOr<int64_t> Base256(absl::string_view bytes, absl::string_view name) {
   const auto first = static_cast<unsigned char>(bytes[0]);
   if (first != 0x80 && first != 0xff) return BadField(name);
@@ -103,7 +105,8 @@ absl::StatusOr<timespec> PaxTime(absl::string_view key, absl::string_view value)
   }
   int64_t whole = 0, nanos = 0;
   if (!ParseDecimal(seconds, &whole)) return BadPax(key, value);
-  if (!std::all_of(fraction.begin(), fraction.end(), absl::ascii_isdigit)) return BadPax(key, value);
+  if (!std::all_of(fraction.begin(), fraction.end(), absl::ascii_isdigit))
+    return BadPax(key, value);
   fraction = fraction.substr(0, 9);
   if (!fraction.empty() && !ParseDecimal(fraction, &nanos)) return BadPax(key, value);
   for (size_t i = fraction.size(); i < 9; ++i) nanos *= 10;
@@ -112,19 +115,23 @@ absl::StatusOr<timespec> PaxTime(absl::string_view key, absl::string_view value)
   return timespec{.tv_sec = -whole - 1, .tv_nsec = 1'000'000'000 - nanos};
 }
 
-absl::Status ForEachPaxRecord(absl::string_view records,
-                              absl::FunctionRef<absl::Status(absl::string_view, absl::string_view)> take) {
+absl::Status ForEachPaxRecord(
+    absl::string_view records,
+    absl::FunctionRef<absl::Status(absl::string_view, absl::string_view)> take) {
   while (!records.empty()) {
     const size_t space = records.find(' ');
     int64_t length = 0;
-    if (space == absl::string_view::npos || space > 10 || !ParseDecimal(records.substr(0, space), &length) ||
+    if (space == absl::string_view::npos || space > 10 ||
+        !ParseDecimal(records.substr(0, space), &length) ||
         static_cast<size_t>(length) > records.size() || static_cast<size_t>(length) < space + 4 ||
         records[static_cast<size_t>(length) - 1] != '\n') {
       return absl::InvalidArgumentError("PAX header: malformed record length");
     }
-    const absl::string_view body = records.substr(space + 1, static_cast<size_t>(length) - space - 2);
+    const absl::string_view body =
+        records.substr(space + 1, static_cast<size_t>(length) - space - 2);
     const size_t equals = body.find('=');
-    if (equals == absl::string_view::npos || equals == 0 || absl::StrContains(body.substr(0, equals), '\0')) {
+    if (equals == absl::string_view::npos || equals == 0 ||
+        absl::StrContains(body.substr(0, equals), '\0')) {
       return absl::InvalidArgumentError("PAX header: record without key");
     }
     RETURN_IF_ERROR(take(body.substr(0, equals), body.substr(equals + 1)));

@@ -1,5 +1,5 @@
-// The fields of a tar header block and of PAX records as numbers and strings. Pure; every malformed field is
-// InvalidArgument.
+// The fields of a tar header block and of PAX records as numbers and strings. Pure; every malformed
+// field is InvalidArgument.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +18,11 @@ struct TarField {
   size_t offset, length;
   const char* name;
 };
-inline constexpr TarField kTarName{0, 100, "name"}, kTarMode{100, 8, "mode"}, kTarUid{108, 8, "uid"},
-    kTarGid{116, 8, "gid"}, kTarSize{124, 12, "size"}, kTarMtime{136, 12, "mtime"},
-    kTarChecksum{148, 8, "checksum"}, kTarLink{157, 100, "linkname"}, kTarMagic{257, 8, "magic"},
-    kTarMajor{329, 8, "devmajor"}, kTarMinor{337, 8, "devminor"}, kTarPrefix{345, 155, "prefix"},
-    kTarStarPrefix{345, 131, "prefix"};
+inline constexpr TarField kTarName{0, 100, "name"}, kTarMode{100, 8, "mode"},
+    kTarUid{108, 8, "uid"}, kTarGid{116, 8, "gid"}, kTarSize{124, 12, "size"},
+    kTarMtime{136, 12, "mtime"}, kTarChecksum{148, 8, "checksum"}, kTarLink{157, 100, "linkname"},
+    kTarMagic{257, 8, "magic"}, kTarMajor{329, 8, "devmajor"}, kTarMinor{337, 8, "devminor"},
+    kTarPrefix{345, 155, "prefix"}, kTarStarPrefix{345, 131, "prefix"};
 inline constexpr size_t kTarType = 156;
 
 // Up to the first NUL.
@@ -39,7 +39,8 @@ absl::StatusOr<int64_t> PaxNumber(absl::string_view key, absl::string_view value
 absl::StatusOr<timespec> PaxTime(absl::string_view key, absl::string_view value);
 
 // Calls `take` for each "length key=value\n".
-absl::Status ForEachPaxRecord(absl::string_view records,
-                              absl::FunctionRef<absl::Status(absl::string_view, absl::string_view)> take);
+absl::Status ForEachPaxRecord(
+    absl::string_view records,
+    absl::FunctionRef<absl::Status(absl::string_view, absl::string_view)> take);
 
 }  // namespace berth

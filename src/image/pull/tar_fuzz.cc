@@ -1,5 +1,5 @@
-// Layers from hostile registries: compressed or not, no input may crash the decompressors or the archive reader, and what
-// comes out must keep the promises of TarSink.
+// Layers from hostile registries: compressed or not, no input may crash the decompressors or the
+// archive reader, and what comes out must keep the promises of TarSink.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -13,7 +13,8 @@ namespace {
 class Checker : public berth::TarSink {
  public:
   absl::Status Begin(const berth::TarEntry& entry) override {
-    if (open_ || entry.path.empty() || entry.path.find('\0') != std::string::npos || entry.size < 0) std::abort();
+    if (open_ || entry.path.empty() || entry.path.find('\0') != std::string::npos || entry.size < 0)
+      std::abort();
     open_ = true;
     left_ = entry.size;
     (void)berth::SplitLayerPath(entry.path, {});
@@ -45,8 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto take = [&](absl::string_view plain) { return tar.Feed(plain); };
   // In two pieces, so that every cut is tried sooner or later.
   const size_t cut = size / 3;
-  if (decompressor.Feed(bytes.substr(0, cut), take).ok() && decompressor.Feed(bytes.substr(cut), take).ok() &&
-      decompressor.Finish(take).ok()) {
+  if (decompressor.Feed(bytes.substr(0, cut), take).ok() &&
+      decompressor.Feed(bytes.substr(cut), take).ok() && decompressor.Finish(take).ok()) {
     (void)tar.Finish();
   }
   return 0;

@@ -21,7 +21,6 @@ using testing_image::LongNameBytes;
 using testing_image::PaxBytes;
 using testing_image::TarBytes;
 using testing_image::TarEnd;
-using testing_image::TarItem;
 using Type = TarEntry::Type;
 
 // Keeps all that comes, and notes when the calls come in the wrong order.
@@ -53,7 +52,8 @@ class Recorder : public TarSink {
   bool open_ = false;
 };
 
-absl::Status Read(const std::string& archive, Recorder& recorder, size_t piece = std::string::npos) {
+absl::Status Read(const std::string& archive, Recorder& recorder,
+                  size_t piece = std::string::npos) {
   TarReader reader(recorder);
   for (size_t at = 0; at < archive.size(); at += piece) {
     RETURN_IF_ERROR(reader.Feed(absl::string_view(archive).substr(at, piece)));
@@ -73,8 +73,9 @@ TarEntry ReadOne(const std::string& archive) {
 
 std::string MixedArchive() {
   return Directory("d/") + File("d/f", std::string(1300, 'x')) + File("d/empty", "") +
-         PaxBytes({{"path", "d/long"}, {"mtime", "5.25"}}) + File("short", "pax") + LongNameBytes('L', "d/gnu") +
-         File("cut", "gnu") + TarBytes({.path = "l", .type = '2', .link = "d/f"}) + TarEnd();
+         PaxBytes({{"path", "d/long"}, {"mtime", "5.25"}}) + File("short", "pax") +
+         LongNameBytes('L', "d/gnu") + File("cut", "gnu") +
+         TarBytes({.path = "l", .type = '2', .link = "d/f"}) + TarEnd();
 }
 
 class TarPieces : public testing::TestWithParam<size_t> {};
@@ -92,7 +93,8 @@ TEST_P(TarPieces, EntriesDoNotDependOnWhereTheBytesAreCut) {
   EXPECT_EQ(recorder.entries[5].link, "d/f");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TarPieces, testing::Values(1, 7, 511, 512, 513, 4096, std::string::npos));
+INSTANTIATE_TEST_SUITE_P(All, TarPieces,
+                         testing::Values(1, 7, 511, 512, 513, 4096, std::string::npos));
 
 TEST(TarReader, HeaderFields) {
   const TarEntry entry = ReadOne(TarBytes({.path = "a/b",
@@ -115,15 +117,18 @@ TEST(TarReader, HeaderFields) {
 
 TEST(TarReader, TypeFlags) {
   const std::vector<std::pair<char, Type>> kinds = {
-      {'0', Type::kRegular},    {'\0', Type::kRegular},   {'7', Type::kRegular},     {'1', Type::kHardLink}, {'2', Type::kSymlink},
-      {'3', Type::kCharDevice}, {'4', Type::kBlockDevice}, {'5', Type::kDirectory}, {'6', Type::kFifo}};
+      {'0', Type::kRegular},     {'\0', Type::kRegular},  {'7', Type::kRegular},
+      {'1', Type::kHardLink},    {'2', Type::kSymlink},   {'3', Type::kCharDevice},
+      {'4', Type::kBlockDevice}, {'5', Type::kDirectory}, {'6', Type::kFifo}};
   for (const auto& [flag, type] : kinds) {
-    EXPECT_EQ(ReadOne(TarBytes({.path = "x", .type = flag, .link = "y"}) + TarEnd()).type, type) << flag;
+    EXPECT_EQ(ReadOne(TarBytes({.path = "x", .type = flag, .link = "y"}) + TarEnd()).type, type)
+        << flag;
   }
 }
 
 TEST(TarReader, OldArchivesMarkDirectoriesByTheSlash) {
-  EXPECT_EQ(ReadOne(TarBytes({.path = "d/", .type = '\0', .magic = ""}) + TarEnd()).type, Type::kDirectory);
+  EXPECT_EQ(ReadOne(TarBytes({.path = "d/", .type = '\0', .magic = ""}) + TarEnd()).type,
+            Type::kDirectory);
 }
 
 TEST(TarReader, PrefixIsPartOfUstarNamesOnly) {
@@ -139,24 +144,28 @@ TEST(TarReader, PrefixIsPartOfUstarNamesOnly) {
     block.replace(148, 7, std::string(text, 7));
     return ReadOne(block + TarEnd()).path;
   };
-  EXPECT_EQ(with_prefix(absl::string_view("ustar\0" "00", 8)), "pre/name");
+  EXPECT_EQ(with_prefix(absl::string_view("ustar\0"
+                                          "00",
+                                          8)),
+            "pre/name");
   EXPECT_EQ(with_prefix(absl::string_view("ustar  \0", 8)), "name");
 }
 
 TEST(TarReader, Base256Numbers) {
-  const std::string size = absl::StrCat(absl::string_view("\x80", 1), std::string(10, '\0'), absl::string_view("\x03", 1));
-  EXPECT_EQ(ReadOne(TarBytes({.path = "x", .content = "abc", .raw_size = size}) + TarEnd()).size, 3);
+  const std::string size = absl::StrCat(absl::string_view("\x80", 1), std::string(10, '\0'),
+                                        absl::string_view("\x03", 1));
+  EXPECT_EQ(ReadOne(TarBytes({.path = "x", .content = "abc", .raw_size = size}) + TarEnd()).size,
+            3);
 }
 
 TEST(TarReader, PaxOverridesTheHeader) {
-  const TarEntry entry =
-      ReadOne(PaxBytes({{"path", "new/path"},
-                        {"uid", "3000000000"},
-                        {"gid", "7"},
-                        {"mtime", "-1.5"},
-                        {"SCHILY.xattr.user.note", std::string("a\0b", 3)},
-                        {"comment", "ignored"}}) +
-              File("old", "") + TarEnd());
+  const TarEntry entry = ReadOne(PaxBytes({{"path", "new/path"},
+                                           {"uid", "3000000000"},
+                                           {"gid", "7"},
+                                           {"mtime", "-1.5"},
+                                           {"SCHILY.xattr.user.note", std::string("a\0b", 3)},
+                                           {"comment", "ignored"}}) +
+                                 File("old", "") + TarEnd());
   EXPECT_EQ(entry.path, "new/path");
   EXPECT_EQ(entry.uid, 3000000000u);
   EXPECT_EQ(entry.gid, 7u);
@@ -167,18 +176,24 @@ TEST(TarReader, PaxOverridesTheHeader) {
 
 TEST(TarReader, PaxIsForOneEntryOnly) {
   Recorder recorder;
-  ASSERT_TRUE(Read(PaxBytes({{"uid", "5"}}) + File("a", "") + File("b", "") + TarEnd(), recorder).ok());
+  ASSERT_TRUE(
+      Read(PaxBytes({{"uid", "5"}}) + File("a", "") + File("b", "") + TarEnd(), recorder).ok());
   EXPECT_EQ(recorder.entries[0].uid, 5u);
   EXPECT_EQ(recorder.entries[1].uid, 0u);
 }
 
 TEST(TarReader, PaxAndGnuNamesMayAgree) {
-  EXPECT_EQ(ReadOne(LongNameBytes('L', "same") + PaxBytes({{"path", "same"}}) + File("x", "") + TarEnd()).path, "same");
+  EXPECT_EQ(
+      ReadOne(LongNameBytes('L', "same") + PaxBytes({{"path", "same"}}) + File("x", "") + TarEnd())
+          .path,
+      "same");
 }
 
 TEST(TarReader, LongLinkTarget) {
   const std::string target(300, 't');
-  EXPECT_EQ(ReadOne(LongNameBytes('K', target) + TarBytes({.path = "x", .type = '2', .link = "cut"}) + TarEnd()).link,
+  EXPECT_EQ(ReadOne(LongNameBytes('K', target) +
+                    TarBytes({.path = "x", .type = '2', .link = "cut"}) + TarEnd())
+                .link,
             target);
 }
 
@@ -239,22 +254,29 @@ INSTANTIATE_TEST_SUITE_P(
         BadArchive{"LoneZeroBlock", std::string(512, '\0') + File("x", "")},
         BadArchive{"BytesAfterTheEnd", TarEnd() + File("x", "")},
         BadArchive{"NegativeSize", TarBytes({.path = "x", .raw_size = std::string(12, '\xff')})},
-        BadArchive{"HugeSize", TarBytes({.path = "x", .raw_size = std::string("\x80") + std::string(11, '\x7f')})},
+        BadArchive{
+            "HugeSize",
+            TarBytes({.path = "x", .raw_size = absl::StrCat("\x80", std::string(11, '\x7f'))})},
         BadArchive{"SizeOfLetters", TarBytes({.path = "x", .raw_size = "zz"})},
         BadArchive{"SizeWithMinus", TarBytes({.path = "x", .raw_size = "-0000000001"})},
         BadArchive{"SizeWithTail", TarBytes({.path = "x", .raw_size = std::string("1\0x", 3)})},
         BadArchive{"SizeDisagrees", PaxBytes({{"size", "3"}}) + File("x", "abcd")},
-        BadArchive{"SizeInPaxOnly", PaxBytes({{"size", "3"}}) + TarBytes({.path = "x", .content = "abc", .size = 0})},
+        BadArchive{"SizeInPaxOnly", PaxBytes({{"size", "3"}}) +
+                                        TarBytes({.path = "x", .content = "abc", .size = 0})},
         BadArchive{"PaxSizeNegative", PaxBytes({{"size", "-1"}}) + File("x", "")},
         BadArchive{"PaxSizeOverflows", PaxBytes({{"size", "9223372036854775808"}}) + File("x", "")},
         BadArchive{"PaxSizeWithPlus", PaxBytes({{"size", "+1"}}) + File("x", "a")},
         BadArchive{"PaxUidIsMinusOne", PaxBytes({{"uid", "4294967295"}}) + File("x", "")},
         BadArchive{"PaxUidWraps", PaxBytes({{"uid", "4294967296"}}) + File("x", "")},
-        BadArchive{"PaxMtimeOverflows", PaxBytes({{"mtime", "92233720368547758080"}}) + File("x", "")},
+        BadArchive{"PaxMtimeOverflows",
+                   PaxBytes({{"mtime", "92233720368547758080"}}) + File("x", "")},
         BadArchive{"PaxMtimeIsText", PaxBytes({{"mtime", "now"}}) + File("x", "")},
-        BadArchive{"NamesDisagree", LongNameBytes('L', "one") + PaxBytes({{"path", "two"}}) + File("x", "")},
-        BadArchive{"TwoLongNames", LongNameBytes('L', "one") + LongNameBytes('L', "one") + File("x", "")},
-        BadArchive{"TwoPaxHeaders", PaxBytes({{"uid", "1"}}) + PaxBytes({{"uid", "2"}}) + File("x", "")},
+        BadArchive{"NamesDisagree",
+                   LongNameBytes('L', "one") + PaxBytes({{"path", "two"}}) + File("x", "")},
+        BadArchive{"TwoLongNames",
+                   LongNameBytes('L', "one") + LongNameBytes('L', "one") + File("x", "")},
+        BadArchive{"TwoPaxHeaders",
+                   PaxBytes({{"uid", "1"}}) + PaxBytes({{"uid", "2"}}) + File("x", "")},
         BadArchive{"PaxAtTheEnd", PaxBytes({{"uid", "1"}}) + TarEnd()},
         BadArchive{"PaxAndNothing", PaxBytes({{"uid", "1"}})},
         BadArchive{"NulInPaxPath", PaxBytes({{"path", std::string("a\0b", 3)}}) + File("x", "")},
@@ -269,14 +291,18 @@ INSTANTIATE_TEST_SUITE_P(
         BadArchive{"LongNameTooLong", TarBytes({.path = "p", .type = 'L', .size = 5000})},
         BadArchive{"GlobalPath", PaxBytes({{"path", "all"}}, 'g') + File("x", "")},
         BadArchive{"GnuSparse", TarBytes({.path = "x", .type = 'S'}), kUnimplemented},
-        BadArchive{"PaxSparse", PaxBytes({{"GNU.sparse.major", "1"}}) + File("x", ""), kUnimplemented},
+        BadArchive{"PaxSparse", PaxBytes({{"GNU.sparse.major", "1"}}) + File("x", ""),
+                   kUnimplemented},
         BadArchive{"UnknownType", TarBytes({.path = "x", .type = 'Z'})},
-        BadArchive{"ContentInALink", TarBytes({.path = "x", .type = '1', .content = "abc", .link = "y"})},
+        BadArchive{"ContentInALink",
+                   TarBytes({.path = "x", .type = '1', .content = "abc", .link = "y"})},
         BadArchive{"ContentInADirectory", TarBytes({.path = "x", .type = '5', .content = "abc"})},
         BadArchive{"NoName", TarBytes({.path = ""})},
         BadArchive{"DeviceOutOfRange", TarBytes({.path = "x", .type = '3', .device_major = 5000})},
         BadArchive{"ManyXattrs", ManyXattrs() + File("x", ""), kTooMuch},
-        BadArchive{"LongXattr", PaxBytes({{"SCHILY.xattr.user.a", std::string(70000, 'v')}}) + File("x", ""), kTooMuch},
+        BadArchive{"LongXattr",
+                   PaxBytes({{"SCHILY.xattr.user.a", std::string(70000, 'v')}}) + File("x", ""),
+                   kTooMuch},
         BadArchive{"Garbage", std::string(5000, 'g')}),
     [](const auto& info) { return info.param.name; });
 

@@ -20,9 +20,9 @@
 namespace berth {
 
 struct Unpacker::Place {
-  int parent = -1;     // borrowed from the unpacker
-  std::string name;    // "" for the root of the layer
-  std::string path;    // normalised, for messages
+  int parent = -1;   // borrowed from the unpacker
+  std::string name;  // "" for the root of the layer
+  std::string path;  // normalised, for messages
 };
 
 namespace {
@@ -36,12 +36,14 @@ constexpr int64_t kBlock = 4096;
 
 absl::Status Unpacker::CountInode() {
   if (++stats_.inodes > limits_.inodes) {
-    return absl::ResourceExhaustedError(absl::StrCat("unpack: more than ", limits_.inodes, " files in a layer"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("unpack: more than ", limits_.inodes, " files in a layer"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<UniqueFd> Unpacker::MakeImpliedDir(int parent, const std::string& name, const std::string& path) {
+absl::StatusOr<UniqueFd> Unpacker::MakeImpliedDir(int parent, const std::string& name,
+                                                  const std::string& path) {
   struct stat st;
   const bool exists = ::fstatat(parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
   const bool whiteout = exists && IsWhiteoutNode(st);
@@ -82,15 +84,19 @@ absl::StatusOr<int> Unpacker::Parent(const std::string& path, bool create) {
 }
 
 absl::StatusOr<Unpacker::Place> Unpacker::PlaceOf(absl::string_view path, bool create_parents) {
-  ASSIGN_OR_RETURN(const std::vector<absl::string_view> components, SplitLayerPath(path, limits_.path));
+  ASSIGN_OR_RETURN(const std::vector<absl::string_view> components,
+                   SplitLayerPath(path, limits_.path));
   if (components.empty()) return Place{.parent = root_, .name = "", .path = "."};
-  Place place{.name = std::string(components.back()), .path = JoinLayerPath(components, components.size())};
-  ASSIGN_OR_RETURN(place.parent, Parent(JoinLayerPath(components, components.size() - 1), create_parents));
+  Place place{.name = std::string(components.back()),
+              .path = JoinLayerPath(components, components.size())};
+  ASSIGN_OR_RETURN(place.parent,
+                   Parent(JoinLayerPath(components, components.size() - 1), create_parents));
   return place;
 }
 
 absl::Status Unpacker::Begin(const TarEntry& entry) {
-  ASSIGN_OR_RETURN(const std::vector<absl::string_view> components, SplitLayerPath(entry.path, limits_.path));
+  ASSIGN_OR_RETURN(const std::vector<absl::string_view> components,
+                   SplitLayerPath(entry.path, limits_.path));
   if (components.empty()) return SetRoot(entry);
   for (size_t i = 0; i + 1 < components.size(); ++i) {
     if (absl::StartsWith(components[i], kWhiteout)) {
@@ -126,29 +132,35 @@ absl::Status Unpacker::BeginAt(const TarEntry& entry, const Place& place) {
 
 // A later entry of the same name replaces an earlier one, with all that is below it.
 absl::Status Unpacker::ReplaceExisting(const Place& place) {
-  // The cached directory may be below; it is not the one in use, for that would be this entry's parent.
+  // The cached directory may be below; it is not the one in use, for that would be this entry's
+  // parent.
   if (place.parent == root_) parent_.reset();
   return RemoveTreeAt(place.parent, place.name);
 }
 
 absl::Status Unpacker::Whiteout(const Place& place, absl::string_view hidden) {
-  if (hidden.empty() || hidden == "." || hidden == "..") return RefuseEntry(place.path, "a whiteout of nothing");
+  if (hidden.empty() || hidden == "." || hidden == "..")
+    return RefuseEntry(place.path, "a whiteout of nothing");
   const std::string name(hidden);
   struct stat st;
   if (::fstatat(place.parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
-    // A whiteout is about the layers below; what this layer itself holds under the name stays, and hides them.
+    // A whiteout is about the layers below; what this layer itself holds under the name stays, and
+    // hides them.
     if (!S_ISDIR(st.st_mode)) return absl::OkStatus();
-    ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(place.parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    ASSIGN_OR_RETURN(UniqueFd fd,
+                     OpenFile(place.parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     return SetOpaque(fd.get(), place.path);
   }
   RETURN_IF_ERROR(CountInode());
-  if (::mknodat(place.parent, name.c_str(), S_IFCHR, makedev(0, 0)) != 0) return EntryError("mknod", place.path);
+  if (::mknodat(place.parent, name.c_str(), S_IFCHR, makedev(0, 0)) != 0)
+    return EntryError("mknod", place.path);
   return absl::OkStatus();
 }
 
 absl::Status Unpacker::MakeOpaque(const Place& place) {
   if (place.parent == root_) {
-    return absl::UnimplementedError("unpack .wh..wh..opq: an opaque root directory is not supported");
+    return absl::UnimplementedError(
+        "unpack .wh..wh..opq: an opaque root directory is not supported");
   }
   ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(place.parent, ".", O_RDONLY | O_DIRECTORY));
   return SetOpaque(fd.get(), place.path);
@@ -163,7 +175,8 @@ absl::Status Unpacker::SetDirectory(int fd, const TarEntry& entry, const std::st
 }
 
 absl::Status Unpacker::SetRoot(const TarEntry& entry) {
-  if (entry.type != TarEntry::Type::kDirectory) return RefuseEntry(entry.path, "the root of the layer is no directory");
+  if (entry.type != TarEntry::Type::kDirectory)
+    return RefuseEntry(entry.path, "the root of the layer is no directory");
   ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(root_, ".", O_RDONLY | O_DIRECTORY));
   return SetDirectory(fd.get(), entry, ".");
 }
@@ -173,7 +186,8 @@ absl::Status Unpacker::MakeDirectory(const TarEntry& entry, const Place& place) 
   int made = ::mkdirat(place.parent, place.name.c_str(), 0700);
   if (made != 0 && errno == EEXIST) {
     struct stat st;
-    if (::fstatat(place.parent, place.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return EntryError("stat", place.path);
+    if (::fstatat(place.parent, place.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+      return EntryError("stat", place.path);
     if (!S_ISDIR(st.st_mode)) {
       opaque = IsWhiteoutNode(st);
       RETURN_IF_ERROR(ReplaceExisting(place));
@@ -187,7 +201,8 @@ absl::Status Unpacker::MakeDirectory(const TarEntry& entry, const Place& place) 
     RETURN_IF_ERROR(CountInode());
     stats_.size_bytes += kBlock;
   }
-  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(place.parent, place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(UniqueFd fd,
+                   OpenFile(place.parent, place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   if (opaque) RETURN_IF_ERROR(SetOpaque(fd.get(), place.path));
   return SetDirectory(fd.get(), entry, place.path);
 }
@@ -223,7 +238,8 @@ absl::Status Unpacker::End() {
   const TarEntry& entry = file_entry_;
   // chown clears setuid, setgid and capabilities, so it comes first.
   if (::fchown(file_.get(), entry.uid, entry.gid) != 0) return EntryError("chown", entry.path);
-  if ((entry.mode & 07000) != 0 && ::fchmod(file_.get(), entry.mode) != 0) return EntryError("chmod", entry.path);
+  if ((entry.mode & 07000) != 0 && ::fchmod(file_.get(), entry.mode) != 0)
+    return EntryError("chmod", entry.path);
   RETURN_IF_ERROR(SetXattrs(file_.get(), entry, entry.path));
   const timespec times[2] = {entry.mtime, entry.mtime};
   if (::futimens(file_.get(), times) != 0) return EntryError("utimens", entry.path);
@@ -244,7 +260,7 @@ absl::Status Unpacker::MakeSymlink(const TarEntry& entry, const Place& place) {
 }
 
 absl::Status Unpacker::MakeNode(const TarEntry& entry, const Place& place) {
-  const mode_t type = entry.type == TarEntry::Type::kFifo          ? S_IFIFO
+  const mode_t type = entry.type == TarEntry::Type::kFifo         ? S_IFIFO
                       : entry.type == TarEntry::Type::kCharDevice ? S_IFCHR
                                                                   : S_IFBLK;
   const dev_t device = makedev(entry.device_major, entry.device_minor);
@@ -268,7 +284,8 @@ absl::Status Unpacker::SetNode(const TarEntry& entry, const Place& place) {
     return EntryError("chown", place.path);
   }
   const timespec times[2] = {entry.mtime, entry.mtime};
-  if (::utimensat(place.parent, place.name.c_str(), times, kFlags) != 0) return EntryError("utimens", place.path);
+  if (::utimensat(place.parent, place.name.c_str(), times, kFlags) != 0)
+    return EntryError("utimens", place.path);
   return absl::OkStatus();
 }
 
@@ -276,11 +293,15 @@ absl::Status Unpacker::MakeHardLink(const TarEntry& entry, const Place& place) {
   ASSIGN_OR_RETURN(const auto target, SplitLayerPath(entry.link, limits_.path));
   if (target.empty()) return RefuseEntry(place.path, "a hard link to the root of the layer");
   const std::string name(target.back());
-  ASSIGN_OR_RETURN(UniqueFd directory, OpenLayerDir(root_, target.size() == 1 ? "." : JoinLayerPath(target, target.size() - 1)));
+  ASSIGN_OR_RETURN(
+      UniqueFd directory,
+      OpenLayerDir(root_, target.size() == 1 ? "." : JoinLayerPath(target, target.size() - 1)));
   struct stat from, to;
-  if (::fstatat(directory.get(), name.c_str(), &from, AT_SYMLINK_NOFOLLOW) != 0 || IsWhiteoutNode(from)) {
-    return RefuseEntry(place.path, absl::StrCat("a hard link to ", EscapeForLog(entry.link.substr(0, 512)),
-                                                ", which this layer does not hold"));
+  if (::fstatat(directory.get(), name.c_str(), &from, AT_SYMLINK_NOFOLLOW) != 0 ||
+      IsWhiteoutNode(from)) {
+    return RefuseEntry(place.path,
+                       absl::StrCat("a hard link to ", EscapeForLog(entry.link.substr(0, 512)),
+                                    ", which this layer does not hold"));
   }
   int made = ::linkat(directory.get(), name.c_str(), place.parent, place.name.c_str(), 0);
   if (made != 0 && errno == EEXIST) {
@@ -299,7 +320,8 @@ absl::StatusOr<UnpackStats> Unpacker::Finish() {
     absl::StatusOr<UniqueFd> directory = OpenLayerDir(root_, path);
     if (!directory.ok()) continue;  // a later entry replaced it
     const timespec times[2] = {mtime, mtime};
-    if (::utimensat(directory->get(), "", times, AT_EMPTY_PATH) != 0) return EntryError("utimens", path);
+    if (::utimensat(directory->get(), "", times, AT_EMPTY_PATH) != 0)
+      return EntryError("utimens", path);
   }
   return stats_;
 }

@@ -1,6 +1,7 @@
-// Writes the entries of one layer below a directory, in the form that overlayfs reads: whiteouts become character devices
-// 0:0, opaque directories carry trusted.overlay.opaque. Names are resolved by the kernel inside that directory only
-// (openat2 RESOLVE_IN_ROOT), last components are never followed. One owner thread; needs root.
+// Writes the entries of one layer below a directory, in the form that overlayfs reads: whiteouts
+// become character devices 0:0, opaque directories carry trusted.overlay.opaque. Names are resolved
+// by the kernel inside that directory only (openat2 RESOLVE_IN_ROOT), last components are never
+// followed. One owner thread; needs root.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ struct UnpackStats {
 class Unpacker : public TarSink {
  public:
   // `root_fd` is an empty directory, borrowed. The process's umask must be 0.
-  explicit Unpacker(int root_fd, const UnpackLimits& limits = {}) : root_(root_fd), limits_(limits) {}
+  explicit Unpacker(int root_fd, const UnpackLimits& limits = {})
+      : root_(root_fd), limits_(limits) {}
 
   // InvalidArgument names the entry: outside of the layer, malformed, or in the way of another one.
   absl::Status Begin(const TarEntry& entry) override;
@@ -49,7 +51,8 @@ class Unpacker : public TarSink {
   absl::StatusOr<Place> PlaceOf(absl::string_view path, bool create_parents);
   absl::StatusOr<int> Parent(const std::string& path, bool create);
   absl::StatusOr<UniqueFd> MakeParents(const std::string& path);
-  absl::StatusOr<UniqueFd> MakeImpliedDir(int parent, const std::string& name, const std::string& path);
+  absl::StatusOr<UniqueFd> MakeImpliedDir(int parent, const std::string& name,
+                                          const std::string& path);
   absl::Status CountInode();
 
   absl::Status BeginAt(const TarEntry& entry, const Place& place);

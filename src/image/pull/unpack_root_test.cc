@@ -68,7 +68,8 @@ class UnpackTest : public testing::Test {
     implied_.clear();
   }
 
-  absl::StatusOr<UnpackStats> Unpack(const std::vector<std::string>& entries, const UnpackLimits& limits = {}) {
+  absl::StatusOr<UnpackStats> Unpack(const std::vector<std::string>& entries,
+                                     const UnpackLimits& limits = {}) {
     Unpacker unpacker(root_.get(), limits);
     TarReader reader(unpacker);
     absl::Status status;
@@ -87,7 +88,8 @@ class UnpackTest : public testing::Test {
     ASSERT_TRUE(stats.ok()) << stats.status();
   }
 
-  absl::StatusCode Refusal(const std::vector<std::string>& entries, const UnpackLimits& limits = {}) {
+  absl::StatusCode Refusal(const std::vector<std::string>& entries,
+                           const UnpackLimits& limits = {}) {
     return Unpack(entries, limits).status().code();
   }
 
@@ -101,7 +103,9 @@ class UnpackTest : public testing::Test {
     struct stat st;
     return ::lstat(Path(name).c_str(), &st) == 0;
   }
-  std::string Read(const std::string& name) { return ReadFileAt(AT_FDCWD, Path(name)).value_or("(unreadable)"); }
+  std::string Read(const std::string& name) {
+    return ReadFileAt(AT_FDCWD, Path(name)).value_or("(unreadable)");
+  }
   std::string Xattr(const std::string& name, const char* attribute) {
     char value[256];
     const ssize_t n = ::lgetxattr(Path(name).c_str(), attribute, value, sizeof(value));
@@ -112,7 +116,9 @@ class UnpackTest : public testing::Test {
     return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
   }
   bool IsOpaque(const std::string& name) { return Xattr(name, "trusted.overlay.opaque") == "y"; }
-  std::vector<std::string> Names(const std::string& directory) { return ListDir(AT_FDCWD, Path(directory)).value(); }
+  std::vector<std::string> Names(const std::string& directory) {
+    return ListDir(AT_FDCWD, Path(directory)).value();
+  }
 
   std::string base_, root_path_;
   int layers_ = 0;
@@ -121,12 +127,19 @@ class UnpackTest : public testing::Test {
 };
 
 TEST_F(UnpackTest, KindsOfEntriesWithOwnerModeAndTime) {
-  UnpackOk({TarBytes({.path = "d/", .type = '5', .mode = 02750, .uid = 1000, .gid = 2000, .mtime = 77}),
-            TarBytes({.path = "d/f", .content = "content", .mode = 06755, .uid = 1000, .gid = 2000, .mtime = 88}),
-            TarBytes({.path = "s", .type = '2', .link = "../../nowhere", .uid = 5, .gid = 6, .mtime = 99}),
-            Link("h", "d/f"), TarBytes({.path = "p", .type = '6', .mode = 0620, .uid = 7}),
-            TarBytes({.path = "c", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3}),
-            TarBytes({.path = "b", .type = '4', .mode = 0660, .device_major = 8, .device_minor = 1})});
+  UnpackOk(
+      {TarBytes({.path = "d/", .type = '5', .mode = 02750, .uid = 1000, .gid = 2000, .mtime = 77}),
+       TarBytes({.path = "d/f",
+                 .content = "content",
+                 .mode = 06755,
+                 .uid = 1000,
+                 .gid = 2000,
+                 .mtime = 88}),
+       TarBytes(
+           {.path = "s", .type = '2', .link = "../../nowhere", .uid = 5, .gid = 6, .mtime = 99}),
+       Link("h", "d/f"), TarBytes({.path = "p", .type = '6', .mode = 0620, .uid = 7}),
+       TarBytes({.path = "c", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3}),
+       TarBytes({.path = "b", .type = '4', .mode = 0660, .device_major = 8, .device_minor = 1})});
   EXPECT_EQ(Stat("d").st_mode, S_IFDIR | 02750u);
   EXPECT_EQ(Stat("d").st_uid, 1000u);
   EXPECT_EQ(Stat("d").st_mtim.tv_sec, 77);
@@ -145,14 +158,16 @@ TEST_F(UnpackTest, KindsOfEntriesWithOwnerModeAndTime) {
 }
 
 TEST_F(UnpackTest, StatsCountFilesAndTheirSpace) {
-  const auto stats = Unpack({Directory("d/"), File("d/a", std::string(5000, 'x')), File("d/b", ""), Link("l", "d/a")});
+  const auto stats = Unpack(
+      {Directory("d/"), File("d/a", std::string(5000, 'x')), File("d/b", ""), Link("l", "d/a")});
   ASSERT_TRUE(stats.ok()) << stats.status();
   EXPECT_EQ(stats->inodes, 3);
   EXPECT_EQ(stats->size_bytes, 4096 + 8192);
 }
 
 TEST_F(UnpackTest, FilesInASetgidDirectoryKeepTheirOwnGroup) {
-  UnpackOk({TarBytes({.path = "d/", .type = '5', .mode = 02755, .gid = 50}), File("d/f", ""), Directory("d/sub/")});
+  UnpackOk({TarBytes({.path = "d/", .type = '5', .mode = 02755, .gid = 50}), File("d/f", ""),
+            Directory("d/sub/")});
   EXPECT_EQ(Stat("d/f").st_gid, 0u);
   EXPECT_EQ(Stat("d/sub").st_gid, 0u);
   EXPECT_EQ(Stat("d/sub").st_mode & 07777, 0755u);
@@ -166,7 +181,8 @@ TEST_F(UnpackTest, AbsoluteNamesAndDotsAreBelowTheRoot) {
 }
 
 TEST_F(UnpackTest, RootEntrySetsTheLayersRoot) {
-  UnpackOk({TarBytes({.path = "./", .type = '5', .mode = 0711, .uid = 3, .mtime = 55}), File("f", "")});
+  UnpackOk(
+      {TarBytes({.path = "./", .type = '5', .mode = 0711, .uid = 3, .mtime = 55}), File("f", "")});
   EXPECT_EQ(Stat(".").st_mode & 07777, 0711u);
   EXPECT_EQ(Stat(".").st_uid, 3u);
   EXPECT_EQ(Stat(".").st_mtim.tv_sec, 55);
@@ -179,7 +195,8 @@ TEST_F(UnpackTest, MissingParentsAreMadeAndReported) {
 }
 
 TEST_F(UnpackTest, DirectoryEntryAfterItsContentStillCounts) {
-  UnpackOk({File("a/f", "x"), TarBytes({.path = "a/", .type = '5', .mode = 0700, .uid = 9, .mtime = 44})});
+  UnpackOk({File("a/f", "x"),
+            TarBytes({.path = "a/", .type = '5', .mode = 0700, .uid = 9, .mtime = 44})});
   EXPECT_EQ(Stat("a").st_mode & 07777, 0700u);
   EXPECT_EQ(Stat("a").st_uid, 9u);
   EXPECT_EQ(Stat("a").st_mtim.tv_sec, 44);
@@ -203,21 +220,26 @@ TEST_P(EscapeTest, IsRefusedOrStaysInside) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, EscapeTest,
-    testing::Values(Escape{"DotDot", {File("../escape", "x")}}, Escape{"DotDotInside", {File("a/../../escape", "x")}},
-                    Escape{"DotDotDirectory", {Directory("../")}},
-                    Escape{"SymlinkUp", {Symlink("s", ".."), File("s/escape", "x")}},
-                    Escape{"SymlinkAbsolute", {Symlink("s", "/etc"), File("s/berth-escape", "x")}},
-                    Escape{"SymlinkChain", {Symlink("a", "b"), Symlink("b", "/tmp"), File("a/berth-escape", "x")}},
-                    Escape{"SymlinkSwap", {Directory("d/"), File("d/1", ""), Symlink("d", "/tmp"),
-                                           File("d/berth-escape", "x")}},
-                    Escape{"LastIsSymlink", {Symlink("f", "/etc/berth-escape"), File("f", "x")}},
-                    Escape{"DirectoryOverSymlink", {Symlink("d", "/tmp"), Directory("d/"), File("d/berth-escape", "x")}},
-                    Escape{"HardLinkUp", {Link("h", "../../../etc/passwd"), File("h", "x")}},
-                    Escape{"HardLinkThroughSymlink", {Symlink("s", "/etc"), Link("h", "s/passwd")}},
-                    Escape{"WhiteoutUp", {File("../.wh.layer0", "")}},
-                    Escape{"WhiteoutOfDotDot", {File("d/.wh...", "")}},
-                    Escape{"WhiteoutThroughSymlink", {Symlink("s", "/tmp"), File("s/.wh.berth-escape", "")}},
-                    Escape{"OpaqueThroughSymlink", {Symlink("s", "/tmp"), File("s/.wh..wh..opq", "")}}),
+    testing::Values(
+        Escape{"DotDot", {File("../escape", "x")}},
+        Escape{"DotDotInside", {File("a/../../escape", "x")}},
+        Escape{"DotDotDirectory", {Directory("../")}},
+        Escape{"SymlinkUp", {Symlink("s", ".."), File("s/escape", "x")}},
+        Escape{"SymlinkAbsolute", {Symlink("s", "/etc"), File("s/berth-escape", "x")}},
+        Escape{"SymlinkChain",
+               {Symlink("a", "b"), Symlink("b", "/tmp"), File("a/berth-escape", "x")}},
+        Escape{
+            "SymlinkSwap",
+            {Directory("d/"), File("d/1", ""), Symlink("d", "/tmp"), File("d/berth-escape", "x")}},
+        Escape{"LastIsSymlink", {Symlink("f", "/etc/berth-escape"), File("f", "x")}},
+        Escape{"DirectoryOverSymlink",
+               {Symlink("d", "/tmp"), Directory("d/"), File("d/berth-escape", "x")}},
+        Escape{"HardLinkUp", {Link("h", "../../../etc/passwd"), File("h", "x")}},
+        Escape{"HardLinkThroughSymlink", {Symlink("s", "/etc"), Link("h", "s/passwd")}},
+        Escape{"WhiteoutUp", {File("../.wh.layer0", "")}},
+        Escape{"WhiteoutOfDotDot", {File("d/.wh...", "")}},
+        Escape{"WhiteoutThroughSymlink", {Symlink("s", "/tmp"), File("s/.wh.berth-escape", "")}},
+        Escape{"OpaqueThroughSymlink", {Symlink("s", "/tmp"), File("s/.wh..wh..opq", "")}}),
     [](const auto& info) { return info.param.name; });
 
 TEST_F(UnpackTest, HardLinkOutOfTheLayerIsRefused) {
@@ -265,7 +287,8 @@ TEST_F(UnpackTest, LastEntryOfANameWins) {
 TEST_F(UnpackTest, DirectoryThatWasReplacedInBetweenIsMadeAnew) {
   EXPECT_EQ(Refusal({Directory("d/"), File("d/1", ""), File("d", "file"), File("d/2", "")}),
             absl::StatusCode::kInvalidArgument);
-  UnpackOk({Directory("e/"), File("e/1", ""), File("e", "file"), Directory("e/"), File("e/2", "x")});
+  UnpackOk(
+      {Directory("e/"), File("e/1", ""), File("e", "file"), Directory("e/"), File("e/2", "x")});
   EXPECT_THAT(Names("e"), ElementsAre("2"));
 }
 
@@ -280,8 +303,8 @@ TEST_F(UnpackTest, WhiteoutAndEntryOfOneNameInAnyOrder) {
   UnpackOk({File(".wh.f1", ""), File("f1", "x"), File("f2", "y"), File(".wh.f2", "")});
   EXPECT_EQ(Read("f1"), "x");
   EXPECT_EQ(Read("f2"), "y");
-  UnpackOk({File(".wh.d1", ""), Directory("d1/"), Directory("d2/"), File(".wh.d2", ""), File(".wh.d3", ""),
-            File("d3/x", "")});
+  UnpackOk({File(".wh.d1", ""), Directory("d1/"), Directory("d2/"), File(".wh.d2", ""),
+            File(".wh.d3", ""), File("d3/x", "")});
   for (const char* name : {"d1", "d2", "d3"}) {
     EXPECT_TRUE(S_ISDIR(Stat(name).st_mode)) << name;
     EXPECT_TRUE(IsOpaque(name)) << name;
@@ -289,7 +312,8 @@ TEST_F(UnpackTest, WhiteoutAndEntryOfOneNameInAnyOrder) {
 }
 
 TEST_F(UnpackTest, OpaqueDirectories) {
-  UnpackOk({Directory("d/"), File("d/.wh..wh..opq", ""), File("d/x", ""), File("implied/.wh..wh..opq", "")});
+  UnpackOk({Directory("d/"), File("d/.wh..wh..opq", ""), File("d/x", ""),
+            File("implied/.wh..wh..opq", "")});
   EXPECT_TRUE(IsOpaque("d"));
   EXPECT_TRUE(IsOpaque("implied"));
   EXPECT_THAT(Names("d"), ElementsAre("x"));
@@ -315,14 +339,17 @@ TEST_F(UnpackTest, OverlaysOwnWhiteoutsInTheArchiveAreRefused) {
 }
 
 TEST_F(UnpackTest, XattrsThatAreKeptAndDropped) {
-  const std::string capability("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20);
-  UnpackOk({PaxBytes({{"SCHILY.xattr.security.capability", capability},
-                      {"SCHILY.xattr.user.note", "hello"},
-                      {"SCHILY.xattr.user.overlay.opaque", "y"},
-                      {"SCHILY.xattr.trusted.overlay.redirect", "/etc"},
-                      {"SCHILY.xattr.security.selinux", "label"}}),
-            TarBytes({.path = "f", .uid = 1000}),
-            PaxBytes({{"SCHILY.xattr.trusted.overlay.opaque", "y"}, {"SCHILY.xattr.user.d", "dir"}}), Directory("d/")});
+  const std::string capability(
+      "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20);
+  UnpackOk(
+      {PaxBytes({{"SCHILY.xattr.security.capability", capability},
+                 {"SCHILY.xattr.user.note", "hello"},
+                 {"SCHILY.xattr.user.overlay.opaque", "y"},
+                 {"SCHILY.xattr.trusted.overlay.redirect", "/etc"},
+                 {"SCHILY.xattr.security.selinux", "label"}}),
+       TarBytes({.path = "f", .uid = 1000}),
+       PaxBytes({{"SCHILY.xattr.trusted.overlay.opaque", "y"}, {"SCHILY.xattr.user.d", "dir"}}),
+       Directory("d/")});
   EXPECT_EQ(Xattr("f", "security.capability"), capability);
   EXPECT_EQ(Xattr("f", "user.note"), "hello");
   EXPECT_EQ(Xattr("f", "user.overlay.opaque"), "(none)");
@@ -335,8 +362,10 @@ TEST_F(UnpackTest, XattrsThatAreKeptAndDropped) {
 TEST_F(UnpackTest, LimitsOfDepthNamesAndFiles) {
   std::string deep;
   for (int i = 0; i < 300; ++i) deep += "d/";
-  EXPECT_EQ(Refusal({PaxBytes({{"path", deep + "f"}}), File("x", "")}), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(Refusal({PaxBytes({{"path", std::string(256, 'n')}}), File("x", "")}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Refusal({PaxBytes({{"path", deep + "f"}}), File("x", "")}),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Refusal({PaxBytes({{"path", std::string(256, 'n')}}), File("x", "")}),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Refusal({PaxBytes({{"path", std::string(5000, '/') + "n"}}), File("x", "")}),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Refusal({File("1", ""), File("2", ""), File("3", "")}, {.inodes = 2}),
@@ -350,7 +379,8 @@ TEST_F(UnpackTest, ErrorsNameTheEntryWithoutItsControlCharacters) {
 }
 
 TEST_F(UnpackTest, AdoptionTakesWhatTheTopmostLayerBelowShows) {
-  UnpackOk({Directory("t/", 01777), Directory("hidden/", 0700), Directory("z/", 0711), Symlink("link", "t")});
+  UnpackOk({Directory("t/", 01777), Directory("hidden/", 0700), Directory("z/", 0711),
+            Symlink("link", "t")});
   UniqueFd lowest = std::move(root_);
   NewLayer();
   UnpackOk({File(".wh.hidden", ""), TarBytes({.path = "z/", .type = '5', .mode = 0750, .uid = 8})});
@@ -370,13 +400,13 @@ TEST_F(UnpackTest, AdoptionTakesWhatTheTopmostLayerBelowShows) {
 }
 
 TEST_F(UnpackTest, OverlayfsShowsTheMergedTree) {
-  UnpackOk({Directory("keep/"), File("keep/old", "old"), Directory("wiped/"), File("wiped/old", ""), File("gone", ""),
-            Directory("replaced/"), File("replaced/old", "")});
+  UnpackOk({Directory("keep/"), File("keep/old", "old"), Directory("wiped/"), File("wiped/old", ""),
+            File("gone", ""), Directory("replaced/"), File("replaced/old", "")});
   const std::string lower = root_path_;
   NewLayer();
-  UnpackOk({Directory("keep/"), File("keep/new", "new"), Directory("wiped/"), File("wiped/.wh..wh..opq", ""),
-            File("wiped/new", ""), File(".wh.gone", ""), File(".wh.replaced", ""), Directory("replaced/"),
-            File("replaced/new", "")});
+  UnpackOk({Directory("keep/"), File("keep/new", "new"), Directory("wiped/"),
+            File("wiped/.wh..wh..opq", ""), File("wiped/new", ""), File(".wh.gone", ""),
+            File(".wh.replaced", ""), Directory("replaced/"), File("replaced/new", "")});
   const std::string upper = root_path_;
   NewLayer();
   ASSERT_EQ(::unshare(CLONE_NEWNS), 0);  // this process only: each test is one of its own

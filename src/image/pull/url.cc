@@ -39,7 +39,8 @@ std::string PrintableText(absl::string_view text) {
 
 absl::StatusOr<Handle> ParseInto(Handle url, const std::string& text) {
   if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK) {
-    return absl::InvalidArgumentError(absl::StrCat("parse URL ", PrintableText(text), ": malformed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("parse URL ", PrintableText(text), ": malformed"));
   }
   const std::string scheme = Part(url.get(), CURLUPART_SCHEME);
   if (scheme != "http" && scheme != "https") {
@@ -110,7 +111,8 @@ std::string Url::Printable() const {
   const bool v6 = absl::StrContains(host_, ':');
   const bool usual_port = port_ == (scheme_ == "https" ? "443" : "80");
   return EscapeForLog(absl::StrCat(scheme_, "://", v6 ? "[" : "", host_, v6 ? "]" : "",
-                                   usual_port ? "" : absl::StrCat(":", port_), path_.substr(0, 512)));
+                                   usual_port ? "" : absl::StrCat(":", port_),
+                                   path_.substr(0, 512)));
 }
 
 bool Url::SameOrigin(const Url& other) const {
@@ -123,7 +125,8 @@ bool IsInternalHost(absl::string_view host) {
   in6_addr v6;
   // inet_aton also reads 0177.1 and 2130706433, as the resolver will.
   if (::inet_aton(text.c_str(), &v4) == 1) return IsInternal4(ntohl(v4.s_addr));
-  if (::inet_pton(AF_INET6, text.substr(0, text.find('%')).c_str(), &v6) == 1) return IsInternal6(v6);
+  if (::inet_pton(AF_INET6, text.substr(0, text.find('%')).c_str(), &v6) == 1)
+    return IsInternal6(v6);
   return text == "localhost" || absl::EndsWith(text, ".localhost") || text == "localhost.";
 }
 

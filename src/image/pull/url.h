@@ -1,5 +1,5 @@
-// A URL that cannot leak: printing shows neither credentials nor query (signed links carry secrets there). Also the rules
-// about which hosts a stranger may send us to. Pure.
+// A URL that cannot leak: printing shows neither credentials nor query (signed links carry secrets
+// there). Also the rules about which hosts a stranger may send us to. Pure.
 #pragma once
 
 #include <string>
@@ -19,7 +19,9 @@ class Url {
   const std::string& Secret() const { return text_; }  // the whole, for the HTTP library only
   std::string Printable() const;                       // scheme://host:port/path
   const std::string& scheme() const { return scheme_; }
-  const std::string& host() const { return host_; }  // without port, lower case, IPv6 without brackets
+  const std::string& host() const {
+    return host_;
+  }  // without port, lower case, IPv6 without brackets
   const std::string& port() const { return port_; }  // always set
   bool SameOrigin(const Url& other) const;
 
@@ -30,8 +32,8 @@ class Url {
 // True for localhost and literal addresses in loopback, link-local, private and unspecified ranges.
 bool IsInternalHost(absl::string_view host);
 
-// PermissionDenied unless a registry at `registry` may send us to `target` (security.md S-69): never from https to
-// http, to an internal host only if it is the registry's own.
+// PermissionDenied unless a registry at `registry` may send us to `target` (security.md S-69):
+// never from https to http, to an internal host only if it is the registry's own.
 absl::Status CheckDestination(const Url& registry, const Url& target, absl::string_view what);
 
 }  // namespace berth

@@ -38,7 +38,8 @@ TEST(Url, ErrorsShowNoSecret) {
 }
 
 TEST(Url, OtherSchemesAndUserNamesAreRefused) {
-  for (const char* text : {"file:///etc/passwd", "gopher://h/", "https://user@h.example/", "", "//h/", "nonsense"}) {
+  for (const char* text :
+       {"file:///etc/passwd", "gopher://h/", "https://user@h.example/", "", "//h/", "nonsense"}) {
     EXPECT_FALSE(Url::Parse(text).ok()) << text;
   }
 }
@@ -59,12 +60,13 @@ TEST(Url, OriginIsSchemeHostAndPort) {
 }
 
 TEST(IsInternalHost, LiteralsInAllTheirSpellings) {
-  for (const char* host : {"localhost", "a.localhost", "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1",
-                           "169.254.169.254", "0.0.0.0", "2130706433", "0x7f.1", "::1", "::", "fe80::1", "fd00::1",
-                           "::ffff:127.0.0.1", "fe80::1%eth0"}) {
+  for (const char* host : {"localhost", "a.localhost", "127.0.0.1", "10.1.2.3", "172.16.0.1",
+                           "192.168.1.1", "169.254.169.254", "0.0.0.0", "2130706433", "0x7f.1",
+                           "::1", "::", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "fe80::1%eth0"}) {
     EXPECT_TRUE(IsInternalHost(host)) << host;
   }
-  for (const char* host : {"registry.example", "8.8.8.8", "172.32.0.1", "2606:4700::1111", "localhost.example"}) {
+  for (const char* host :
+       {"registry.example", "8.8.8.8", "172.32.0.1", "2606:4700::1111", "localhost.example"}) {
     EXPECT_FALSE(IsInternalHost(host)) << host;
   }
 }
@@ -84,16 +86,17 @@ TEST_P(CheckDestinationTest, FollowsTheRules) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, CheckDestinationTest,
-    testing::Values(Destination{"Cdn", "https://r.example/", "https://cdn.example/", true},
-                    Destination{"Downgrade", "https://r.example/", "http://cdn.example/", false},
-                    Destination{"DowngradeSameHost", "https://r.example/", "http://r.example/", false},
-                    Destination{"Metadata", "https://r.example/", "https://169.254.169.254/", false},
-                    Destination{"Loopback", "https://r.example/", "https://127.0.0.1/", false},
-                    Destination{"OwnInternalHost", "https://10.0.0.1:5000/", "https://10.0.0.1:5001/", true},
-                    Destination{"OtherInternalHost", "https://10.0.0.1/", "https://10.0.0.2/", false},
-                    Destination{"PlainToItself", "http://127.0.0.1:5000/", "http://127.0.0.1:5001/", true},
-                    Destination{"PlainToOther", "http://127.0.0.1:5000/", "http://cdn.example/", false},
-                    Destination{"PlainToSecure", "http://127.0.0.1:5000/", "https://cdn.example/", true}),
+    testing::Values(
+        Destination{"Cdn", "https://r.example/", "https://cdn.example/", true},
+        Destination{"Downgrade", "https://r.example/", "http://cdn.example/", false},
+        Destination{"DowngradeSameHost", "https://r.example/", "http://r.example/", false},
+        Destination{"Metadata", "https://r.example/", "https://169.254.169.254/", false},
+        Destination{"Loopback", "https://r.example/", "https://127.0.0.1/", false},
+        Destination{"OwnInternalHost", "https://10.0.0.1:5000/", "https://10.0.0.1:5001/", true},
+        Destination{"OtherInternalHost", "https://10.0.0.1/", "https://10.0.0.2/", false},
+        Destination{"PlainToItself", "http://127.0.0.1:5000/", "http://127.0.0.1:5001/", true},
+        Destination{"PlainToOther", "http://127.0.0.1:5000/", "http://cdn.example/", false},
+        Destination{"PlainToSecure", "http://127.0.0.1:5000/", "https://cdn.example/", true}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

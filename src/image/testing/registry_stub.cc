@@ -25,7 +25,8 @@ namespace {
 
 // False when the test is over or the client is gone.
 bool WaitReadable(int fd, int stop) {
-  struct pollfd fds[2] = {{.fd = fd, .events = POLLIN, .revents = 0}, {.fd = stop, .events = POLLIN, .revents = 0}};
+  struct pollfd fds[2] = {{.fd = fd, .events = POLLIN, .revents = 0},
+                          {.fd = stop, .events = POLLIN, .revents = 0}};
   return ::poll(fds, 2, -1) > 0 && fds[1].revents == 0;
 }
 
@@ -57,7 +58,8 @@ bool ReadRequest(int fd, int stop, StubRequest* request) {
     request->target = first.size() > 1 ? first[1] : "";
     request->path = request->target.substr(0, request->target.find('?'));
     for (size_t i = 1; i < lines.size(); ++i) {
-      const std::pair<std::string, std::string> header = absl::StrSplit(lines[i], absl::MaxSplits(": ", 1));
+      const std::pair<std::string, std::string> header =
+          absl::StrSplit(lines[i], absl::MaxSplits(": ", 1));
       request->headers[absl::AsciiStrToLower(header.first)] = header.second;
     }
     if (!absl::SimpleAtoi(request->Header("content-length"), &length)) length = 0;
@@ -74,7 +76,8 @@ StubAnswer BlobAnswer(const std::string& bytes, const StubRequest& request) {
     return {.body = bytes};
   }
   return {.status = 206,
-          .headers = {absl::StrCat("Content-Range: bytes ", from, "-", bytes.size() - 1, "/", bytes.size())},
+          .headers = {absl::StrCat("Content-Range: bytes ", from, "-", bytes.size() - 1, "/",
+                                   bytes.size())},
           .body = bytes.substr(from)};
 }
 
@@ -92,26 +95,31 @@ StubImage MakeImage(const std::vector<StubLayer>& layers, const std::string& con
     const std::string digest = Digest::Sha256(blob).text();
     image.blobs[digest] = blob;
     image.diff_ids.push_back(Digest::Sha256(layer.tar).text());
-    descriptors.push_back(absl::StrCat(R"({"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":")",
-                                       digest, R"(","size":)", blob.size(), "}"));
+    descriptors.push_back(
+        absl::StrCat(R"({"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":")",
+                     digest, R"(","size":)", blob.size(), "}"));
   }
-  image.config = absl::StrCat(R"({"os":"linux","architecture":")",
-                              architecture.empty() ? HostPlatform().architecture : architecture, R"(","config":)",
-                              config_part, R"(,"rootfs":{"type":"layers","diff_ids":[")",
-                              absl::StrJoin(image.diff_ids, "\",\""), "\"]}}");
+  image.config =
+      absl::StrCat(R"({"os":"linux","architecture":")",
+                   architecture.empty() ? HostPlatform().architecture : architecture,
+                   R"(","config":)", config_part, R"(,"rootfs":{"type":"layers","diff_ids":[")",
+                   absl::StrJoin(image.diff_ids, "\",\""), "\"]}}");
   if (layers.empty()) {
-    image.config = absl::StrCat(R"({"os":"linux","config":)", config_part, R"(,"rootfs":{"type":"layers","diff_ids":[]}})");
+    image.config = absl::StrCat(R"({"os":"linux","config":)", config_part,
+                                R"(,"rootfs":{"type":"layers","diff_ids":[]}})");
   }
   image.blobs[image.id()] = image.config;
-  image.manifest = absl::StrCat(R"({"schemaVersion":2,"mediaType":")", image.manifest_type,
-                                R"(","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":")",
-                                image.id(), R"(","size":)", image.config.size(), R"(},"layers":[)",
-                                absl::StrJoin(descriptors, ","), "]}");
+  image.manifest = absl::StrCat(
+      R"({"schemaVersion":2,"mediaType":")", image.manifest_type,
+      R"(","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":")",
+      image.id(), R"(","size":)", image.config.size(), R"(},"layers":[)",
+      absl::StrJoin(descriptors, ","), "]}");
   return image;
 }
 
 RegistryStub::RegistryStub()
-    : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), stop_(::eventfd(0, EFD_CLOEXEC)) {
+    : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      stop_(::eventfd(0, EFD_CLOEXEC)) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -144,7 +152,7 @@ void RegistryStub::Handle(const std::string& path, Handler handler) {
   handlers_[path] = std::move(handler);
 }
 
-void RegistryStub::Serve(const std::string& path, StubAnswer answer) {
+void RegistryStub::Serve(const std::string& path, const StubAnswer& answer) {
   Handle(path, [answer](const StubRequest&) { return answer; });
 }
 
@@ -153,11 +161,13 @@ void RegistryStub::Guard(Handler guard) {
   guard_ = std::move(guard);
 }
 
-void RegistryStub::Publish(const std::string& repository, const std::string& tag, const StubImage& image) {
+void RegistryStub::Publish(const std::string& repository, const std::string& tag,
+                           const StubImage& image) {
   const std::string base = absl::StrCat("/v2/", repository);
   for (const std::string& selector : {tag, image.manifest_digest()}) {
-    Serve(absl::StrCat(base, "/manifests/", selector),
-          {.headers = {absl::StrCat("Content-Type: ", image.manifest_type)}, .body = image.manifest});
+    Serve(
+        absl::StrCat(base, "/manifests/", selector),
+        {.headers = {absl::StrCat("Content-Type: ", image.manifest_type)}, .body = image.manifest});
   }
   for (const auto& [digest, bytes] : image.blobs) {
     Handle(absl::StrCat(base, "/blobs/", digest),
@@ -172,14 +182,15 @@ std::vector<StubRequest> RegistryStub::requests() const {
 
 int RegistryStub::CountRequests(const std::string& path) const {
   absl::MutexLock lock(&mu_);
-  return static_cast<int>(
-      std::count_if(requests_.begin(), requests_.end(), [&](const StubRequest& r) { return r.path == path; }));
+  return static_cast<int>(std::count_if(requests_.begin(), requests_.end(),
+                                        [&](const StubRequest& r) { return r.path == path; }));
 }
 
 void RegistryStub::AwaitRequest(const std::string& path) const {
   absl::MutexLock lock(&mu_);
   const auto seen = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return std::any_of(requests_.begin(), requests_.end(), [&](const StubRequest& r) { return r.path == path; });
+    return std::any_of(requests_.begin(), requests_.end(),
+                       [&](const StubRequest& r) { return r.path == path; });
   };
   mu_.Await(absl::Condition(&seen));
 }
@@ -189,8 +200,7 @@ void RegistryStub::Accept() {
     UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!connection.valid()) continue;
     absl::MutexLock lock(&mu_);
-    connections_.emplace_back(
-        [this, fd = connection.release()] { Converse(UniqueFd(fd)); });
+    connections_.emplace_back([this, fd = connection.release()] { Converse(UniqueFd(fd)); });
   }
 }
 
@@ -200,14 +210,16 @@ StubAnswer RegistryStub::Answer(const StubRequest& request) {
     absl::MutexLock lock(&mu_);
     requests_.push_back(request);
     guard = guard_;
-    if (const auto found = handlers_.find(request.path); found != handlers_.end()) handler = found->second;
+    if (const auto found = handlers_.find(request.path); found != handlers_.end())
+      handler = found->second;
   }
   if (guard) {
     StubAnswer answer = guard(request);
     if (answer.status != 0) return answer;
   }
   if (handler) return handler(request);
-  return {.status = 404, .body = R"({"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known"}]})"};
+  return {.status = 404,
+          .body = R"({"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known"}]})"};
 }
 
 void RegistryStub::Converse(UniqueFd connection) {
@@ -216,16 +228,19 @@ void RegistryStub::Converse(UniqueFd connection) {
   const StubAnswer answer = Answer(request);
   char ignored[16];
   const auto wait_for_the_end = [&] {
-    while (WaitReadable(connection.get(), stop_.get()) && ::recv(connection.get(), ignored, sizeof(ignored), 0) > 0) {
+    while (WaitReadable(connection.get(), stop_.get()) &&
+           ::recv(connection.get(), ignored, sizeof(ignored), 0) > 0) {
     }
   };
   if (answer.hang) return wait_for_the_end();
-  std::string head = absl::StrCat("HTTP/1.1 ", answer.status, " Stub\r\nConnection: close\r\nContent-Length: ",
-                                  answer.body.size(), "\r\n");
+  std::string head =
+      absl::StrCat("HTTP/1.1 ", answer.status,
+                   " Stub\r\nConnection: close\r\nContent-Length: ", answer.body.size(), "\r\n");
   for (const std::string& header : answer.headers) absl::StrAppend(&head, header, "\r\n");
   absl::StrAppend(&head, "\r\n");
   const size_t limit = std::min(answer.cut_after, answer.hang_after);
-  if (!SendAll(connection.get(), head) || !SendAll(connection.get(), absl::string_view(answer.body).substr(0, limit))) {
+  if (!SendAll(connection.get(), head) ||
+      !SendAll(connection.get(), absl::string_view(answer.body).substr(0, limit))) {
     return;
   }
   if (answer.hang_after != std::string::npos) return wait_for_the_end();

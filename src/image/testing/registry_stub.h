@@ -1,5 +1,5 @@
-// A registry for tests: an HTTP server on 127.0.0.1 with scripted answers, which remembers what it was asked. It can
-// break off, hang, redirect and ask for tokens. One request per connection.
+// A registry for tests: an HTTP server on 127.0.0.1 with scripted answers, which remembers what it
+// was asked. It can break off, hang, redirect and ask for tokens. One request per connection.
 #pragma once
 
 #include <functional>
@@ -29,7 +29,8 @@ struct StubAnswer {
   int status = 200;
   std::vector<std::string> headers;
   std::string body;
-  // After so many bytes of the body: close the connection, or fall silent until the client goes away.
+  // After so many bytes of the body: close the connection, or fall silent until the client goes
+  // away.
   size_t cut_after = std::string::npos, hang_after = std::string::npos;
   bool hang = false;  // do not even send a status line
 };
@@ -40,7 +41,7 @@ struct StubImage {
   std::string manifest_type = "application/vnd.oci.image.manifest.v1+json";
   std::map<std::string, std::string> blobs;  // digest -> bytes, the config included
   std::vector<std::string> diff_ids;
-  std::string id() const;               // digest of the config
+  std::string id() const;  // digest of the config
   std::string manifest_digest() const;
 };
 
@@ -63,7 +64,7 @@ class RegistryStub {
 
   // Answers for one path, replacing earlier ones. What nobody answers is 404.
   void Handle(const std::string& path, Handler handler);
-  void Serve(const std::string& path, StubAnswer answer);
+  void Serve(const std::string& path, const StubAnswer& answer);
   // Manifest (by tag and digest) and blobs, with Range.
   void Publish(const std::string& repository, const std::string& tag, const StubImage& image);
   // Asked before every path's own handler; an answer of status 0 lets the request through.

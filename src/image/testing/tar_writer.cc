@@ -76,7 +76,9 @@ std::string File(const std::string& path, const std::string& content, uint32_t m
 
 std::string Gzip(const std::string& plain) {
   z_stream stream = {};
-  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) std::abort();
+  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) !=
+      Z_OK)
+    std::abort();
   std::string out(deflateBound(&stream, plain.size()) + 64, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(plain.data()));
   stream.avail_in = static_cast<uInt>(plain.size());
@@ -96,7 +98,8 @@ std::string Zstd(const std::string& plain, int window_log) {
     ZSTD_CCtx_setParameter(context, ZSTD_c_enableLongDistanceMatching, 1);
   }
   std::string out(ZSTD_compressBound(plain.size()), '\0');
-  // In two steps, so that the size of the whole is not known beforehand and the window stays as asked.
+  // In two steps, so that the size of the whole is not known beforehand and the window stays as
+  // asked.
   ZSTD_outBuffer to = {out.data(), out.size(), 0};
   ZSTD_inBuffer from = {plain.data(), plain.size(), 0};
   if (ZSTD_isError(ZSTD_compressStream2(context, &to, &from, ZSTD_e_continue))) std::abort();

@@ -17,9 +17,12 @@ struct TarItem {
   uint32_t uid = 0, gid = 0;
   int64_t mtime = 1'000'000'000;
   uint32_t device_major = 0, device_minor = 0;
-  int64_t size = -1;         // what the header says; -1: that of `content`
-  std::string raw_size;      // the field itself, if not empty
-  absl::string_view magic = absl::string_view("ustar\0" "00", 8);
+  int64_t size = -1;     // what the header says; -1: that of `content`
+  std::string raw_size;  // the field itself, if not empty
+  absl::string_view magic = absl::string_view(
+      "ustar\0"
+      "00",
+      8);
 };
 
 // One header with the content and its padding.

@@ -17,11 +17,13 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using Labels = std::map<std::string, std::string>;
 
-PodRecord MakePod(const std::string& id, PodState state = PodState::kReady, const Labels& labels = {}) {
+PodRecord MakePod(const std::string& id, PodState state = PodState::kReady,
+                  const Labels& labels = {}) {
   cri::RunPodSandboxRequest request;
   request.mutable_config()->mutable_metadata()->set_name("web");
   request.mutable_config()->mutable_metadata()->set_attempt(3);
-  for (const auto& [key, value] : labels) (*request.mutable_config()->mutable_labels())[key] = value;
+  for (const auto& [key, value] : labels)
+    (*request.mutable_config()->mutable_labels())[key] = value;
   (*request.mutable_config()->mutable_annotations())["note"] = "kept";
   absl::StatusOr<ParsedPod> parsed = ParsePodRequest(request);
   EXPECT_TRUE(parsed.ok()) << parsed.status();
@@ -31,17 +33,25 @@ PodRecord MakePod(const std::string& id, PodState state = PodState::kReady, cons
 }
 
 ContainerRecord MakeContainer(const std::string& id, const std::string& pod_id = "pod",
-                              ContainerState state = ContainerState::kRunning, const Labels& labels = {}) {
+                              ContainerState state = ContainerState::kRunning,
+                              const Labels& labels = {}) {
   cri::CreateContainerRequest request;
   request.mutable_config()->mutable_metadata()->set_name("app");
   request.mutable_config()->mutable_image()->set_image("busybox:latest");
   request.mutable_config()->mutable_image()->set_user_specified_image("busybox");
-  for (const auto& [key, value] : labels) (*request.mutable_config()->mutable_labels())[key] = value;
+  for (const auto& [key, value] : labels)
+    (*request.mutable_config()->mutable_labels())[key] = value;
   absl::StatusOr<ParsedContainer> parsed = ParseContainerRequest(request);
   EXPECT_TRUE(parsed.ok()) << parsed.status();
-  ContainerRecord container{.id = id, .pod_id = pod_id, .created_at = 6, .config = parsed->config, .request = parsed->request};
+  ContainerRecord container{.id = id,
+                            .pod_id = pod_id,
+                            .created_at = 6,
+                            .config = parsed->config,
+                            .request = parsed->request};
   container.status.state = state;
-  container.image = {.id = "sha256:1", .name = "docker.io/library/busybox:latest", .reference = "busybox@sha256:2"};
+  container.image = {.id = "sha256:1",
+                     .name = "docker.io/library/busybox:latest",
+                     .reference = "busybox@sha256:2"};
   return container;
 }
 
@@ -162,7 +172,8 @@ TEST(StopSignal, OfEachNameOfTheApiIsOneNumberThatIsToldAgain) {
     const absl::StatusOr<int> number = ParsedSignal(signal);
     ASSERT_TRUE(number.ok()) << cri::Signal_Name(signal) << ": " << number.status();
     const auto synonym = synonyms.find(signal);
-    EXPECT_EQ(ToldSignal(*number), synonym == synonyms.end() ? signal : synonym->second) << cri::Signal_Name(signal);
+    EXPECT_EQ(ToldSignal(*number), synonym == synonyms.end() ? signal : synonym->second)
+        << cri::Signal_Name(signal);
   }
 }
 
@@ -172,8 +183,8 @@ TEST(FillImage, TellsTheUserAsANumberOrAName) {
     bool number;
     int64_t uid;
     const char* name;
-  } users[] = {{"", false, 0, ""},        {"1000", true, 1000, ""},  {"1000:100", true, 1000, ""},
-               {"0", true, 0, ""},        {"app", false, 0, "app"}, {"app:grp", false, 0, "app"}};
+  } users[] = {{"", false, 0, ""}, {"1000", true, 1000, ""}, {"1000:100", true, 1000, ""},
+               {"0", true, 0, ""}, {"app", false, 0, "app"}, {"app:grp", false, 0, "app"}};
   for (const auto& each : users) {
     Image image;
     image.id = "sha256:1";
@@ -223,7 +234,8 @@ TEST(ContainerFilter, TellsAnUnsetStateFromTheFirstOne) {
 }
 
 TEST(ContainerFilter, TakesAllThatMatchInEachPart) {
-  const ContainerRecord container = MakeContainer("abc", "pod1", ContainerState::kRunning, {{"app", "web"}});
+  const ContainerRecord container =
+      MakeContainer("abc", "pod1", ContainerState::kRunning, {{"app", "web"}});
   cri::ContainerFilter filter;
   filter.set_id("abc");
   filter.set_pod_sandbox_id("pod1");

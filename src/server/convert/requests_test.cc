@@ -74,74 +74,163 @@ struct RefusedField {
 
 std::vector<RefusedField> RefusedFields() {
   const auto userns = [](cri::PodSandboxConfig& config) -> cri::UserNamespace& {
-    cri::UserNamespace& user = *SecurityOf(config).mutable_namespace_options()->mutable_userns_options();
+    cri::UserNamespace& user =
+        *SecurityOf(config).mutable_namespace_options()->mutable_userns_options();
     user.set_mode(cri::NODE);
     return user;
   };
   return {
-      {"PortMapping host_port", "port_mappings.host_port", [](auto& c) { c.add_port_mappings()->set_host_port(80); }, {}},
-      {"Mount uidMappings", "mounts[/v].uidMappings", {}, [](auto& c) { AddMount(c).add_uidmappings(); }},
+      {"PortMapping host_port",
+       "port_mappings.host_port",
+       [](auto& c) { c.add_port_mappings()->set_host_port(80); },
+       {}},
+      {"Mount uidMappings",
+       "mounts[/v].uidMappings",
+       {},
+       [](auto& c) { AddMount(c).add_uidmappings(); }},
       {"Mount gidMappings", "gidMappings", {}, [](auto& c) { AddMount(c).add_gidmappings(); }},
-      {"Mount recursive_read_only", "RROUnsupported: mounts[/v].recursive_read_only", {},
+      {"Mount recursive_read_only",
+       "RROUnsupported: mounts[/v].recursive_read_only",
+       {},
        [](auto& c) { AddMount(c).set_recursive_read_only(true); }},
-      {"Mount image", "mounts[/v].image", {}, [](auto& c) { AddMount(c).mutable_image()->set_image("i"); }},
-      {"Mount image_sub_path", "mounts[/v].image_sub_path", {}, [](auto& c) { AddMount(c).set_image_sub_path("p"); }},
-      {"Mount mount_options", "mounts[/v].mount_options", {}, [](auto& c) { AddMount(c).add_mount_options("o"); }},
-      {"Mount propagation", "mounts[/v].propagation", {},
+      {"Mount image",
+       "mounts[/v].image",
+       {},
+       [](auto& c) { AddMount(c).mutable_image()->set_image("i"); }},
+      {"Mount image_sub_path",
+       "mounts[/v].image_sub_path",
+       {},
+       [](auto& c) { AddMount(c).set_image_sub_path("p"); }},
+      {"Mount mount_options",
+       "mounts[/v].mount_options",
+       {},
+       [](auto& c) { AddMount(c).add_mount_options("o"); }},
+      {"Mount propagation",
+       "mounts[/v].propagation",
+       {},
        [](auto& c) { AddMount(c).set_propagation(cri::PROPAGATION_BIDIRECTIONAL); }},
-      {"Mount propagation", "mounts[/v].propagation", {},
+      {"Mount propagation",
+       "mounts[/v].propagation",
+       {},
        [](auto& c) { AddMount(c).set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER); }},
-      {"IDMapping host_id", "userns_options", [=](auto& c) { userns(c).add_uids()->set_host_id(1); }, {}},
-      {"IDMapping container_id", "userns_options", [=](auto& c) { userns(c).add_uids()->set_container_id(1); }, {}},
-      {"IDMapping length", "userns_options", [=](auto& c) { userns(c).add_gids()->set_length(1); }, {}},
+      {"IDMapping host_id",
+       "userns_options",
+       [=](auto& c) { userns(c).add_uids()->set_host_id(1); },
+       {}},
+      {"IDMapping container_id",
+       "userns_options",
+       [=](auto& c) { userns(c).add_uids()->set_container_id(1); },
+       {}},
+      {"IDMapping length",
+       "userns_options",
+       [=](auto& c) { userns(c).add_gids()->set_length(1); },
+       {}},
       {"UserNamespace uids", "userns_options", [=](auto& c) { userns(c).add_uids(); }, {}},
       {"UserNamespace gids", "userns_options", [=](auto& c) { userns(c).add_gids(); }, {}},
-      {"UserNamespace mode", "userns_options.mode", [=](auto& c) { userns(c).set_mode(cri::POD); }, {}},
-      {"UserNamespace mode", "userns_options.mode", {},
-       [](auto& c) { SecurityOf(c).mutable_namespace_options()->mutable_userns_options()->set_mode(cri::POD); }},
-      {"NamespaceOption network", "namespace_options.network",
-       [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_network(cri::CONTAINER); }, {}},
-      {"NamespaceOption ipc", "namespace_options.ipc",
-       [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_ipc(cri::CONTAINER); }, {}},
+      {"UserNamespace mode",
+       "userns_options.mode",
+       [=](auto& c) { userns(c).set_mode(cri::POD); },
+       {}},
+      {"UserNamespace mode",
+       "userns_options.mode",
+       {},
+       [](auto& c) {
+         SecurityOf(c).mutable_namespace_options()->mutable_userns_options()->set_mode(cri::POD);
+       }},
+      {"NamespaceOption network",
+       "namespace_options.network",
+       [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_network(cri::CONTAINER); },
+       {}},
+      {"NamespaceOption ipc",
+       "namespace_options.ipc",
+       [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_ipc(cri::CONTAINER); },
+       {}},
       {"NamespaceOption pid", "namespace_options.pid=TARGET",
        [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_pid(cri::TARGET); },
        [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_pid(cri::TARGET); }},
       {"NamespaceOption pid", "namespace_options.pid",
-       [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_pid(static_cast<cri::NamespaceMode>(9)); },
-       [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_pid(static_cast<cri::NamespaceMode>(9)); }},
+       [](auto& c) {
+         SecurityOf(c).mutable_namespace_options()->set_pid(static_cast<cri::NamespaceMode>(9));
+       },
+       [](auto& c) {
+         SecurityOf(c).mutable_namespace_options()->set_pid(static_cast<cri::NamespaceMode>(9));
+       }},
       {"NamespaceOption target_id", "namespace_options.target_id",
        [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_target_id("x"); },
        [](auto& c) { SecurityOf(c).mutable_namespace_options()->set_target_id("x"); }},
-      {"LinuxSandboxSecurityContext selinux_options", "security_context.selinux_options",
-       [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_type("t"); }, {}},
-      {"LinuxSandboxSecurityContext privileged", "security_context.privileged",
-       [](auto& c) { SecurityOf(c).set_privileged(true); }, {}},
-      {"SecurityProfile localhost_ref", "security_context.seccomp.localhost_ref", {},
+      {"LinuxSandboxSecurityContext selinux_options",
+       "security_context.selinux_options",
+       [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_type("t"); },
+       {}},
+      {"LinuxSandboxSecurityContext privileged",
+       "security_context.privileged",
+       [](auto& c) { SecurityOf(c).set_privileged(true); },
+       {}},
+      {"SecurityProfile localhost_ref",
+       "security_context.seccomp.localhost_ref",
+       {},
        [](auto& c) { SecurityOf(c).mutable_seccomp()->set_localhost_ref("x"); }},
       {"SecurityProfile localhost_ref", "security_context.apparmor.localhost_ref",
        [](auto& c) { SecurityOf(c).mutable_apparmor()->set_localhost_ref("x"); },
        [](auto& c) { SecurityOf(c).mutable_apparmor()->set_localhost_ref("x"); }},
-      {"SecurityProfile profile_type", "security_context.seccomp.profile_type=Localhost", {},
-       [](auto& c) { SecurityOf(c).mutable_seccomp()->set_profile_type(cri::SecurityProfile::Localhost); }},
-      {"SecurityProfile profile_type", "security_context.apparmor.profile_type=Localhost", {},
-       [](auto& c) { SecurityOf(c).mutable_apparmor()->set_profile_type(cri::SecurityProfile::Localhost); }},
+      {"SecurityProfile profile_type",
+       "security_context.seccomp.profile_type=Localhost",
+       {},
+       [](auto& c) {
+         SecurityOf(c).mutable_seccomp()->set_profile_type(cri::SecurityProfile::Localhost);
+       }},
+      {"SecurityProfile profile_type",
+       "security_context.apparmor.profile_type=Localhost",
+       {},
+       [](auto& c) {
+         SecurityOf(c).mutable_apparmor()->set_profile_type(cri::SecurityProfile::Localhost);
+       }},
       {"RunPodSandboxRequest runtime_handler", "", {}, {}},  // has a test of its own
-      {"SELinuxOption user", "selinux_options", {}, [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_user("x"); }},
-      {"SELinuxOption role", "selinux_options", {}, [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_role("x"); }},
-      {"SELinuxOption type", "selinux_options", {}, [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_type("x"); }},
-      {"SELinuxOption level", "selinux_options", {}, [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_level("x"); }},
-      {"Capability add_ambient_capabilities", "capabilities.add_ambient_capabilities", {},
+      {"SELinuxOption user",
+       "selinux_options",
+       {},
+       [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_user("x"); }},
+      {"SELinuxOption role",
+       "selinux_options",
+       {},
+       [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_role("x"); }},
+      {"SELinuxOption type",
+       "selinux_options",
+       {},
+       [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_type("x"); }},
+      {"SELinuxOption level",
+       "selinux_options",
+       {},
+       [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_level("x"); }},
+      {"Capability add_ambient_capabilities",
+       "capabilities.add_ambient_capabilities",
+       {},
        [](auto& c) { SecurityOf(c).mutable_capabilities()->add_add_ambient_capabilities("KILL"); }},
-      {"LinuxContainerSecurityContext privileged", "security_context.privileged", {},
+      {"LinuxContainerSecurityContext privileged",
+       "security_context.privileged",
+       {},
        [](auto& c) { SecurityOf(c).set_privileged(true); }},
-      {"LinuxContainerSecurityContext selinux_options", "security_context.selinux_options", {},
+      {"LinuxContainerSecurityContext selinux_options",
+       "security_context.selinux_options",
+       {},
        [](auto& c) { SecurityOf(c).mutable_selinux_options()->set_level("s0"); }},
-      {"LinuxContainerSecurityContext run_as_group", "security_context.run_as_group", {},
+      {"LinuxContainerSecurityContext run_as_group",
+       "security_context.run_as_group",
+       {},
        [](auto& c) { SecurityOf(c).mutable_run_as_group()->set_value(5); }},
-      {"Device container_path", "devices", {}, [](auto& c) { c.add_devices()->set_container_path("/dev/x"); }},
-      {"Device host_path", "devices", {}, [](auto& c) { c.add_devices()->set_host_path("/dev/x"); }},
+      {"Device container_path",
+       "devices",
+       {},
+       [](auto& c) { c.add_devices()->set_container_path("/dev/x"); }},
+      {"Device host_path",
+       "devices",
+       {},
+       [](auto& c) { c.add_devices()->set_host_path("/dev/x"); }},
       {"Device permissions", "devices", {}, [](auto& c) { c.add_devices()->set_permissions("r"); }},
-      {"CDIDevice name", "CDI_devices", {}, [](auto& c) { c.add_cdi_devices()->set_name("v/c=d"); }},
+      {"CDIDevice name",
+       "CDI_devices",
+       {},
+       [](auto& c) { c.add_cdi_devices()->set_name("v/c=d"); }},
       {"ContainerConfig devices", "devices", {}, [](auto& c) { c.add_devices(); }},
       {"ContainerConfig stdin", "stdin", {}, [](auto& c) { c.set_stdin(true); }},
       {"ContainerConfig stdin_once", "stdin", {}, [](auto& c) { c.set_stdin_once(true); }},
@@ -226,7 +315,8 @@ TEST(ParsePodRequest, TakesTheNamespacesAskedFor) {
     c.set_log_directory("/var/log/pods/x");
     c.mutable_linux()->set_cgroup_parent("/kubepods/pod1");
     c.mutable_dns_config()->add_servers("10.0.0.10");
-    c.add_port_mappings()->set_host_port(80);  // a pod in the node's network has the node's ports anyway
+    c.add_port_mappings()->set_host_port(
+        80);  // a pod in the node's network has the node's ports anyway
   });
   ASSERT_TRUE(pod.ok()) << pod.status();
   EXPECT_EQ(pod->config.namespaces.network, NamespaceMode::kNode);
@@ -240,38 +330,59 @@ TEST(ParsePodRequest, TakesTheNamespacesAskedFor) {
 
 // What would forge a line of a file, a log or a terminal.
 TEST(ParsePodRequest, RefusesHostileText) {
-  for (const std::string& text : {std::string("a\nb"), std::string("a\0b", 3), std::string("\x1b[2J"), std::string("\x7f")}) {
-    ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_name(text); }).status(), "metadata.name");
-    ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_uid(text); }).status(), "metadata.uid");
-    ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_namespace_(text); }).status(), "metadata.namespace");
+  for (const std::string& text :
+       {std::string("a\nb"), std::string("a\0b", 3), std::string("\x1b[2J"), std::string("\x7f")}) {
+    ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_name(text); }).status(),
+                  "metadata.name");
+    ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_uid(text); }).status(),
+                  "metadata.uid");
+    ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_namespace_(text); }).status(),
+                  "metadata.namespace");
     ExpectRefused(Parse([&](auto& c) { c.set_hostname(text); }).status(), "hostname");
-    ExpectRefused(Parse([&](auto& c) { c.set_log_directory("/" + text); }).status(), "log_directory");
-    ExpectRefused(Parse([&](auto& c) { c.mutable_dns_config()->add_servers(text); }).status(), "dns_config");
-    ExpectRefused(Parse([&](auto& c) { c.mutable_dns_config()->add_searches(text); }).status(), "dns_config");
-    ExpectRefused(Parse([&](auto& c) { c.mutable_dns_config()->add_options(text); }).status(), "dns_config");
-    ExpectRefused(Parse([&](auto& c) { c.mutable_linux()->set_cgroup_parent("/" + text); }).status(), "cgroup_parent");
-    ExpectRefused(Parse([&](auto& c) { (*c.mutable_linux()->mutable_sysctls())["net.a"] = text; }).status(), "linux.sysctls");
+    ExpectRefused(Parse([&](auto& c) { c.set_log_directory("/" + text); }).status(),
+                  "log_directory");
+    ExpectRefused(Parse([&](auto& c) { c.mutable_dns_config()->add_servers(text); }).status(),
+                  "dns_config");
+    ExpectRefused(Parse([&](auto& c) { c.mutable_dns_config()->add_searches(text); }).status(),
+                  "dns_config");
+    ExpectRefused(Parse([&](auto& c) { c.mutable_dns_config()->add_options(text); }).status(),
+                  "dns_config");
+    ExpectRefused(
+        Parse([&](auto& c) { c.mutable_linux()->set_cgroup_parent("/" + text); }).status(),
+        "cgroup_parent");
+    ExpectRefused(
+        Parse([&](auto& c) { (*c.mutable_linux()->mutable_sysctls())["net.a"] = text; }).status(),
+        "linux.sysctls");
   }
   const std::string long_text(300, 'x');
-  ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_name(long_text); }).status(), "metadata.name");
+  ExpectRefused(Parse([&](auto& c) { c.mutable_metadata()->set_name(long_text); }).status(),
+                "metadata.name");
   ExpectRefused(Parse([&](auto& c) { c.set_hostname(std::string(65, 'x')); }).status(), "hostname");
   ExpectRefused(Parse([](auto& c) { c.set_hostname("a/b"); }).status(), "hostname");
 }
 
 TEST(ParsePodRequest, RefusesPathsThatLeadElsewhere) {
-  for (const char* parent : {"relative", "/a/../../b", "/..", "/a/./b", "/system.slice", "/kubepods.slice/pod.slice"}) {
-    ExpectRefused(Parse([&](auto& c) { c.mutable_linux()->set_cgroup_parent(parent); }).status(), "cgroup_parent");
+  for (const char* parent :
+       {"relative", "/a/../../b", "/..", "/a/./b", "/system.slice", "/kubepods.slice/pod.slice"}) {
+    ExpectRefused(Parse([&](auto& c) { c.mutable_linux()->set_cgroup_parent(parent); }).status(),
+                  "cgroup_parent");
   }
   ExpectRefused(Parse([](auto& c) { c.set_log_directory("var/log"); }).status(), "log_directory");
 }
 
 TEST(ParsePodRequest, TakesSysctlsOfThePodsOwnNamespacesOnly) {
-  for (const char* name : {"net.ipv4.ip_local_port_range", "kernel.shm_rmid_forced", "kernel.msgmax", "kernel.sem", "fs.mqueue.msg_max"}) {
-    EXPECT_TRUE(Parse([&](auto& c) { (*c.mutable_linux()->mutable_sysctls())[name] = "1"; }).ok()) << name;
+  for (const char* name : {"net.ipv4.ip_local_port_range", "kernel.shm_rmid_forced",
+                           "kernel.msgmax", "kernel.sem", "fs.mqueue.msg_max"}) {
+    EXPECT_TRUE(Parse([&](auto& c) { (*c.mutable_linux()->mutable_sysctls())[name] = "1"; }).ok())
+        << name;
   }
-  for (const char* name : {"kernel.core_pattern", "kernel.panic", "vm.swappiness", "fs.file-max", "", "net", "net.../kernel/core_pattern",
-                           "net./../kernel/core_pattern", "netx.a", "user.max_user_namespaces"}) {
-    ExpectRefused(Parse([&](auto& c) { (*c.mutable_linux()->mutable_sysctls())[name] = "|/bin/sh"; }).status(), "linux.sysctls");
+  for (const char* name : {"kernel.core_pattern", "kernel.panic", "vm.swappiness", "fs.file-max",
+                           "", "net", "net.../kernel/core_pattern", "net./../kernel/core_pattern",
+                           "netx.a", "user.max_user_namespaces"}) {
+    ExpectRefused(Parse([&](auto& c) {
+                    (*c.mutable_linux()->mutable_sysctls())[name] = "|/bin/sh";
+                  }).status(),
+                  "linux.sysctls");
   }
   const auto in_node = [](const char* name, auto set) {
     return Parse([&](auto& c) {
@@ -279,8 +390,10 @@ TEST(ParsePodRequest, TakesSysctlsOfThePodsOwnNamespacesOnly) {
       set(*SecurityOf(c).mutable_namespace_options());
     });
   };
-  ExpectRefused(in_node("net.ipv4.ip_forward", [](auto& o) { o.set_network(cri::NODE); }).status(), "linux.sysctls");
-  ExpectRefused(in_node("kernel.shmmax", [](auto& o) { o.set_ipc(cri::NODE); }).status(), "linux.sysctls");
+  ExpectRefused(in_node("net.ipv4.ip_forward", [](auto& o) { o.set_network(cri::NODE); }).status(),
+                "linux.sysctls");
+  ExpectRefused(in_node("kernel.shmmax", [](auto& o) { o.set_ipc(cri::NODE); }).status(),
+                "linux.sysctls");
   EXPECT_TRUE(in_node("kernel.shmmax", [](auto& o) { o.set_network(cri::NODE); }).ok());
 }
 
@@ -344,15 +457,21 @@ TEST(ParseContainerRequest, IsUnconfinedOnlyWithoutAProfileOrIfItSaysSo) {
               SecurityOf(c).mutable_seccomp()->set_profile_type(cri::SecurityProfile::Unconfined);
             })->config.seccomp,
             SeccompMode::kUnconfined);
-  EXPECT_EQ(ParseContainer([](auto& c) { SecurityOf(c).mutable_seccomp(); })->config.seccomp, SeccompMode::kRuntimeDefault);
+  EXPECT_EQ(ParseContainer([](auto& c) { SecurityOf(c).mutable_seccomp(); })->config.seccomp,
+            SeccompMode::kRuntimeDefault);
 }
 
 TEST(ParseContainerRequest, RefusesHostileText) {
-  for (const std::string& text : {std::string("a\nb"), std::string("a\0b", 3), std::string("\x1b[2J")}) {
-    ExpectRefused(ParseContainer([&](auto& c) { c.mutable_metadata()->set_name(text); }).status(), "metadata.name");
+  for (const std::string& text :
+       {std::string("a\nb"), std::string("a\0b", 3), std::string("\x1b[2J")}) {
+    ExpectRefused(ParseContainer([&](auto& c) { c.mutable_metadata()->set_name(text); }).status(),
+                  "metadata.name");
     ExpectRefused(ParseContainer([&](auto& c) { c.set_log_path(text); }).status(), "log_path");
-    ExpectRefused(ParseContainer([&](auto& c) { AddMount(c).set_container_path("/" + text); }).status(), "container_path");
-    ExpectRefused(ParseContainer([&](auto& c) { AddMount(c).set_host_path("/" + text); }).status(), "host_path");
+    ExpectRefused(
+        ParseContainer([&](auto& c) { AddMount(c).set_container_path("/" + text); }).status(),
+        "container_path");
+    ExpectRefused(ParseContainer([&](auto& c) { AddMount(c).set_host_path("/" + text); }).status(),
+                  "host_path");
   }
   for (const char* path : {"../x", "a/../../x", "..", "a/.."}) {
     ExpectRefused(ParseContainer([&](auto& c) { c.set_log_path(path); }).status(), "log_path");
@@ -361,9 +480,12 @@ TEST(ParseContainerRequest, RefusesHostileText) {
     ExpectRefused(ParseContainer([&](auto& c) { c.add_envs()->set_key(key); }).status(), "envs");
   }
   for (const char* path : {"", "relative"}) {
-    ExpectRefused(ParseContainer([&](auto& c) { AddMount(c).set_host_path(path); }).status(), "host_path");
-    ExpectRefused(ParseContainer([&](auto& c) { SecurityOf(c).add_masked_paths(path); }).status(), "masked_paths");
-    ExpectRefused(ParseContainer([&](auto& c) { SecurityOf(c).add_readonly_paths(path); }).status(), "readonly_paths");
+    ExpectRefused(ParseContainer([&](auto& c) { AddMount(c).set_host_path(path); }).status(),
+                  "host_path");
+    ExpectRefused(ParseContainer([&](auto& c) { SecurityOf(c).add_masked_paths(path); }).status(),
+                  "masked_paths");
+    ExpectRefused(ParseContainer([&](auto& c) { SecurityOf(c).add_readonly_paths(path); }).status(),
+                  "readonly_paths");
   }
 }
 
@@ -382,10 +504,13 @@ TEST(ParseContainerRequest, KnowsEverySignalOfTheApi) {
     if (!cri::Signal_IsValid(value)) continue;
     const absl::StatusOr<ParsedContainer> container =
         ParseContainer([&](auto& c) { c.set_stop_signal(static_cast<cri::Signal>(value)); });
-    ASSERT_TRUE(container.ok()) << cri::Signal_Name(static_cast<cri::Signal>(value)) << ": " << container.status();
+    ASSERT_TRUE(container.ok()) << cri::Signal_Name(static_cast<cri::Signal>(value)) << ": "
+                                << container.status();
     EXPECT_EQ(container->config.stop_signal == 0, value == cri::SIGNAL_RUNTIME_DEFAULT);
   }
-  ExpectRefused(ParseContainer([](auto& c) { c.set_stop_signal(static_cast<cri::Signal>(1000)); }).status(), "stop_signal");
+  ExpectRefused(
+      ParseContainer([](auto& c) { c.set_stop_signal(static_cast<cri::Signal>(1000)); }).status(),
+      "stop_signal");
 }
 
 TEST(Requests, EqualOnesGiveEqualBytesWhateverTheOrderOfMaps) {
@@ -404,7 +529,8 @@ TEST(StoredRequestParsers, ReadBackWhatWasStoredAndRefuseDamage) {
   const absl::StatusOr<ParsedPod> pod = parsers.pod(ParsePodRequest(MakePod())->bytes);
   ASSERT_TRUE(pod.ok()) << pod.status();
   EXPECT_EQ(pod->config.name, "web");
-  const absl::StatusOr<ParsedContainer> container = parsers.container(ParseContainerRequest(MakeContainer())->bytes);
+  const absl::StatusOr<ParsedContainer> container =
+      parsers.container(ParseContainerRequest(MakeContainer())->bytes);
   ASSERT_TRUE(container.ok()) << container.status();
   EXPECT_EQ(container->config.image, "busybox");
   EXPECT_EQ(parsers.pod("\xff\xff\xff").status().code(), absl::StatusCode::kDataLoss);
@@ -436,12 +562,10 @@ TEST(ParseAuth, TakesPartsAsTheyAre) {
 TEST(ParseAuth, DecodesTheCombinedForm) {
   const struct {
     std::string decoded, username, password;
-  } cases[] = {{"u:p", "u", "p"},
-               {"u:p:q", "u", "p:q"},
-               {"u:", "u", ""},
-               {":p", "", "p"},
-               {"u", "u", ""},
-               {std::string("u:p\0\0", 5), "u", "p"}};  // some clients pad with NULs
+  } cases[] = {
+      {"u:p", "u", "p"}, {"u:p:q", "u", "p:q"},
+      {"u:", "u", ""},   {":p", "", "p"},
+      {"u", "u", ""},    {std::string("u:p\0\0", 5), "u", "p"}};  // some clients pad with NULs
   for (const auto& each : cases) {
     cri::AuthConfig auth;
     auth.set_auth(absl::Base64Escape(each.decoded));

@@ -1,0 +1,349 @@
+// Cgroups against the kernel, below a cgroup of the test's own.
+#include "src/kernel/cgroup.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "src/kernel/file.h"
+#include "src/kernel/process.h"
+
+namespace berth {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+class CgroupTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root: makes cgroups";
+    absl::StatusOr<Cgroups> detected = Cgroups::Detect();
+    ASSERT_TRUE(detected.ok()) << detected.status();
+    cgroups_ = *std::move(detected);
+    root_ = absl::StrCat("/berth-cgroup-test-", getpid());
+    path_ = root_ + "/pod/container";
+    ASSERT_TRUE(cgroups_->Create(path_).ok());
+    absl::StatusOr<CgroupHandle> handle = cgroups_->Open(path_);
+    ASSERT_TRUE(handle.ok()) << handle.status();
+    handle_ = *std::move(handle);
+  }
+  void TearDown() override {
+    if (!cgroups_) return;
+    cgroups_->Kill(path_);
+    for (const SpawnedProcess& process : processes_) End(process);
+    EXPECT_TRUE(Remove(root_).ok());
+    for (const std::string& directory : Directories())
+      EXPECT_NE(access(directory.c_str(), F_OK), 0) << directory;
+  }
+
+  static int End(const SpawnedProcess& process) {
+    siginfo_t info = {};
+    if (waitid(P_PIDFD, process.pidfd.get(), &info, WEXITED) != 0) return -1;
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  }
+  // What was just reaped leaves its cgroup a moment later.
+  absl::Status Remove(const std::string& path) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    while (true) {
+      const absl::Status removed = cgroups_->Remove(path);
+      if (removed.ok() || absl::Now() > deadline) return removed;
+      sched_yield();
+    }
+  }
+
+  SpawnRequest InCgroup(const std::string& script) const {
+    SpawnRequest request{.path = "/bin/sh", .argv = {"sh", "-c", script}, .fds = {-1, -1, -1}};
+    for (const UniqueFd& tasks : handle_.tasks) request.cgroup_tasks.push_back(tasks.get());
+    if (handle_.unified) request.cgroup_dir = handle_.directory.get();
+    return request;
+  }
+  const SpawnedProcess* Start(const std::string& script) {
+    absl::StatusOr<SpawnedProcess> process = Spawn(InCgroup(script));
+    EXPECT_TRUE(process.ok()) << process.status();
+    if (!process.ok()) return nullptr;
+    processes_.push_back(*std::move(process));
+    return &processes_.back();
+  }
+  // The exit code of a script that runs in the cgroup.
+  int RunInside(const std::string& script) const {
+    absl::StatusOr<SpawnedProcess> process = Spawn(InCgroup(script));
+    EXPECT_TRUE(process.ok()) << process.status();
+    return process.ok() ? End(*process) : -1;
+  }
+
+  static std::string Target(int fd) {
+    return std::filesystem::read_symlink(absl::StrCat("/proc/self/fd/", fd)).string();
+  }
+  // The cgroup's directory in each hierarchy.
+  std::vector<std::string> Directories() const {
+    std::vector<std::string> directories;
+    for (const UniqueFd& tasks : handle_.tasks) {
+      const std::string file = Target(tasks.get());
+      directories.push_back(file.substr(0, file.rfind('/')));
+    }
+    if (handle_.unified) directories.push_back(Target(handle_.directory.get()));
+    return directories;
+  }
+  // The content of the cgroup's file `name` in the hierarchy that has it; "absent" where none has.
+  std::string Value(const std::string& name) const {
+    for (const std::string& directory : Directories()) {
+      const absl::StatusOr<std::string> text =
+          ReadFileAt(AT_FDCWD, absl::StrCat(directory, "/", name));
+      if (text.ok()) return std::string(absl::StripAsciiWhitespace(*text));
+    }
+    return "absent";
+  }
+  bool v2() const { return cgroups_->mode() == Cgroups::Mode::kV2; }
+
+  std::optional<Cgroups> cgroups_;
+  std::string root_, path_;
+  CgroupHandle handle_;
+  std::vector<SpawnedProcess> processes_;
+};
+
+TEST_F(CgroupTest, IsMadeInEachHierarchy) {
+  EXPECT_EQ(handle_.tasks.size(), cgroups_->V1Hierarchies().size());
+  EXPECT_EQ(handle_.unified, cgroups_->mode() != Cgroups::Mode::kV1);
+  EXPECT_TRUE(handle_.memory.valid());
+  for (const std::string& directory : Directories())
+    EXPECT_TRUE(absl::EndsWith(directory, path_)) << directory;
+}
+
+TEST_F(CgroupTest, MakingItAgainChangesNothing) {
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.pids = 77}).ok());
+  EXPECT_TRUE(cgroups_->Create(path_).ok());
+  EXPECT_EQ(Value("pids.max"), "77");
+}
+
+TEST_F(CgroupTest, RefusesPathsThatLeadElsewhere) {
+  for (const char* path : {"", "/", "//", "relative", "/a/../b", "/..", "/a/./b"}) {
+    EXPECT_EQ(cgroups_->Create(path).code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_EQ(cgroups_->CreateAccounting(path).code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_EQ(cgroups_->Remove(path).code(), absl::StatusCode::kInvalidArgument) << path;
+  }
+}
+
+TEST_F(CgroupTest, HoldsTheProcessStartedInItInEveryHierarchy) {
+  const SpawnedProcess* process = Start("exec sleep 1000");
+  ASSERT_NE(process, nullptr);
+  const absl::StatusOr<std::string> lines =
+      ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", process->pid, "/cgroup"));
+  ASSERT_TRUE(lines.ok());
+  size_t inside = 0;
+  for (absl::string_view line : absl::StrSplit(*lines, '\n', absl::SkipEmpty())) {
+    if (absl::EndsWith(line, path_)) ++inside;
+  }
+  EXPECT_EQ(inside, Directories().size()) << *lines;
+}
+
+// The write would wait for an RCU grace period and stall every fork of the node meanwhile.
+TEST_F(CgroupTest, WritesNoPidToCgroupProcs) {
+  const UniqueFd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  std::set<int> procs, tasks;
+  for (const std::string& directory : Directories()) {
+    procs.insert(inotify_add_watch(events.get(), (directory + "/cgroup.procs").c_str(), IN_MODIFY));
+    const int watch = inotify_add_watch(events.get(), (directory + "/tasks").c_str(), IN_MODIFY);
+    if (watch >= 0) tasks.insert(watch);
+  }
+  ASSERT_EQ(procs.count(-1), 0u);
+  EXPECT_EQ(RunInside("true"), 0);
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20, .pids = 9}).ok());
+  Start("exec sleep 1000");
+  cgroups_->Kill(path_);
+  size_t procs_writes = 0, tasks_writes = 0;
+  alignas(inotify_event) char buffer[64 << 10];
+  for (ssize_t n; (n = read(events.get(), buffer, sizeof(buffer))) > 0;) {
+    for (char* at = buffer; at < buffer + n;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(at);
+      procs_writes += procs.count(event->wd);
+      tasks_writes += tasks.count(event->wd);
+      at += sizeof(*event) + event->len;
+    }
+  }
+  EXPECT_EQ(procs_writes, 0u);
+  EXPECT_EQ(tasks_writes == 0, tasks.empty()) << "such writes are seen at all";
+}
+
+TEST_F(CgroupTest, LimitsAreWrittenAndReadBack) {
+  const CgroupLimits limits = {.memory_bytes = 64 << 20,
+                               .cpu_shares = 2048,
+                               .cpu_quota_us = 50000,
+                               .cpu_period_us = 200000,
+                               .pids = 33,
+                               .cpuset_cpus = "0"};
+  if (v2()) {
+    CgroupLimits without = limits;
+    if (!cgroups_->HasController("cpuset")) without.cpuset_cpus.clear();
+    ASSERT_TRUE(cgroups_->SetLimits(path_, without).ok());
+    EXPECT_EQ(Value("memory.max"), "67108864");
+    EXPECT_EQ(Value("cpu.weight"), absl::StrCat(CpuWeightFromShares(2048)));
+    EXPECT_EQ(Value("cpu.max"), "50000 200000");
+  } else {
+    ASSERT_TRUE(cgroups_->SetLimits(path_, limits).ok());
+    EXPECT_EQ(Value("memory.limit_in_bytes"), "67108864");
+    EXPECT_EQ(Value("cpu.shares"), "2048");
+    EXPECT_EQ(Value("cpu.cfs_quota_us"), "50000");
+    EXPECT_EQ(Value("cpu.cfs_period_us"), "200000");
+    EXPECT_EQ(Value("cpuset.cpus"), "0");
+  }
+  EXPECT_EQ(Value("pids.max"), "33");
+  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  ASSERT_TRUE(usage.ok()) << usage.status();
+  EXPECT_EQ(usage->memory_limit, 64u << 20);
+}
+
+TEST_F(CgroupTest, NoLimitIsToldAsNone) {
+  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  ASSERT_TRUE(usage.ok()) << usage.status();
+  EXPECT_EQ(usage->memory_limit, std::nullopt);
+  EXPECT_EQ(usage->pids, 0u);
+}
+
+TEST_F(CgroupTest, ReadsWhatItsProcessesUse) {
+  ASSERT_EQ(RunInside("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"), 0);
+  ASSERT_NE(Start("exec sleep 1000"), nullptr);
+  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  ASSERT_TRUE(usage.ok()) << usage.status();
+  EXPECT_GT(usage->cpu_ns, 0u);
+  EXPECT_GT(usage->memory_bytes, 0u);
+  EXPECT_EQ(usage->pids, 1u);
+  EXPECT_GT(usage->page_faults, 0u);
+  EXPECT_EQ(cgroups_->Read(path_ + "/nope").status().code(), absl::StatusCode::kNotFound);
+}
+
+// Memory with swap may never be below memory alone: each way needs its own order of the two writes.
+TEST_F(CgroupTest, MemoryIsRaisedAndLowered) {
+  for (const int64_t mib : {64, 256, 32, 512, 16}) {
+    ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = mib << 20}).ok()) << mib;
+    const std::string bytes = absl::StrCat(mib << 20);
+    EXPECT_EQ(Value(v2() ? "memory.max" : "memory.limit_in_bytes"), bytes);
+    const std::string swap = Value(v2() ? "memory.swap.max" : "memory.memsw.limit_in_bytes");
+    EXPECT_THAT(swap, AnyOf("absent", v2() ? "0" : bytes));
+  }
+  for (const int64_t mib : {16, 128, 8}) {  // with swap of the same size on top
+    ASSERT_TRUE(
+        cgroups_->SetLimits(path_, {.memory_bytes = mib << 20, .memory_swap_bytes = mib << 21})
+            .ok())
+        << mib;
+    EXPECT_EQ(Value(v2() ? "memory.max" : "memory.limit_in_bytes"), absl::StrCat(mib << 20));
+    const std::string swap = Value(v2() ? "memory.swap.max" : "memory.memsw.limit_in_bytes");
+    EXPECT_THAT(swap, AnyOf("absent", absl::StrCat(mib << (v2() ? 20 : 21))));
+  }
+  EXPECT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20, .memory_swap_bytes = -1}).ok());
+}
+
+TEST_F(CgroupTest, AnUnsetLimitIsLeftAsItIs) {
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20, .pids = 12}).ok());
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.pids = -1}).ok());
+  EXPECT_EQ(Value("pids.max"), "max");
+  EXPECT_EQ(Value(v2() ? "memory.max" : "memory.limit_in_bytes"), "67108864");
+}
+
+TEST_F(CgroupTest, LimitsThatTheKernelRefusesAreErrors) {
+  EXPECT_FALSE(cgroups_->SetLimits(path_, {.cpuset_cpus = "4096"}).ok());
+  EXPECT_FALSE(cgroups_->SetLimits(path_, {.cpu_quota_us = 1}).ok());
+  EXPECT_EQ(
+      cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20, .memory_swap_bytes = 1 << 20}).ok(),
+      !v2() && Value("memory.memsw.limit_in_bytes") == "absent");
+}
+
+TEST_F(CgroupTest, UnifiedFilesAreForV2AndAreNamesOnly) {
+  if (!v2()) {
+    const absl::Status refused = cgroups_->SetLimits(path_, {.unified = {{"memory.high", "max"}}});
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("resources.unified"));
+    return;
+  }
+  EXPECT_TRUE(cgroups_->SetLimits(path_, {.unified = {{"memory.high", "33554432"}}}).ok());
+  EXPECT_EQ(Value("memory.high"), "33554432");
+  for (const char* file : {"../memory.high", "a/b", "..", "cgroup.procs", "cgroup.kill"}) {
+    EXPECT_EQ(cgroups_->SetLimits(path_, {.unified = {{file, "1"}}}).code(),
+              absl::StatusCode::kInvalidArgument)
+        << file;
+  }
+}
+
+TEST_F(CgroupTest, HugePagesAreLimitedWhereTheKernelCountsThem) {
+  const absl::Status set = cgroups_->SetLimits(path_, {.hugepages = {{"2MB", 4 << 20}}});
+  EXPECT_TRUE(set.ok() || Value("hugetlb.2MB.limit_in_bytes") == "absent") << set;
+}
+
+TEST_F(CgroupTest, OnlyTheUsualDevicesCanBeOpened) {
+  std::string pattern = "/tmp/berth-devices-XXXXXX";
+  ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+  const std::string node = pattern + "/node";
+  // kmsg: any kernel has it, and reading it takes no hardware.
+  ASSERT_EQ(mknod(node.c_str(), S_IFCHR | 0600, makedev(1, 11)), 0);
+  const std::string open_it = "exec 3<" + node;
+  if (RunInside(open_it) != 0) {
+    std::filesystem::remove_all(pattern);
+    GTEST_SKIP() << "no device can be opened in /tmp, or no /dev/kmsg on this kernel";
+  }
+  ASSERT_TRUE(cgroups_->RestrictDevices(path_).ok());
+  EXPECT_NE(RunInside(open_it), 0);
+  EXPECT_NE(RunInside("exec 3>" + node), 0);
+  for (const char* usual : {"null", "zero", "full", "random", "urandom", "ptmx"}) {
+    EXPECT_EQ(RunInside(absl::StrCat("exec 3</dev/", usual)), 0) << usual;
+  }
+  EXPECT_EQ(RunInside("mknod " + pattern + "/made c 1 11"), 0) << "making a node is harmless";
+  EXPECT_EQ(RunInside("mknod " + pattern + "/disk b 7 0"), 0);
+  EXPECT_NE(RunInside("exec 3<" + pattern + "/made"), 0);
+  EXPECT_NE(RunInside("exec 3<" + pattern + "/disk"), 0);
+  // And below it (on v2 a cgroup with children of its own takes no process any more).
+  ASSERT_TRUE(cgroups_->Create(path_ + "/below").ok());
+  absl::StatusOr<CgroupHandle> below = cgroups_->Open(path_ + "/below");
+  ASSERT_TRUE(below.ok()) << below.status();
+  std::swap(handle_, *below);
+  EXPECT_EQ(RunInside("true"), 0);
+  EXPECT_NE(RunInside(open_it), 0);
+  std::swap(handle_, *below);
+  std::filesystem::remove_all(pattern);
+}
+
+TEST_F(CgroupTest, KillEndsAllThatRunsInItAndBelow) {
+  const SpawnedProcess* parent = Start("sleep 1000 & sleep 1000 & exec sleep 1000");
+  ASSERT_NE(parent, nullptr);
+  cgroups_->Kill(path_);
+  EXPECT_EQ(End(*parent), 128 + SIGKILL);
+  processes_.clear();
+  EXPECT_TRUE(Remove(path_).ok()) << "none of its children is left";
+}
+
+TEST_F(CgroupTest, IsNotRemovedWhileItIsPopulated) {
+  ASSERT_NE(Start("exec sleep 1000"), nullptr);
+  const absl::Status refused = cgroups_->Remove(path_);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("rmdir "));
+}
+
+TEST_F(CgroupTest, IsRemovedWithAllBelowItAndOnceMore) {
+  ASSERT_TRUE(cgroups_->Create(path_ + "/a/b").ok());
+  EXPECT_TRUE(cgroups_->Remove(root_ + "/pod").ok());
+  EXPECT_TRUE(cgroups_->Remove(root_ + "/pod").ok());
+}
+
+TEST_F(CgroupTest, OpenOfWhatDoesNotExistIsAnError) {
+  EXPECT_FALSE(cgroups_->Open(root_ + "/nope").ok());
+}
+
+}  // namespace
+}  // namespace berth
