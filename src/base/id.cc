@@ -13,7 +13,8 @@ namespace berth {
 
 std::string NewId() {
   std::array<char, 32> bytes;
-  // 32 bytes never come short once the pool is initialised (random(7)); a failure here leaves no safe way on.
+  // 32 bytes never come short once the pool is initialised (random(7)); a failure here leaves no
+  // safe way on.
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) std::abort();
   return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
 }

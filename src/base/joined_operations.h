@@ -1,5 +1,6 @@
-// Idempotent operations by name: a second call with the same name and the same fingerprint while the first runs
-// waits for it and gets its result; one with another fingerprint is AlreadyExists. Thread-safe.
+// Idempotent operations by name: a second call with the same name and the same fingerprint while
+// the first runs waits for it and gets its result; one with another fingerprint is AlreadyExists.
+// Thread-safe.
 #pragma once
 
 #include <memory>
@@ -27,7 +28,8 @@ class JoinedOperations {
       if (found != running_.end()) {
         const std::shared_ptr<Operation> other = found->second;
         if (other->fingerprint != fingerprint) {
-          return absl::AlreadyExistsError(absl::StrCat("\"", name, "\" is being made from another configuration"));
+          return absl::AlreadyExistsError(
+              absl::StrCat("\"", name, "\" is being made from another configuration"));
         }
         const auto done = [&other] { return other->result.has_value(); };
         mu_.Await(absl::Condition(&done));

@@ -1,4 +1,5 @@
-// One lock for each key, made when it is first held and dropped when nobody holds or awaits it. Thread-safe.
+// One lock for each key, made when it is first held and dropped when nobody holds or awaits it.
+// Thread-safe.
 #pragma once
 
 #include <string>
@@ -15,7 +16,8 @@ class KeyedLocks {
   class [[nodiscard]] Hold {
    public:
     Hold(KeyedLocks* locks, std::string key) : locks_(locks), key_(std::move(key)) {}
-    Hold(Hold&& other) noexcept : locks_(std::exchange(other.locks_, nullptr)), key_(std::move(other.key_)) {}
+    Hold(Hold&& other) noexcept
+        : locks_(std::exchange(other.locks_, nullptr)), key_(std::move(other.key_)) {}
     Hold& operator=(Hold&&) = delete;
     ~Hold() {
       if (locks_ != nullptr) locks_->Release(key_);

@@ -34,7 +34,8 @@ std::string Json(absl::string_view time, absl::string_view level, absl::string_v
 std::string Text(absl::string_view time, absl::string_view level, absl::string_view message,
                  std::initializer_list<LogField> fields) {
   std::string line = absl::StrCat("time=", time, " level=", level, " msg=", Quoted(message));
-  for (const LogField& field : fields) absl::StrAppend(&line, " ", field.key, "=", Quoted(field.value));
+  for (const LogField& field : fields)
+    absl::StrAppend(&line, " ", field.key, "=", Quoted(field.value));
   return line;
 }
 

@@ -1,5 +1,6 @@
 // Structured log lines on stderr: text (key=value) or JSON. Thread-safe; one write(2) per line.
-// main() makes one Log and passes it by reference; a loop or interceptor that owns a failure logs it once.
+// main() makes one Log and passes it by reference; a loop or interceptor that owns a failure logs
+// it once.
 #pragma once
 
 #include <initializer_list>
@@ -40,14 +41,16 @@ class Log {
   }
 
  private:
-  void Write(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields) const;
+  void Write(LogLevel level, absl::string_view message,
+             std::initializer_list<LogField> fields) const;
 
   const LogLevel level_;
   const LogFormat format_;
   const int fd_;
 };
 
-// `text` with C0/C1 control characters and quotes escaped, so that foreign text cannot forge a line.
+// `text` with C0/C1 control characters and quotes escaped, so that foreign text cannot forge a
+// line.
 std::string EscapeForLog(absl::string_view text);
 
 }  // namespace berth

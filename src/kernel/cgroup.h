@@ -1,7 +1,8 @@
-// Cgroup directories of pods and containers: made, limited, read, removed, on cgroup v1 (with or without a
-// cgroup2 mount beside it) and v2. Thread-safe: an object only knows where the hierarchies are mounted.
-// No pid is ever written to cgroup.procs (that write stalls every fork of the node for an RCU grace period):
-// processes join by CLONE_INTO_CGROUP (v2) or by writing "0" to `tasks` themselves (v1). cgroups(7).
+// Cgroup directories of pods and containers: made, limited, read, removed, on cgroup v1 (with or
+// without a cgroup2 mount beside it) and v2. Thread-safe: an object only knows where the
+// hierarchies are mounted. No pid is ever written to cgroup.procs (that write stalls every fork of
+// the node for an RCU grace period): processes join by CLONE_INTO_CGROUP (v2) or by writing "0" to
+// `tasks` themselves (v1). cgroups(7).
 #pragma once
 
 #include <cstdint>
@@ -25,14 +26,16 @@ struct CgroupLimits {
   std::optional<int64_t> cpu_quota_us;       // -1 unlimited
   std::optional<int64_t> cpu_period_us;
   std::optional<int64_t> pids;
-  std::string cpuset_cpus, cpuset_mems;          // list format, "" leaves
-  std::map<std::string, uint64_t> hugepages;     // page size ("2MB") -> bytes; skipped without the controller
-  std::map<std::string, std::string> unified;    // v2 file -> value; InvalidArgument on v1
+  std::string cpuset_cpus, cpuset_mems;  // list format, "" leaves
+  std::map<std::string, uint64_t>
+      hugepages;  // page size ("2MB") -> bytes; skipped without the controller
+  std::map<std::string, std::string> unified;  // v2 file -> value; InvalidArgument on v1
 };
 
 struct CgroupUsage {
   uint64_t cpu_ns = 0;
-  uint64_t memory_bytes = 0, memory_inactive_file = 0, memory_rss = 0, page_faults = 0, major_page_faults = 0;
+  uint64_t memory_bytes = 0, memory_inactive_file = 0, memory_rss = 0, page_faults = 0,
+           major_page_faults = 0;
   std::optional<uint64_t> memory_limit;  // absent: none
   std::optional<uint64_t> swap_bytes;
   uint64_t pids = 0;
@@ -48,7 +51,11 @@ struct CgroupHandle {
 
 class Cgroups {
  public:
-  enum class Mode { kV1, kHybrid, kV2 };  // kHybrid: v1 controllers and a cgroup2 mount without them
+  enum class Mode {
+    kV1,
+    kHybrid,
+    kV2
+  };  // kHybrid: v1 controllers and a cgroup2 mount without them
 
   // Reads /proc/self/mountinfo. FailedPrecondition without a usable hierarchy.
   static absl::StatusOr<Cgroups> Detect();
@@ -58,21 +65,23 @@ class Cgroups {
   // Mount options of the v1 hierarchies: "cpu,cpuacct", "name=systemd".
   std::vector<std::string> V1Hierarchies() const;
 
-  // `path` is absolute below each hierarchy ("/kubepods/pod1/<id>"); components "." and ".." are refused.
-  // Makes it and its missing parents, ready to be joined. Those that exist are left as they are.
+  // `path` is absolute below each hierarchy ("/kubepods/pod1/<id>"); components "." and ".." are
+  // refused. Makes it and its missing parents, ready to be joined. Those that exist are left as
+  // they are.
   absl::Status Create(const std::string& path) const;
   // The same in the hierarchies that account memory, CPU and pids only (for a monitor's own leaf).
   absl::Status CreateAccounting(const std::string& path) const;
   absl::Status SetLimits(const std::string& path, const CgroupLimits& limits) const;
-  // Nothing but the usual pseudo devices (null, zero, full, random, urandom, tty, ptmx, pts) may be used;
-  // mknod(2) stays allowed. v1: devices.allow; v2: a BPF_PROG_TYPE_CGROUP_DEVICE program.
+  // Nothing but the usual pseudo devices (null, zero, full, random, urandom, tty, ptmx, pts) may be
+  // used; mknod(2) stays allowed. v1: devices.allow; v2: a BPF_PROG_TYPE_CGROUP_DEVICE program.
   absl::Status RestrictDevices(const std::string& path) const;
   absl::StatusOr<CgroupHandle> Open(const std::string& path) const;
   absl::StatusOr<CgroupUsage> Read(const std::string& path) const;
 
   // SIGKILL to all below `path` (for what is left when no monitor is there to do it).
   void Kill(const std::string& path) const;
-  // Removes `path` and what is below it, in all hierarchies. FailedPrecondition while it is populated.
+  // Removes `path` and what is below it, in all hierarchies. FailedPrecondition while it is
+  // populated.
   absl::Status Remove(const std::string& path) const;
 
  private:

@@ -32,7 +32,8 @@ void Return(Program* program, int value) {
 }
 
 void LoadField(Program* program, uint8_t reg, size_t offset) {
-  program->push_back(Instruction(BPF_LDX | BPF_MEM | BPF_W, reg, BPF_REG_1, static_cast<int16_t>(offset), 0));
+  program->push_back(
+      Instruction(BPF_LDX | BPF_MEM | BPF_W, reg, BPF_REG_1, static_cast<int16_t>(offset), 0));
 }
 
 Program BuildProgram() {
@@ -49,10 +50,13 @@ Program BuildProgram() {
   Return(&program, 1);
   for (const DeviceRule& rule : kDefaultDevices) {
     const int type = rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
-    const int16_t rest = rule.minor < 0 ? 3 : 4;  // instructions left in this rule after the first test
+    const int16_t rest =
+        rule.minor < 0 ? 3 : 4;  // instructions left in this rule after the first test
     program.push_back(Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, rest, type));
-    program.push_back(Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_4, 0, static_cast<int16_t>(rest - 1), rule.major));
-    if (rule.minor >= 0) program.push_back(Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_5, 0, 2, rule.minor));
+    program.push_back(Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_4, 0,
+                                  static_cast<int16_t>(rest - 1), rule.major));
+    if (rule.minor >= 0)
+      program.push_back(Instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_5, 0, 2, rule.minor));
     Return(&program, 1);
   }
   Return(&program, 0);

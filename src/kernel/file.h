@@ -1,4 +1,5 @@
-// Files and directories by fd: open, bounded read, atomic write, tree removal. All fds are O_CLOEXEC.
+// Files and directories by fd: open, bounded read, atomic write, tree removal. All fds are
+// O_CLOEXEC.
 #pragma once
 
 #include <sys/types.h>
@@ -28,7 +29,8 @@ absl::StatusOr<std::string> ReadFd(int fd, size_t max_bytes, absl::string_view n
 // One write(2) of the whole value to an existing file (cgroup and /proc files).
 absl::Status WriteFileAt(int at, const std::string& path, absl::string_view value);
 
-// Writes `path`.tmp and renames it over `path`. No fsync: for state that need not outlive a power cut.
+// Writes `path`.tmp and renames it over `path`. No fsync: for state that need not outlive a power
+// cut.
 absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view content, mode_t mode);
 
 // Removes `name` below `at` and all it holds, without following links. NotFound is success.

@@ -21,8 +21,9 @@ namespace {
 
 constexpr size_t kStackBytes = 64 << 10;
 
-// clone3(2) with a new stack: the child calls function(argument) and exits with its result. The C library has
-// no public wrapper for it, and a child that shares our memory must not run on our stack.
+// clone3(2) with a new stack: the child calls function(argument) and exits with its result. The C
+// library has no public wrapper for it, and a child that shares our memory must not run on our
+// stack.
 long Clone3OnStack(clone_args* args, int (*function)(void*), void* argument) {
 #if defined(__x86_64__)
   long result = SYS_clone3;
@@ -78,7 +79,8 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 class Stack {
  public:
   Stack()
-      : base_(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {}
+      : base_(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {}
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
   ~Stack() {
@@ -149,12 +151,14 @@ absl::StatusOr<UniqueFd> SealedCopy(const std::string& path) {
   UniqueFd copy(memfd_create("berth", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!copy.valid()) return ErrnoStatus("memfd_create", path);
   for (off_t done = 0; done < info.st_size;) {
-    const ssize_t n = sendfile(copy.get(), source.get(), nullptr, static_cast<size_t>(info.st_size - done));
+    const ssize_t n =
+        sendfile(copy.get(), source.get(), nullptr, static_cast<size_t>(info.st_size - done));
     if (n <= 0) return ErrnoStatus("copy", path);
     done += n;
   }
   if (fchmod(copy.get(), 0500) != 0) return ErrnoStatus("chmod", path);
-  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
+      0) {
     return ErrnoStatus("seal", path);
   }
   return copy;

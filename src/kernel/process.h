@@ -1,4 +1,5 @@
-// Starting helper processes: vfork-style clone plus exec, with an exact fd table. The only place that spawns.
+// Starting helper processes: vfork-style clone plus exec, with an exact fd table. The only place
+// that spawns.
 #pragma once
 
 #include <sys/types.h>
@@ -28,12 +29,12 @@ struct SpawnedProcess {
   UniqueFd pidfd;
 };
 
-// Returns once the child has exec'ed; an exec failure is the returned error (NotFound, PermissionDenied, ...).
-// The caller reaps (waitid(P_PIDFD)).
+// Returns once the child has exec'ed; an exec failure is the returned error (NotFound,
+// PermissionDenied, ...). The caller reaps (waitid(P_PIDFD)).
 absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request);
 
-// A sealed in-memory copy of an executable file (memfd_create(2), F_SEAL_WRITE): what is exec'ed from it can
-// never be changed through /proc/PID/exe.
+// A sealed in-memory copy of an executable file (memfd_create(2), F_SEAL_WRITE): what is exec'ed
+// from it can never be changed through /proc/PID/exe.
 absl::StatusOr<UniqueFd> SealedCopy(const std::string& path);
 
 }  // namespace berth

@@ -32,23 +32,27 @@ std::string RunAndRead(SpawnRequest request, Pipe& pipe) {
 
 TEST(Spawn, GivesTheChildExactlyTheNamedFds) {
   Pipe pipe;
-  const std::string output =
-      RunAndRead({.path = "/bin/ls", .argv = {"ls", "/proc/self/fd"}, .fds = {-1, pipe.write.get(), -1}}, pipe);
+  const std::string output = RunAndRead(
+      {.path = "/bin/ls", .argv = {"ls", "/proc/self/fd"}, .fds = {-1, pipe.write.get(), -1}},
+      pipe);
   EXPECT_EQ(output, "0\n1\n2\n3\n");  // 3 is the directory that ls reads
 }
 
 TEST(Spawn, SwapsFdsWithoutLosingOne) {
   Pipe pipe;
-  // 0 and 1 of the child are the parent's 1-or-so and 0-or-so: a naive dup2 loop would lose one of them.
+  // 0 and 1 of the child are the parent's 1-or-so and 0-or-so: a naive dup2 loop would lose one of
+  // them.
   UniqueFd zero(fcntl(0, F_DUPFD_CLOEXEC, 3));
-  const std::string output = RunAndRead(
-      {.path = "/bin/sh", .argv = {"sh", "-c", "echo out; echo err >&2"}, .fds = {1, pipe.write.get(), pipe.write.get()}},
-      pipe);
+  const std::string output = RunAndRead({.path = "/bin/sh",
+                                         .argv = {"sh", "-c", "echo out; echo err >&2"},
+                                         .fds = {1, pipe.write.get(), pipe.write.get()}},
+                                        pipe);
   EXPECT_EQ(output, "out\nerr\n");
 }
 
 TEST(Spawn, ReportsWhatCouldNotBeExecuted) {
-  absl::StatusOr<SpawnedProcess> child = Spawn({.path = "/nope", .argv = {"nope"}, .fds = {-1, -1, -1}});
+  absl::StatusOr<SpawnedProcess> child =
+      Spawn({.path = "/nope", .argv = {"nope"}, .fds = {-1, -1, -1}});
   EXPECT_EQ(child.status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(child.status().message(), "exec /nope: No such file or directory");
 }
@@ -59,9 +63,12 @@ TEST(Spawn, WorksFromManyThreadsAtOnce) {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 20; ++i) {
-        absl::StatusOr<SpawnedProcess> child = Spawn({.path = "/bin/true", .argv = {"true"}, .fds = {-1, -1, -1}});
+        absl::StatusOr<SpawnedProcess> child =
+            Spawn({.path = "/bin/true", .argv = {"true"}, .fds = {-1, -1, -1}});
         siginfo_t info = {};
-        if (child.ok() && waitid(P_PIDFD, child->pidfd.get(), &info, WEXITED) == 0 && info.si_status == 0) ++good;
+        if (child.ok() && waitid(P_PIDFD, child->pidfd.get(), &info, WEXITED) == 0 &&
+            info.si_status == 0)
+          ++good;
       }
     });
   }
@@ -74,8 +81,11 @@ TEST(SealedCopy, RunsAndCannotBeWritten) {
   ASSERT_TRUE(copy.ok()) << copy.status();
   EXPECT_LT(write(copy->get(), "x", 1), 0);
   Pipe pipe;
-  EXPECT_EQ(RunAndRead({.executable_fd = copy->get(), .argv = {"echo", "hi"}, .fds = {-1, pipe.write.get(), -1}}, pipe),
-            "hi\n");
+  EXPECT_EQ(
+      RunAndRead(
+          {.executable_fd = copy->get(), .argv = {"echo", "hi"}, .fds = {-1, pipe.write.get(), -1}},
+          pipe),
+      "hi\n");
 }
 
 }  // namespace

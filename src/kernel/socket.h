@@ -27,7 +27,8 @@ struct Packet {
 // One message with up to 253 fds (SCM_MAX_FD, unix(7)).
 absl::Status SendPacket(int socket, absl::string_view data, const std::vector<int>& fds);
 
-// Waits until `deadline` (absl::InfiniteFuture() for none). Unavailable: the peer closed; DeadlineExceeded.
+// Waits until `deadline` (absl::InfiniteFuture() for none). Unavailable: the peer closed;
+// DeadlineExceeded.
 absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max_bytes = 64 << 10);
 
 }  // namespace berth

@@ -47,8 +47,8 @@ int RunSpawnChild(void* argument) {
     if (dup2(child->scratch[i], i) < 0) return Fail(child, "dup2");
   }
   syscall(SYS_close_range, child->fd_count, ~0U, CLOSE_RANGE_CLOEXEC);
-  syscall(SYS_execveat, executable >= 0 ? executable : AT_FDCWD, child->path, child->argv, child->env,
-          executable >= 0 ? AT_EMPTY_PATH : 0);
+  syscall(SYS_execveat, executable >= 0 ? executable : AT_FDCWD, child->path, child->argv,
+          child->env, executable >= 0 ? AT_EMPTY_PATH : 0);
   return Fail(child, "exec");
 }
 

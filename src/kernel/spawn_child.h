@@ -1,5 +1,6 @@
-// The code between clone3(2) and execveat(2) of Spawn: async-signal-safe calls only, no allocation. It shares
-// the parent's memory (CLONE_VM | CLONE_VFORK), so it reports its failure by writing to `SpawnChild::error`.
+// The code between clone3(2) and execveat(2) of Spawn: async-signal-safe calls only, no allocation.
+// It shares the parent's memory (CLONE_VM | CLONE_VFORK), so it reports its failure by writing to
+// `SpawnChild::error`.
 #pragma once
 
 namespace berth {
@@ -16,7 +17,7 @@ struct SpawnChild {
   int cgroup_tasks_count;
   int null_fd;
   bool new_session;
-  int error = 0;               // out: errno
+  int error = 0;            // out: errno
   const char* failed = "";  // out: the call that failed
 };
 

@@ -14,8 +14,8 @@
 namespace berth {
 namespace {
 
-const prometheus::Histogram::BucketBoundaries kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                                          0.1,    0.25,  0.5,    1,     2.5,  10,    60};
+const prometheus::Histogram::BucketBoundaries kSeconds = {
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
 
 }  // namespace
 
@@ -53,14 +53,16 @@ class DaemonMetrics::Impl {
 DaemonMetrics::DaemonMetrics(const std::string& version) : impl_(std::make_unique<Impl>(version)) {}
 DaemonMetrics::~DaemonMetrics() = default;
 
-void DaemonMetrics::CountOperation(absl::string_view operation, absl::string_view code, absl::Duration duration) {
+void DaemonMetrics::CountOperation(absl::string_view operation, absl::string_view code,
+                                   absl::Duration duration) {
   prometheus::Counter* counter;
   prometheus::Histogram* histogram;
   {
     absl::MutexLock lock(&impl_->mu);
     prometheus::Counter*& known = impl_->counters[absl::StrCat(operation, "/", code)];
     if (known == nullptr) {
-      known = &impl_->operations.Add({{"operation", std::string(operation)}, {"code", std::string(code)}});
+      known = &impl_->operations.Add(
+          {{"operation", std::string(operation)}, {"code", std::string(code)}});
     }
     counter = known;
     prometheus::Histogram*& known_histogram = impl_->histograms[operation];
@@ -83,6 +85,8 @@ absl::Status DaemonMetrics::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-std::string DaemonMetrics::Text() const { return prometheus::TextSerializer().Serialize(impl_->registry->Collect()); }
+std::string DaemonMetrics::Text() const {
+  return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
+}
 
 }  // namespace berth

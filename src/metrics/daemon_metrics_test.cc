@@ -11,8 +11,14 @@ TEST(DaemonMetrics, CountsByOperationAndCode) {
   metrics.CountOperation("Version", "OK", absl::Milliseconds(2));
   metrics.CountOperation("RunPodSandbox", "ALREADY_EXISTS", absl::Seconds(1));
   const std::string text = metrics.Text();
-  EXPECT_NE(text.find("berth_cri_operations_total{code=\"OK\",operation=\"Version\"} 2"), std::string::npos) << text;
-  EXPECT_NE(text.find("berth_cri_operation_duration_seconds_bucket{operation=\"Version\",le=\"0.0025\"} 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("berth_cri_operations_total{code=\"OK\",operation=\"Version\"} 2"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(
+      text.find(
+          "berth_cri_operation_duration_seconds_bucket{operation=\"Version\",le=\"0.0025\"} 2"),
+      std::string::npos)
+      << text;
   EXPECT_NE(text.find("berth_build_info{version=\"1.2.3\"} 1"), std::string::npos);
 }
 

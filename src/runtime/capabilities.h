@@ -10,13 +10,14 @@
 
 namespace berth {
 
-// What a container gets unless it asks otherwise: CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID
-// SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE.
+// What a container gets unless it asks otherwise: CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW
+// SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE.
 uint64_t DefaultCapabilities();
 
-// The default changed by the lists of the CRI: ALL first, then single names; a name may have the prefix CAP_ and
-// any case. InvalidArgument names an unknown one.
-absl::StatusOr<uint64_t> ResolveCapabilities(const std::vector<std::string>& add, const std::vector<std::string>& drop);
+// The default changed by the lists of the CRI: ALL first, then single names; a name may have the
+// prefix CAP_ and any case. InvalidArgument names an unknown one.
+absl::StatusOr<uint64_t> ResolveCapabilities(const std::vector<std::string>& add,
+                                             const std::vector<std::string>& drop);
 
 // "CAP_CHOWN,CAP_KILL"
 std::string CapabilityNames(uint64_t set);

@@ -52,8 +52,9 @@ struct Link {
 };
 
 constexpr Link kDeviceLinks[] = {
-    {"/dev/ptmx", "pts/ptmx"},         {"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
-    {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", "/proc/kcore"},
+    {"/dev/ptmx", "pts/ptmx"},          {"/dev/fd", "/proc/self/fd"},
+    {"/dev/stdin", "/proc/self/fd/0"},  {"/dev/stdout", "/proc/self/fd/1"},
+    {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", "/proc/kcore"},
 };
 
 constexpr std::array kPodFiles = {"hosts", "hostname", "resolv.conf"};
@@ -61,7 +62,8 @@ constexpr std::array kPodFiles = {"hosts", "hostname", "resolv.conf"};
 class Steps {
  public:
   explicit Steps(LaunchPlan* plan) : plan_(plan) {}
-  void Add(Op op, std::vector<std::string> strings = {}, int64_t a = 0, int64_t b = 0, int64_t c = 0) {
+  void Add(Op op, std::vector<std::string> strings = {}, int64_t a = 0, int64_t b = 0,
+           int64_t c = 0) {
     plan_->steps.push_back({.op = op, .strings = std::move(strings), .a = a, .b = b, .c = c});
   }
 
@@ -88,16 +90,19 @@ bool IsMountedByRequest(const ContainerSpec& spec, absl::string_view target) {
 void AddCgroupMounts(Steps& steps, const NodeFacts& node) {
   const int64_t attributes = kRdonly | kNosuid | kNodev | kNoexec;
   if (node.cgroup_v2) {
-    steps.Add(Op::kMount, {"cgroup2", "/sys/fs/cgroup", "nsdelegate"}, attributes, wire::kDirectory, 1);
+    steps.Add(Op::kMount, {"cgroup2", "/sys/fs/cgroup", "nsdelegate"}, attributes, wire::kDirectory,
+              1);
     return;
   }
-  steps.Add(Op::kMount, {"tmpfs", "/sys/fs/cgroup", "mode=755,size=64k"}, kNosuid | kNodev | kNoexec);
+  steps.Add(Op::kMount, {"tmpfs", "/sys/fs/cgroup", "mode=755,size=64k"},
+            kNosuid | kNodev | kNoexec);
   for (const std::string& options : node.v1_hierarchies) {
     const bool named = absl::StartsWith(options, "name=");
-    const std::string directory = absl::StrCat("/sys/fs/cgroup/", named ? options.substr(5) : options);
+    const std::string directory =
+        absl::StrCat("/sys/fs/cgroup/", named ? options.substr(5) : options);
     steps.Add(Op::kMakeDir, {directory}, 0755);
-    steps.Add(Op::kMount, {"cgroup", directory, named ? absl::StrCat("none,", options) : options}, attributes,
-              wire::kDirectory, 1);
+    steps.Add(Op::kMount, {"cgroup", directory, named ? absl::StrCat("none,", options) : options},
+              attributes, wire::kDirectory, 1);
     if (named || !absl::StrContains(options, ',')) continue;
     for (absl::string_view rest = options; !rest.empty();) {
       const size_t comma = rest.find(',');
@@ -107,7 +112,8 @@ void AddCgroupMounts(Steps& steps, const NodeFacts& node) {
   }
   if (node.unified) {
     steps.Add(Op::kMakeDir, {"/sys/fs/cgroup/unified"}, 0755);
-    steps.Add(Op::kMount, {"cgroup2", "/sys/fs/cgroup/unified", ""}, attributes, wire::kDirectory, 1);
+    steps.Add(Op::kMount, {"cgroup2", "/sys/fs/cgroup/unified", ""}, attributes, wire::kDirectory,
+              1);
   }
   steps.Add(Op::kSetMountAttr, {"/sys/fs/cgroup"}, kRdonly);
 }
@@ -116,10 +122,12 @@ void AddStandardMounts(Steps& steps, const ContainerSpec& spec, const NodeFacts&
   for (const StandardMount& mount : kStandardMounts) {
     steps.Add(Op::kMount, {mount.type, mount.target, mount.options}, mount.attributes);
   }
-  if (!IsMountedByRequest(spec, "/dev/shm")) steps.Add(Op::kBind, {"/dev/shm", "/shm"}, -1, wire::kDirectory);
+  if (!IsMountedByRequest(spec, "/dev/shm"))
+    steps.Add(Op::kBind, {"/dev/shm", "/shm"}, -1, wire::kDirectory);
   AddCgroupMounts(steps, node);
   for (const DeviceNode& device : kDeviceNodes) {
-    steps.Add(Op::kMakeNode, {device.path}, S_IFCHR | 0666, static_cast<int64_t>(makedev(device.major, device.minor)));
+    steps.Add(Op::kMakeNode, {device.path}, S_IFCHR | 0666,
+              static_cast<int64_t>(makedev(device.major, device.minor)));
   }
   for (const Link& link : kDeviceLinks) steps.Add(Op::kSymlink, {link.path, link.target});
 }
@@ -134,7 +142,8 @@ void AddBinds(Steps& steps, const ContainerSpec& spec, const PlanFds& fds) {
   // A mount must come before those inside of it.
   std::vector<VolumeMount> volumes = spec.volumes;
   std::stable_sort(volumes.begin(), volumes.end(), [](const VolumeMount& a, const VolumeMount& b) {
-    return std::count(a.target.begin(), a.target.end(), '/') < std::count(b.target.begin(), b.target.end(), '/');
+    return std::count(a.target.begin(), a.target.end(), '/') <
+           std::count(b.target.begin(), b.target.end(), '/');
   });
   for (const VolumeMount& volume : volumes) {
     steps.Add(Op::kBind, {volume.target}, fds.cgroup_tasks + volume.fd_index,
@@ -148,11 +157,13 @@ std::string PackGroups(const std::vector<gid_t>& groups) {
   return packed;
 }
 
-// From root inside the container to the process as it was asked for. Loading a filter needs no_new_privs or
-// CAP_SYS_ADMIN (seccomp(2)): without the first it is loaded while root's capabilities are still there.
+// From root inside the container to the process as it was asked for. Loading a filter needs
+// no_new_privs or CAP_SYS_ADMIN (seccomp(2)): without the first it is loaded while root's
+// capabilities are still there.
 void AddIdentity(Steps& steps, const ProcessIdentity& identity) {
   steps.Add(Op::kDropBounding, {}, static_cast<int64_t>(identity.capabilities));
-  if (!identity.seccomp.empty() && !identity.no_new_privs) steps.Add(Op::kSeccomp, {identity.seccomp});
+  if (!identity.seccomp.empty() && !identity.no_new_privs)
+    steps.Add(Op::kSeccomp, {identity.seccomp});
   steps.Add(Op::kSetIdentity, {PackGroups(identity.groups)}, identity.uid, identity.gid);
   // As execve(2) will have it: a user other than root keeps no permitted capability.
   steps.Add(Op::kSetCapabilities, {}, static_cast<int64_t>(identity.capabilities));
@@ -163,7 +174,8 @@ void AddIdentity(Steps& steps, const ProcessIdentity& identity) {
 
 void AddOomScore(Steps& steps, const ProcessIdentity& identity) {
   if (identity.oom_score_adj.has_value()) {
-    steps.Add(Op::kWriteProc, {"self/oom_score_adj", absl::StrCat(*identity.oom_score_adj)}, wire::kTolerateDenied);
+    steps.Add(Op::kWriteProc, {"self/oom_score_adj", absl::StrCat(*identity.oom_score_adj)},
+              wire::kTolerateDenied);
   }
 }
 
@@ -172,8 +184,9 @@ struct Sysctl {
   const char* value;
 };
 
-// Of a pod's own network namespace. Another pod's router advertisements must not turn its routes, its addresses
-// are known to be unique, and what needs a capability elsewhere (low ports, ping) harms nobody in it.
+// Of a pod's own network namespace. Another pod's router advertisements must not turn its routes,
+// its addresses are known to be unique, and what needs a capability elsewhere (low ports, ping)
+// harms nobody in it.
 constexpr Sysctl kNetworkSysctls[] = {
     {"net.ipv6.conf.default.accept_ra", "0"},
     {"net.ipv6.conf.default.accept_dad", "0"},
@@ -183,25 +196,30 @@ constexpr Sysctl kNetworkSysctls[] = {
 
 void AddSysctls(Steps& steps, const PodSpec& spec) {
   const auto add = [&](const std::string& name, const std::string& value, int64_t tolerance) {
-    steps.Add(Op::kWriteProc, {absl::StrCat("sys/", absl::StrReplaceAll(name, {{".", "/"}})), value}, tolerance);
+    steps.Add(Op::kWriteProc,
+              {absl::StrCat("sys/", absl::StrReplaceAll(name, {{".", "/"}})), value}, tolerance);
   };
   if (spec.network == NamespaceMode::kPod) {
     for (const Sysctl& sysctl : kNetworkSysctls) {
-      if (spec.sysctls.count(sysctl.name) == 0) add(sysctl.name, sysctl.value, wire::kTolerateAbsent);
+      if (spec.sysctls.count(sysctl.name) == 0)
+        add(sysctl.name, sysctl.value, wire::kTolerateAbsent);
     }
   }
   for (const auto& [name, value] : spec.sysctls) add(name, value, 0);
 }
 
-void AddExec(Steps& steps, const std::vector<std::string>& args, const std::vector<std::string>& env) {
+void AddExec(Steps& steps, const std::vector<std::string>& args,
+             const std::vector<std::string>& env) {
   std::vector<std::string> strings = args;
   strings.insert(strings.end(), env.begin(), env.end());
-  steps.Add(Op::kExec, std::move(strings), static_cast<int64_t>(args.size()), static_cast<int64_t>(env.size()));
+  steps.Add(Op::kExec, std::move(strings), static_cast<int64_t>(args.size()),
+            static_cast<int64_t>(env.size()));
 }
 
 }  // namespace
 
-LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds) {
+LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node,
+                              const PlanFds& fds) {
   LaunchPlan plan;
   Steps steps(&plan);
   steps.Add(Op::kPrivateMounts);
@@ -249,7 +267,8 @@ LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd) {
   if (spec.ipc == NamespaceMode::kPod) flags |= CLONE_NEWIPC;
   steps.Add(Op::kUnshare, {}, flags);
   steps.Add(Op::kPrivateMounts);
-  if (spec.network == NamespaceMode::kPod && !spec.hostname.empty()) steps.Add(Op::kSetHostname, {spec.hostname});
+  if (spec.network == NamespaceMode::kPod && !spec.hostname.empty())
+    steps.Add(Op::kSetHostname, {spec.hostname});
   AddSysctls(steps, spec);
   if (spec.ipc == NamespaceMode::kPod) {
     steps.Add(Op::kMount, {"tmpfs", "/shm", "mode=1777,size=65536k"}, kNosuid | kNodev | kNoexec);

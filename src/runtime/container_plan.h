@@ -1,5 +1,5 @@
-// The planner: what a container or an exec is to be, as values, becomes the launch plan that a monitor executes.
-// Pure: no clock, no files, no kernel.
+// The planner: what a container or an exec is to be, as values, becomes the launch plan that a
+// monitor executes. Pure: no clock, no files, no kernel.
 #pragma once
 
 #include <sys/types.h>
@@ -19,13 +19,14 @@ namespace berth {
 struct NodeFacts {
   bool overlay_by_fsopen = true;  // kernel >= 6.8: lowerdir+ (wire::kOverlayByFsopen)
   bool cgroup_v2 = false;
-  bool unified = false;  // v1 with a cgroup2 mount beside it
+  bool unified = false;                     // v1 with a cgroup2 mount beside it
   std::vector<std::string> v1_hierarchies;  // mount options of each: "cpu,cpuacct", "name=systemd"
 };
 
 enum class NamespaceMode { kPod, kContainer, kNode };
 
-// Who a process runs as, and what it may do: the same for a container's first process and for an exec.
+// Who a process runs as, and what it may do: the same for a container's first process and for an
+// exec.
 struct ProcessIdentity {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -77,12 +78,12 @@ struct PodSpec {
   NamespaceMode network = NamespaceMode::kPod;
   NamespaceMode ipc = NamespaceMode::kPod;
   NamespaceMode pid = NamespaceMode::kContainer;
-  std::string hostname;  // "" keeps the node's
+  std::string hostname;                        // "" keeps the node's
   std::map<std::string, std::string> sysctls;  // dotted names, of the pod's own namespaces only
 };
 
-// What the pod's monitor does to itself: namespaces, host name, /dev/shm. With ipc kNode, `host_shm_fd` is the
-// index of a detached bind of the node's /dev/shm.
+// What the pod's monitor does to itself: namespaces, host name, /dev/shm. With ipc kNode,
+// `host_shm_fd` is the index of a detached bind of the node's /dev/shm.
 LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd);
 
 }  // namespace berth

@@ -1,6 +1,6 @@
-// A launch plan: the flat ordered list of steps that a monitor carries out to start a process. A value: it is
-// built by pure functions (container_plan.h), printed for people, and encoded for the wire
-// (launch_plan_wire.h, docs/formats/launch-plan.md).
+// A launch plan: the flat ordered list of steps that a monitor carries out to start a process. A
+// value: it is built by pure functions (container_plan.h), printed for people, and encoded for the
+// wire (launch_plan_wire.h, docs/formats/launch-plan.md).
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct LaunchPlan {
 
 std::string EncodePlan(const LaunchPlan& plan);
 
-// One line for each step: its name and operands, binary ones as their size, environment values left out.
+// One line for each step: its name and operands, binary ones as their size, environment values left
+// out.
 std::vector<std::string> DescribePlan(const LaunchPlan& plan);
 std::string DescribeStep(const PlanStep& step);
 

@@ -1,9 +1,11 @@
-// The launch plan on the wire between berthd (writer) and berth-monitor (reader): see docs/formats/launch-plan.md.
-// Freestanding: shared by both sides, so nothing but fixed-width integers.
+// The launch plan on the wire between berthd (writer) and berth-monitor (reader): see
+// docs/formats/launch-plan.md. Freestanding: shared by both sides, so nothing but fixed-width
+// integers.
 //
-// A plan is a memfd: PlanHeader, then `step_count` steps. A step is StepHeader followed by its strings, each
-// a u32 length, the bytes and one NUL (not counted). Everything is little-endian and 4-byte packed; the reader
-// checks every length before it uses it. Steps run in order in the cloned child; the first failure ends it.
+// A plan is a memfd: PlanHeader, then `step_count` steps. A step is StepHeader followed by its
+// strings, each a u32 length, the bytes and one NUL (not counted). Everything is little-endian and
+// 4-byte packed; the reader checks every length before it uses it. Steps run in order in the cloned
+// child; the first failure ends it.
 #pragma once
 
 #include <cstdint>
@@ -23,49 +25,53 @@ struct PlanHeader {
 
 // "fd" operands are indexes into the descriptors that came with the message.
 enum class Op : uint16_t {
-  kJoinCgroup = 1,       // a=fd of a v1 `tasks` file: write "0"
-  kUnshare = 2,          // a=CLONE_* flags
-  kSetNs = 3,            // a=fd of a namespace, b=CLONE_* type
-  kJoinContainer = 4,    // setns(pidfd of the container's first process): mount and cgroup namespaces
-  kSetHostname = 5,      // s0
-  kNewSession = 6,       // setsid
-  kPrivateMounts = 7,    // the mount tree becomes private
-  kMountOverlay = 8,     // s0=lower dirs, top first, ':'-joined; s1=upper; s2=work (all below /data); a=OverlayFlag
-  kMount = 9,            // s0=fs type s1=target s2=options ','-joined; a=MOUNT_ATTR_* b=PathKind c=1: EPERM is skipped
-  kBind = 10,            // s0=target; a=fd of a detached mount, or -1 and s1=path in the pod's mount namespace;
-                         // b=PathKind, c=MOUNT_ATTR_* to set
-  kMakeNode = 11,        // s0=path a=mode with type b=dev_t
-  kSymlink = 12,         // s0=path s1=target
+  kJoinCgroup = 1,     // a=fd of a v1 `tasks` file: write "0"
+  kUnshare = 2,        // a=CLONE_* flags
+  kSetNs = 3,          // a=fd of a namespace, b=CLONE_* type
+  kJoinContainer = 4,  // setns(pidfd of the container's first process): mount and cgroup namespaces
+  kSetHostname = 5,    // s0
+  kNewSession = 6,     // setsid
+  kPrivateMounts = 7,  // the mount tree becomes private
+  kMountOverlay = 8,   // s0=lower dirs, top first, ':'-joined; s1=upper; s2=work (all below /data);
+                       // a=OverlayFlag
+  kMount = 9,  // s0=fs type s1=target s2=options ','-joined; a=MOUNT_ATTR_* b=PathKind c=1: EPERM
+               // is skipped
+  kBind = 10,  // s0=target; a=fd of a detached mount, or -1 and s1=path in the pod's mount
+               // namespace; b=PathKind, c=MOUNT_ATTR_* to set
+  kMakeNode = 11,  // s0=path a=mode with type b=dev_t
+  kSymlink = 12,   // s0=path s1=target
   kPivotRoot = 13,
-  kMaskPath = 14,        // s0; absent is fine
-  kReadonlyPath = 15,    // s0; absent is fine
-  kSetMountAttr = 16,     // s0=path, a=MOUNT_ATTR_* to set on the mount that is there
-  kStdio = 17,           // a,b,c=fd of stdin, stdout, stderr, or a StdioFd
-  kTerminal = 18,        // a pty of the container's devpts becomes stdio; its master goes to the monitor
-  kWriteProc = 19,       // s0=path below /proc, s1=value; a=ProcTolerance
-  kSetRlimit = 20,       // a=resource b=soft c=hard; clamped to the present hard limit
-  kChdir = 21,           // s0; created if absent
-  kSetIdentity = 22,     // a=uid b=gid s0=supplementary gids as packed u32
-  kSetCapabilities = 23, // a=permitted and effective, b=ambient and inheritable; those not held are left out
+  kMaskPath = 14,      // s0; absent is fine
+  kReadonlyPath = 15,  // s0; absent is fine
+  kSetMountAttr = 16,  // s0=path, a=MOUNT_ATTR_* to set on the mount that is there
+  kStdio = 17,         // a,b,c=fd of stdin, stdout, stderr, or a StdioFd
+  kTerminal = 18,   // a pty of the container's devpts becomes stdio; its master goes to the monitor
+  kWriteProc = 19,  // s0=path below /proc, s1=value; a=ProcTolerance
+  kSetRlimit = 20,  // a=resource b=soft c=hard; clamped to the present hard limit
+  kChdir = 21,      // s0; created if absent
+  kSetIdentity = 22,  // a=uid b=gid s0=supplementary gids as packed u32
+  kSetCapabilities =
+      23,  // a=permitted and effective, b=ambient and inheritable; those not held are left out
   kNoNewPrivs = 24,
-  kSeccomp = 25,         // s0=array of sock_filter
-  kExec = 26,            // a=argc b=envc; strings: argv..., env...
-  kLinkConsole = 27,     // bind the terminal on /dev/console
-  kMakeDir = 28,         // s0=path a=mode
-  kDropBounding = 29,    // a=capabilities that stay in the bounding set
+  kSeccomp = 25,       // s0=array of sock_filter
+  kExec = 26,          // a=argc b=envc; strings: argv..., env...
+  kLinkConsole = 27,   // bind the terminal on /dev/console
+  kMakeDir = 28,       // s0=path a=mode
+  kDropBounding = 29,  // a=capabilities that stay in the bounding set
 };
 
 enum PathKind : int64_t { kDirectory = 0, kFile = 1 };
 
-// Failures of kWriteProc that do not end the plan: a value that only CAP_SYS_RESOURCE may set (oom_score_adj), a
-// file that this kernel does not have (IPv6 off).
+// Failures of kWriteProc that do not end the plan: a value that only CAP_SYS_RESOURCE may set
+// (oom_score_adj), a file that this kernel does not have (IPv6 off).
 enum ProcTolerance : int64_t { kTolerateDenied = 1, kTolerateAbsent = 2 };
 
 enum StdioFd : int64_t { kNull = -1, kLogStdout = -2, kLogStderr = -3 };
 
 enum OverlayFlag : int64_t {
   kOverlayVolatile = 1,
-  kOverlayByFsopen = 2,  // fsopen with lowerdir+ (kernel >= 6.8); otherwise mount(2) with relative names
+  kOverlayByFsopen =
+      2,  // fsopen with lowerdir+ (kernel >= 6.8); otherwise mount(2) with relative names
   kOverlayReadonly = 4,  // no upper
 };
 

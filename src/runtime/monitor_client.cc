@@ -10,10 +10,10 @@
 #include <limits>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
@@ -26,13 +26,15 @@ using wire::Type;
 
 // A monitor answers within milliseconds; one that does not for this long is stopped or stuck.
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(30);
-// After the first process of an exec has ended, what it left behind may hold its output open this long.
+// After the first process of an exec has ended, what it left behind may hold its output open this
+// long.
 constexpr absl::Duration kDrain = absl::Seconds(1);
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(100);
 
 std::string Message(Type type) {
-  const wire::Header header = {
-      .magic = wire::kProtocolMagic, .version = wire::kProtocolVersion, .type = static_cast<uint16_t>(type)};
+  const wire::Header header = {.magic = wire::kProtocolMagic,
+                               .version = wire::kProtocolVersion,
+                               .type = static_cast<uint16_t>(type)};
   return std::string(reinterpret_cast<const char*>(&header), sizeof(header));
 }
 
@@ -41,12 +43,15 @@ std::string Message(Type type, const T& payload) {
   return Message(type).append(reinterpret_cast<const char*>(&payload), sizeof(payload));
 }
 
-void CopyId(absl::string_view id, char* out) { std::memcpy(out, id.data(), std::min<size_t>(id.size(), wire::kIdBytes)); }
+void CopyId(absl::string_view id, char* out) {
+  std::memcpy(out, id.data(), std::min<size_t>(id.size(), wire::kIdBytes));
+}
 
 // Rounded up, so that a short timeout is not none; as much as the message can say.
 uint32_t Milliseconds(absl::Duration timeout) {
-  return static_cast<uint32_t>(std::clamp<int64_t>(
-      absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))), 0, std::numeric_limits<uint32_t>::max()));
+  return static_cast<uint32_t>(
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))), 0,
+                          std::numeric_limits<uint32_t>::max()));
 }
 
 template <typename T>
@@ -63,10 +68,12 @@ absl::StatusOr<Type> TypeOf(absl::string_view data) {
   wire::Header header;
   if (data.size() < sizeof(header)) return absl::DataLossError("monitor: answer too short");
   std::memcpy(&header, data.data(), sizeof(header));
-  if (header.magic != wire::kProtocolMagic) return absl::DataLossError("monitor: not the monitor protocol");
+  if (header.magic != wire::kProtocolMagic)
+    return absl::DataLossError("monitor: not the monitor protocol");
   if (header.version != wire::kProtocolVersion) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("monitor: speaks protocol version ", header.version, ", this berthd speaks ", wire::kProtocolVersion));
+    return absl::FailedPreconditionError(absl::StrCat("monitor: speaks protocol version ",
+                                                      header.version, ", this berthd speaks ",
+                                                      wire::kProtocolVersion));
   }
   return static_cast<Type>(header.type);
 }
@@ -77,14 +84,16 @@ absl::Status ExecStatus(const PlanStep& step, int error) {
   const absl::string_view cause = error == ENOENT && !absl::StrContains(file, '/')
                                       ? absl::string_view("executable file not found in $PATH")
                                       : absl::string_view(std::strerror(error));
-  return absl::Status(error == ENOENT ? absl::StatusCode::kNotFound : absl::ErrnoToStatusCode(error),
-                      absl::StrCat("exec: \"", file, "\": ", cause));
+  return absl::Status(
+      error == ENOENT ? absl::StatusCode::kNotFound : absl::ErrnoToStatusCode(error),
+      absl::StrCat("exec: \"", file, "\": ", cause));
 }
 
 absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
   ASSIGN_OR_RETURN(const wire::ErrorReply reply, Payload<wire::ErrorReply>(packet));
   const std::string call(reply.call, strnlen(reply.call, sizeof(reply.call)));
-  if (reply.error <= 0) return absl::DataLossError(absl::StrCat("monitor: ", call, ": an error without a cause"));
+  if (reply.error <= 0)
+    return absl::DataLossError(absl::StrCat("monitor: ", call, ": an error without a cause"));
   if (plan == nullptr || reply.step < 0 || static_cast<size_t>(reply.step) >= plan->steps.size()) {
     return ErrnoStatus("monitor", call, reply.error);
   }
@@ -93,14 +102,18 @@ absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
   return ErrnoStatus(call, absl::StrCat("(", DescribeStep(step), ")"), reply.error);
 }
 
-absl::StatusOr<Packet> Receive(int socket, Type wanted, absl::Time deadline, const LaunchPlan* plan = nullptr) {
+absl::StatusOr<Packet> Receive(int socket, Type wanted, absl::Time deadline,
+                               const LaunchPlan* plan = nullptr) {
   absl::StatusOr<Packet> packet = ReceivePacket(socket, deadline);
-  if (absl::IsUnavailable(packet.status())) return absl::UnavailableError("monitor: closed the connection");
-  if (absl::IsDeadlineExceeded(packet.status())) return absl::DeadlineExceededError("monitor: does not answer");
+  if (absl::IsUnavailable(packet.status()))
+    return absl::UnavailableError("monitor: closed the connection");
+  if (absl::IsDeadlineExceeded(packet.status()))
+    return absl::DeadlineExceededError("monitor: does not answer");
   if (!packet.ok()) return packet.status();
   ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
   if (type == Type::kError) return ErrorFrom(*packet, plan);
-  if (type != wanted) return absl::DataLossError(absl::StrCat("monitor: unexpected answer ", static_cast<int>(type)));
+  if (type != wanted)
+    return absl::DataLossError(absl::StrCat("monitor: unexpected answer ", static_cast<int>(type)));
   return packet;
 }
 
@@ -141,14 +154,17 @@ void Drain(OutputPipe* pipe, size_t* room) {
 }  // namespace
 
 absl::StatusOr<SpawnedProcess> MonitorClient::Spawn(const MonitorStart& start) {
-  ASSIGN_OR_RETURN(const UniqueFd listener, ListenUnix(start.state_dir + "/monitor.sock", SOCK_SEQPACKET, 0600));
+  ASSIGN_OR_RETURN(const UniqueFd listener,
+                   ListenUnix(start.state_dir + "/monitor.sock", SOCK_SEQPACKET, 0600));
   ASSIGN_OR_RETURN(const UniqueFd state_dir, OpenDir(AT_FDCWD, start.state_dir));
-  ASSIGN_OR_RETURN(const UniqueFd log, OpenFile(state_dir.get(), "monitor.log", O_WRONLY | O_CREAT | O_APPEND, 0600));
+  ASSIGN_OR_RETURN(const UniqueFd log,
+                   OpenFile(state_dir.get(), "monitor.log", O_WRONLY | O_CREAT | O_APPEND, 0600));
   ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*start.pod_plan));
   SpawnRequest request = {
       .executable_fd = start.executable,
       .argv = {"berth-monitor", start.pod_id, absl::StrCat(start.plan_fds.size())},
-      .fds = {-1, -1, log.get(), listener.get(), state_dir.get(), plan.get(), start.mount_namespace},
+      .fds = {-1, -1, log.get(), listener.get(), state_dir.get(), plan.get(),
+              start.mount_namespace},
       .cgroup_dir = start.cgroup->unified ? start.cgroup->directory.get() : -1,
   };
   if (start.pod_pid_namespace) request.argv.push_back("pod-pid");
@@ -159,14 +175,16 @@ absl::StatusOr<SpawnedProcess> MonitorClient::Spawn(const MonitorStart& start) {
 
 absl::StatusOr<UniqueFd> MonitorClient::Connect() const {
   absl::StatusOr<UniqueFd> socket = ConnectUnix(state_dir_ + "/monitor.sock", SOCK_SEQPACKET);
-  if (!socket.ok()) return absl::UnavailableError(absl::StrCat("monitor is gone: ", socket.status().message()));
+  if (!socket.ok())
+    return absl::UnavailableError(absl::StrCat("monitor is gone: ", socket.status().message()));
   return socket;
 }
 
 absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kHello), {}));
-  ASSIGN_OR_RETURN(Packet packet, Receive(socket.get(), Type::kHelloReply, absl::Now() + kAnswerTimeout, &plan));
+  ASSIGN_OR_RETURN(Packet packet,
+                   Receive(socket.get(), Type::kHelloReply, absl::Now() + kAnswerTimeout, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
   MonitorHello hello{.pid = reply.pid};
   if (reply.has_network == 0) return hello;
@@ -195,7 +213,8 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   request.memory_dir_fd = add(start.cgroup->memory);
   request.log_fd = add(start.log);
   if (fds.size() > wire::kMaxMessageFds) {
-    return absl::InvalidArgumentError(absl::StrCat("mounts: ", start.volumes.size(), " are more than one container may have"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("mounts: ", start.volumes.size(), " are more than one container may have"));
   }
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
   ASSIGN_OR_RETURN(const Packet packet,
@@ -204,7 +223,8 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   return reply.pid;
 }
 
-absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, absl::Duration timeout) const {
+absl::Status MonitorClient::Stop(absl::string_view container_id, int signal,
+                                 absl::Duration timeout) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::StopRequest request = {};
   CopyId(container_id, request.container_id);
@@ -235,18 +255,23 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   bool exited = false, timed_out = false;
   absl::Time drain_until = absl::InfiniteFuture();
   while (!exited || pipes[0].read.valid() || pipes[1].read.valid()) {
-    pollfd wait[3] = {{exited ? -1 : socket.get(), POLLIN, 0}, {pipes[0].read.get(), POLLIN, 0}, {pipes[1].read.get(), POLLIN, 0}};
-    if (::poll(wait, 3, static_cast<int>(absl::ToInt64Milliseconds(kCancelPoll))) < 0 && errno != EINTR) {
+    pollfd wait[3] = {{exited ? -1 : socket.get(), POLLIN, 0},
+                      {pipes[0].read.get(), POLLIN, 0},
+                      {pipes[1].read.get(), POLLIN, 0}};
+    if (::poll(wait, 3, static_cast<int>(absl::ToInt64Milliseconds(kCancelPoll))) < 0 &&
+        errno != EINTR) {
       return ErrnoStatus("poll", "exec");
     }
     // Closing the connection makes the monitor kill the exec as a whole.
-    if (request.cancelled && request.cancelled()) return absl::CancelledError("exec: the caller is gone");
+    if (request.cancelled && request.cancelled())
+      return absl::CancelledError("exec: the caller is gone");
     for (int i = 0; i < 2; ++i) {
       if (wait[i + 1].revents != 0) Drain(&pipes[i], &room);
     }
     if (wait[0].revents != 0) {
       absl::StatusOr<Packet> packet = ReceivePacket(socket.get(), absl::Now());
-      if (!packet.ok()) return absl::UnavailableError(absl::StrCat("monitor: ", packet.status().message()));
+      if (!packet.ok())
+        return absl::UnavailableError(absl::StrCat("monitor: ", packet.status().message()));
       ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
       if (type == Type::kError) return ErrorFrom(*packet, request.plan);
       if (type != Type::kExit) continue;
@@ -300,7 +325,9 @@ absl::StatusOr<std::optional<WatchEvent>> ParseWatchEvent(absl::string_view data
   packet.data = std::string(data);
   if (type == Type::kRunning) {
     ASSIGN_OR_RETURN(const wire::RunningEvent event, Payload<wire::RunningEvent>(packet));
-    return WatchEvent{.container_id = std::string(event.container_id, wire::kIdBytes), .running = true, .pid = event.pid};
+    return WatchEvent{.container_id = std::string(event.container_id, wire::kIdBytes),
+                      .running = true,
+                      .pid = event.pid};
   }
   if (type != Type::kExit) return absl::DataLossError("monitor: unexpected event");
   ASSIGN_OR_RETURN(const wire::ExitEvent event, Payload<wire::ExitEvent>(packet));
@@ -311,16 +338,20 @@ absl::StatusOr<std::optional<WatchEvent>> ParseWatchEvent(absl::string_view data
                     .log_dropped_bytes = event.log_dropped_bytes};
 }
 
-absl::StatusOr<WatchEvent> ReadExitRecord(const std::string& state_dir, absl::string_view container_id) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFileAt(AT_FDCWD, absl::StrCat(state_dir, "/", container_id, ".exit")));
+absl::StatusOr<WatchEvent> ReadExitRecord(const std::string& state_dir,
+                                          absl::string_view container_id) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFileAt(AT_FDCWD, absl::StrCat(state_dir, "/", container_id, ".exit")));
   std::map<std::string, int64_t> values;
   for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-    const std::pair<absl::string_view, absl::string_view> pair = absl::StrSplit(line, absl::MaxSplits('=', 1));
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(line, absl::MaxSplits('=', 1));
     int64_t value;
     if (absl::SimpleAtoi(pair.second, &value)) values[std::string(pair.first)] = value;
   }
   if (values["version"] != 1 || values.count("exit_code") == 0) {
-    return absl::DataLossError(absl::StrCat("read exit record of ", container_id, ": damaged or of another version"));
+    return absl::DataLossError(
+        absl::StrCat("read exit record of ", container_id, ": damaged or of another version"));
   }
   return WatchEvent{.container_id = std::string(container_id),
                     .exit_code = static_cast<int>(values["exit_code"]),

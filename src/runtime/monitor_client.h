@@ -1,5 +1,6 @@
-// berthd's side of a pod's monitor: starts it, and asks it. One connection for each request, so that a slow
-// request never stands in another's way, and a lost one is a closed connection (docs/formats/monitor-protocol.md).
+// berthd's side of a pod's monitor: starts it, and asks it. One connection for each request, so
+// that a slow request never stands in another's way, and a lost one is a closed connection
+// (docs/formats/monitor-protocol.md).
 #pragma once
 
 #include <functional>
@@ -19,10 +20,10 @@
 namespace berth {
 
 struct MonitorStart {
-  int executable = -1;        // sealed copy of berth-monitor
+  int executable = -1;  // sealed copy of berth-monitor
   std::string pod_id;
-  std::string state_dir;      // exists, 0700; gets monitor.sock and monitor.log
-  int mount_namespace = -1;   // the node's minimal mount namespace
+  std::string state_dir;     // exists, 0700; gets monitor.sock and monitor.log
+  int mount_namespace = -1;  // the node's minimal mount namespace
   const LaunchPlan* pod_plan = nullptr;
   std::vector<int> plan_fds;  // that the pod plan names
   bool pod_pid_namespace = false;
@@ -48,8 +49,8 @@ struct ExecSyncRequest {
   std::string container_id;
   const LaunchPlan* plan = nullptr;
   const CgroupHandle* cgroup = nullptr;
-  absl::Duration timeout;  // zero: none
-  size_t max_output_bytes = 0;  // stdout and stderr together; the rest is read and dropped
+  absl::Duration timeout;           // zero: none
+  size_t max_output_bytes = 0;      // stdout and stderr together; the rest is read and dropped
   std::function<bool()> cancelled;  // polled
 };
 
@@ -67,7 +68,8 @@ class MonitorClient {
 
   // `plan` names the step in an error.
   absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan) const;
-  // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the text is for users.
+  // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the
+  // text is for users.
   absl::StatusOr<pid_t> Start(ContainerStart start) const;
   absl::Status Stop(absl::string_view container_id, int signal, absl::Duration timeout) const;
   // DeadlineExceeded: timed out and killed whole. Cancelled.
@@ -83,7 +85,8 @@ class MonitorClient {
   const std::string state_dir_;
 };
 
-// What a packet of Watch says of a container; nullopt for the kOk that ends the list of those that were there.
+// What a packet of Watch says of a container; nullopt for the kOk that ends the list of those that
+// were there.
 struct WatchEvent {
   std::string container_id;
   bool running = false;  // else it has exited:
@@ -96,6 +99,7 @@ struct WatchEvent {
 absl::StatusOr<std::optional<WatchEvent>> ParseWatchEvent(absl::string_view packet);
 
 // Reads the exit record that a monitor left for a container; NotFound if there is none.
-absl::StatusOr<WatchEvent> ReadExitRecord(const std::string& state_dir, absl::string_view container_id);
+absl::StatusOr<WatchEvent> ReadExitRecord(const std::string& state_dir,
+                                          absl::string_view container_id);
 
 }  // namespace berth

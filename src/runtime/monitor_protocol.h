@@ -1,5 +1,6 @@
-// Messages between berthd and berth-monitor over SOCK_SEQPACKET: see docs/formats/monitor-protocol.md.
-// Freestanding: shared by both sides. One packet is one message: Header and the struct of its type.
+// Messages between berthd and berth-monitor over SOCK_SEQPACKET: see
+// docs/formats/monitor-protocol.md. Freestanding: shared by both sides. One packet is one message:
+// Header and the struct of its type.
 #pragma once
 
 #include <cstdint>
@@ -22,22 +23,24 @@ enum StartFd : int {
 
 enum class Type : uint16_t {
   // requests
-  kHello = 1,      // empty; answered by kHelloReply once the pod plan is done, or kError
-  kStart = 2,      // StartRequest; fds: plan, then those that it names; answered by kStarted or kError
-  kStop = 3,       // StopRequest; answered by kOk at once; the exit comes as kExit to watchers
-  kExec = 4,       // ExecRequest; fds as kStart; answered by kStarted (or kError), then kExit
-  kReopenLog = 5,  // ContainerRequest and the new log fd; kOk once no byte goes to the old file any more
-  kWatch = 6,      // empty; answered by one kRunning or kExit for each container, kOk, then kExit as they come
-  kShutdown = 7,   // empty; kills what runs, answers kOk, ends
-  kResize = 8,     // ResizeRequest; kOk
-  kForget = 9,     // ContainerRequest: an exited container's record is dropped; kOk
+  kHello = 1,  // empty; answered by kHelloReply once the pod plan is done, or kError
+  kStart = 2,  // StartRequest; fds: plan, then those that it names; answered by kStarted or kError
+  kStop = 3,   // StopRequest; answered by kOk at once; the exit comes as kExit to watchers
+  kExec = 4,   // ExecRequest; fds as kStart; answered by kStarted (or kError), then kExit
+  kReopenLog =
+      5,  // ContainerRequest and the new log fd; kOk once no byte goes to the old file any more
+  kWatch = 6,     // empty; answered by one kRunning or kExit for each container, kOk, then kExit as
+                  // they come
+  kShutdown = 7,  // empty; kills what runs, answers kOk, ends
+  kResize = 8,    // ResizeRequest; kOk
+  kForget = 9,    // ContainerRequest: an exited container's record is dropped; kOk
   // replies
   kOk = 100,
-  kError = 101,      // ErrorReply
-  kHelloReply = 102, // HelloReply; fds: network namespace, a NETLINK_ROUTE socket opened inside it
-  kStarted = 103,    // StartedReply
-  kExit = 104,       // ExitEvent
-  kRunning = 105,    // RunningEvent
+  kError = 101,       // ErrorReply
+  kHelloReply = 102,  // HelloReply; fds: network namespace, a NETLINK_ROUTE socket opened inside it
+  kStarted = 103,     // StartedReply
+  kExit = 104,        // ExitEvent
+  kRunning = 105,     // RunningEvent
 };
 
 struct Header {
@@ -52,15 +55,17 @@ inline constexpr int kIdBytes = 64;
 enum class PidMode : uint32_t { kNew = 0, kPod = 1, kNode = 2, kContainer = 3 };
 
 enum StartFlag : uint32_t {
-  kTerminalFlag = 1,      // the plan has kTerminal: one master fd comes back
-  kCgroupIsUnified = 2,   // cgroup_dir_fd is on a cgroup2 mount: CLONE_INTO_CGROUP and cgroup.kill work
+  kTerminalFlag = 1,  // the plan has kTerminal: one master fd comes back
+  kCgroupIsUnified =
+      2,  // cgroup_dir_fd is on a cgroup2 mount: CLONE_INTO_CGROUP and cgroup.kill work
 };
 
 struct StartRequest {
   char container_id[kIdBytes];
   uint32_t flags;
   PidMode pid_mode;
-  int32_t cgroup_dir_fd;  // index among the fds: the container's cgroup (v2, unified, or one v1 hierarchy)
+  int32_t cgroup_dir_fd;  // index among the fds: the container's cgroup (v2, unified, or one v1
+                          // hierarchy)
   int32_t memory_dir_fd;  // index, the cgroup that has memory.events or memory.oom_control; -1 none
   int32_t log_fd;         // index, -1: output is read and dropped
 };
@@ -74,7 +79,7 @@ struct StopRequest {
 struct ExecRequest {
   char container_id[kIdBytes];
   uint32_t flags;
-  uint32_t timeout_ms;  // 0: none. At the deadline the whole leaf cgroup is killed
+  uint32_t timeout_ms;      // 0: none. At the deadline the whole leaf cgroup is killed
   uint32_t tasks_fd_count;  // v1: how many `tasks` descriptors begin the plan's fds
   uint32_t reserved;
 };

@@ -26,9 +26,10 @@ absl::StatusOr<UniqueFd> MakeNodeMountNamespace(int monitor, const std::string& 
   const ssize_t n = ::read(stdout_read.get(), answer, sizeof(answer));
   const std::string text(answer, n > 0 ? static_cast<size_t>(n) : 0);
   absl::StatusOr<UniqueFd> mount_namespace =
-      text == "ready\n" ? OpenFile(AT_FDCWD, absl::StrCat("/proc/", helper.pid, "/ns/mnt"), O_RDONLY)
-                        : absl::StatusOr<UniqueFd>(absl::InternalError(
-                              absl::StrCat("make node mount namespace: ", absl::StripSuffix(text, "\n"))));
+      text == "ready\n"
+          ? OpenFile(AT_FDCWD, absl::StrCat("/proc/", helper.pid, "/ns/mnt"), O_RDONLY)
+          : absl::StatusOr<UniqueFd>(absl::InternalError(
+                absl::StrCat("make node mount namespace: ", absl::StripSuffix(text, "\n"))));
   stdin_write.reset();
   ::waitid(P_PIDFD, static_cast<id_t>(helper.pidfd.get()), nullptr, WEXITED);
   return mount_namespace;

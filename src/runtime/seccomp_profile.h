@@ -1,5 +1,6 @@
-// The default seccomp profile as BPF, compiled with libseccomp for x86-64, i386 and x32 (or arm64 and arm).
-// Compiling takes milliseconds, loading a tenth of one: programs are kept for each set of capabilities.
+// The default seccomp profile as BPF, compiled with libseccomp for x86-64, i386 and x32 (or arm64
+// and arm). Compiling takes milliseconds, loading a tenth of one: programs are kept for each set of
+// capabilities.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace berth {
 
-// The filter of a process that holds `capabilities` (bit n is capability n), as an array of struct sock_filter.
+// The filter of a process that holds `capabilities` (bit n is capability n), as an array of struct
+// sock_filter.
 absl::StatusOr<std::string> CompileDefaultSeccompProfile(uint64_t capabilities);
 
 // Thread-safe.

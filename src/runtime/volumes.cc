@@ -24,12 +24,14 @@ struct Reply {
 
 }  // namespace
 
-absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor, const std::vector<std::string>& paths,
+absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
+                                                      const std::vector<std::string>& paths,
                                                       absl::Duration timeout) {
   std::vector<OpenedVolume> volumes;
   if (paths.empty()) return volumes;
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return ErrnoStatus("socketpair", "volumes");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return ErrnoStatus("socketpair", "volumes");
   const UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
   SpawnRequest request{.executable_fd = monitor,
@@ -44,19 +46,22 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor, const std::ve
     absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), deadline);
     Reply reply;
     if (absl::IsDeadlineExceeded(packet.status())) {
-      status = absl::DeadlineExceededError(absl::StrCat("open volume ", path, ": no answer from its file system within ",
+      status = absl::DeadlineExceededError(absl::StrCat("open volume ", path,
+                                                        ": no answer from its file system within ",
                                                         absl::FormatDuration(timeout)));
     } else if (!packet.ok() || packet->data.size() != sizeof(reply)) {
       status = absl::InternalError(absl::StrCat("open volume ", path, ": helper died"));
     } else {
       std::memcpy(&reply, packet->data.data(), sizeof(reply));
-      if (reply.error != 0 || packet->fds.size() != 1) status = ErrnoStatus("open volume", path, reply.error);
+      if (reply.error != 0 || packet->fds.size() != 1)
+        status = ErrnoStatus("open volume", path, reply.error);
     }
     if (!status.ok()) break;
     volumes.push_back({.tree = std::move(packet->fds[0]), .is_directory = reply.is_directory != 0});
   }
   ::syscall(SYS_pidfd_send_signal, helper.pidfd.get(), SIGKILL, nullptr, 0);
-  // A helper in an uninterruptible wait outlives this call; the daemon's reaper gets it when it wakes.
+  // A helper in an uninterruptible wait outlives this call; the daemon's reaper gets it when it
+  // wakes.
   const int wait = absl::IsDeadlineExceeded(status) ? WEXITED | WNOHANG : WEXITED;
   ::waitid(P_PIDFD, static_cast<id_t>(helper.pidfd.get()), nullptr, wait);
   if (!status.ok()) return status;

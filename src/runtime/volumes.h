@@ -1,5 +1,5 @@
-// Host paths of bind mounts, opened by a disposable helper process with a deadline: a path on a dead NFS or FUSE
-// file system blocks that helper, never the daemon.
+// Host paths of bind mounts, opened by a disposable helper process with a deadline: a path on a
+// dead NFS or FUSE file system blocks that helper, never the daemon.
 #pragma once
 
 #include <string>
@@ -18,7 +18,8 @@ struct OpenedVolume {
 
 // One result for each path, in order. A path that does not exist is made as a directory (0755).
 // DeadlineExceeded names the path that hangs.
-absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor, const std::vector<std::string>& paths,
+absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
+                                                      const std::vector<std::string>& paths,
                                                       absl::Duration timeout);
 
 }  // namespace berth

@@ -22,13 +22,17 @@
 namespace berth {
 namespace {
 
-constexpr absl::string_view kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr absl::string_view kDefaultPath =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr size_t kMaxEnv = 10000;
 
-// Where nothing may be mounted: the kernel's own files, except those that CRI clients lawfully replace.
+// Where nothing may be mounted: the kernel's own files, except those that CRI clients lawfully
+// replace.
 constexpr std::array kForbiddenTargets = {"/proc", "/sys"};
 
-absl::string_view KeyOf(absl::string_view variable) { return variable.substr(0, variable.find('=')); }
+absl::string_view KeyOf(absl::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
 
 // Variables in the order in which their names came first; a later value wins.
 class Environment {
@@ -53,7 +57,8 @@ std::vector<std::string> EnvironmentOf(const ContainerRecord& container, const P
   Environment env;
   env.Set(std::string(kDefaultPath));
   for (const std::string& variable : container.image.env) env.Set(variable);
-  if (!pod.config.namespaces.hostname.empty()) env.Set(absl::StrCat("HOSTNAME=", pod.config.namespaces.hostname));
+  if (!pod.config.namespaces.hostname.empty())
+    env.Set(absl::StrCat("HOSTNAME=", pod.config.namespaces.hostname));
   if (container.config.tty) env.Set("TERM=xterm");
   for (const std::string& variable : container.config.envs) env.Set(variable);
   if (!env.Has("HOME")) env.Set(absl::StrCat("HOME=", container.image.home));
@@ -62,7 +67,8 @@ std::vector<std::string> EnvironmentOf(const ContainerRecord& container, const P
 
 std::vector<std::string> CommandOf(const ContainerRecord& container) {
   const ContainerConfig& config = container.config;
-  std::vector<std::string> command = config.command.empty() ? container.image.entrypoint : config.command;
+  std::vector<std::string> command =
+      config.command.empty() ? container.image.entrypoint : config.command;
   const std::vector<std::string>& rest =
       config.command.empty() && config.args.empty() ? container.image.cmd : config.args;
   command.insert(command.end(), rest.begin(), rest.end());
@@ -86,8 +92,8 @@ absl::Status CheckStrings(absl::string_view what, const std::vector<std::string>
 absl::StatusOr<ProcessIdentity> IdentityOf(const ContainerRecord& container) {
   ProcessIdentity identity{.uid = container.image.uid, .gid = container.image.gid};
   identity.groups.assign(container.image.groups.begin(), container.image.groups.end());
-  ASSIGN_OR_RETURN(identity.capabilities,
-                   ResolveCapabilities(container.config.add_capabilities, container.config.drop_capabilities));
+  ASSIGN_OR_RETURN(identity.capabilities, ResolveCapabilities(container.config.add_capabilities,
+                                                              container.config.drop_capabilities));
   identity.no_new_privs = container.config.no_new_privs;
   identity.oom_score_adj = container.config.oom_score_adj;
   return identity;
@@ -98,13 +104,16 @@ struct SignalAlias {
   int number;
 };
 // Second names, which sigabbrev_np(3) does not tell.
-constexpr SignalAlias kAliases[] = {{"CLD", SIGCHLD}, {"IOT", SIGABRT}, {"IO", SIGIO}, {"POLL", SIGPOLL}};
+constexpr SignalAlias kAliases[] = {
+    {"CLD", SIGCHLD}, {"IOT", SIGABRT}, {"IO", SIGIO}, {"POLL", SIGPOLL}};
 
 std::optional<int> RealTimeSignal(absl::string_view name) {
   if (name == "RTMIN") return SIGRTMIN;
   if (name == "RTMAX") return SIGRTMAX;
   int offset = 0;
-  if (name.size() < 7 || !absl::ascii_isdigit(name[6]) || !absl::SimpleAtoi(name.substr(6), &offset)) return std::nullopt;
+  if (name.size() < 7 || !absl::ascii_isdigit(name[6]) ||
+      !absl::SimpleAtoi(name.substr(6), &offset))
+    return std::nullopt;
   if (offset > SIGRTMAX - SIGRTMIN) return std::nullopt;
   if (absl::StartsWith(name, "RTMIN+")) return SIGRTMIN + offset;
   if (absl::StartsWith(name, "RTMAX-")) return SIGRTMAX - offset;
@@ -140,15 +149,20 @@ absl::StatusOr<std::vector<std::string>> MountTargets(const std::vector<BindMoun
   for (const BindMount& mount : mounts) {
     RETURN_IF_ERROR(CheckStrings("mounts", {mount.host_path, mount.container_path}));
     if (mount.container_path.empty() || mount.container_path[0] != '/') {
-      return absl::InvalidArgumentError(absl::StrCat("mounts: container_path \"", mount.container_path, "\" is not absolute"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("mounts: container_path \"", mount.container_path, "\" is not absolute"));
     }
     for (absl::string_view part : absl::StrSplit(mount.container_path, '/')) {
-      if (part == "..") return absl::InvalidArgumentError(absl::StrCat("mounts: container_path ", mount.container_path, " has \"..\""));
+      if (part == "..")
+        return absl::InvalidArgumentError(
+            absl::StrCat("mounts: container_path ", mount.container_path, " has \"..\""));
     }
     const std::string target = CleanPath(mount.container_path);
     for (const char* forbidden : kForbiddenTargets) {
-      if (target == "/" || target == forbidden || absl::StartsWith(target, absl::StrCat(forbidden, "/"))) {
-        return absl::InvalidArgumentError(absl::StrCat("mounts: nothing may be mounted on ", mount.container_path));
+      if (target == "/" || target == forbidden ||
+          absl::StartsWith(target, absl::StrCat(forbidden, "/"))) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("mounts: nothing may be mounted on ", mount.container_path));
       }
     }
     if (!seen.insert(target).second) {
@@ -161,7 +175,8 @@ absl::StatusOr<std::vector<std::string>> MountTargets(const std::vector<BindMoun
 
 }  // namespace
 
-absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& container, const PodRecord& pod) {
+absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& container,
+                                                 const PodRecord& pod) {
   ContainerSpec spec;
   spec.layers = container.image.layers;
   const std::string directory = absl::StrCat("containers/", container.id);
@@ -170,12 +185,14 @@ absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& containe
   spec.pod_dir = absl::StrCat("pods/", pod.id);
   spec.args = CommandOf(container);
   if (spec.args.empty() || spec.args[0].empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("container ", container.config.name, ": no command given, and image ", container.image.name, " has none"));
+    return absl::InvalidArgumentError(absl::StrCat("container ", container.config.name,
+                                                   ": no command given, and image ",
+                                                   container.image.name, " has none"));
   }
   spec.env = EnvironmentOf(container, pod);
   if (spec.env.size() > kMaxEnv) {
-    return absl::InvalidArgumentError(absl::StrCat("envs: ", spec.env.size(), " variables, at most ", kMaxEnv, " are allowed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("envs: ", spec.env.size(), " variables, at most ", kMaxEnv, " are allowed"));
   }
   RETURN_IF_ERROR(CheckStrings("command and args", spec.args));
   RETURN_IF_ERROR(CheckStrings("envs", spec.env));
@@ -184,7 +201,8 @@ absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& containe
   spec.cwd = WorkingDirOf(container);
   RETURN_IF_ERROR(CheckStrings("working_dir", {spec.cwd}));
   if (spec.cwd[0] != '/') {
-    return absl::InvalidArgumentError(absl::StrCat("working_dir \"", spec.cwd, "\" is not absolute"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("working_dir \"", spec.cwd, "\" is not absolute"));
   }
   ASSIGN_OR_RETURN(spec.identity, IdentityOf(container));
   ASSIGN_OR_RETURN(const std::vector<std::string> targets, MountTargets(container.config.mounts));
@@ -202,7 +220,8 @@ absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& containe
 
 absl::StatusOr<ExecSpec> BuildExecSpec(const ContainerRecord& container, const PodRecord& pod,
                                        const std::vector<std::string>& command) {
-  if (command.empty() || command[0].empty()) return absl::InvalidArgumentError("cmd: no command given");
+  if (command.empty() || command[0].empty())
+    return absl::InvalidArgumentError("cmd: no command given");
   RETURN_IF_ERROR(CheckStrings("cmd", command));
   ExecSpec spec;
   spec.args = command;

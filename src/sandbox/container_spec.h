@@ -10,8 +10,10 @@
 
 namespace berth {
 
-// InvalidArgument: no command, a NUL or an unusable path. The seccomp program is left for the caller to fill in.
-absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& container, const PodRecord& pod);
+// InvalidArgument: no command, a NUL or an unusable path. The seccomp program is left for the
+// caller to fill in.
+absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& container,
+                                                 const PodRecord& pod);
 
 // The command of an exec in the container, with its environment, directory and identity.
 absl::StatusOr<ExecSpec> BuildExecSpec(const ContainerRecord& container, const PodRecord& pod,

@@ -39,7 +39,8 @@ absl::StatusOr<NamespaceMode> PidModeIn(NamespaceMode pod, NamespaceMode wanted)
 
 }  // namespace
 
-absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id, ParsedContainer container) {
+absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id,
+                                                  ParsedContainer container) {
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(pod_id));
   if (pod->status.state != PodState::kReady) {
     return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
@@ -49,15 +50,19 @@ absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id, Pars
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     for (const auto& [id, existing] : snapshot->containers) {
       if (existing->pod_id != pod->id || NameOf(existing->config, pod->id) != name) continue;
-      if (existing->request_bytes == container.bytes && existing->status.state == ContainerState::kCreated) return id;
-      return absl::AlreadyExistsError(absl::StrCat("container \"", container.config.name, "\" attempt ",
-                                                   container.config.attempt, " exists already with id ", id));
+      if (existing->request_bytes == container.bytes &&
+          existing->status.state == ContainerState::kCreated)
+        return id;
+      return absl::AlreadyExistsError(absl::StrCat("container \"", container.config.name,
+                                                   "\" attempt ", container.config.attempt,
+                                                   " exists already with id ", id));
     }
     return MakeContainer(pod, container, name);
   });
 }
 
-absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image, const ContainerConfig& config) const {
+absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image,
+                                                  const ContainerConfig& config) const {
   ContainerImage resolved;
   resolved.id = image.id;
   resolved.name = image.repo_tags.empty() ? config.image : image.repo_tags.front();
@@ -68,8 +73,10 @@ absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image, const Cont
   resolved.cmd = image.config.cmd;
   resolved.working_dir = image.config.working_dir;
   ASSIGN_OR_RETURN(resolved.stop_signal, ParseStopSignal(image.config.stop_signal));
-  ASSIGN_OR_RETURN(const std::string passwd, ReadImageFile(data_dir_fd_.get(), image.layers, "etc/passwd"));
-  ASSIGN_OR_RETURN(const std::string group, ReadImageFile(data_dir_fd_.get(), image.layers, "etc/group"));
+  ASSIGN_OR_RETURN(const std::string passwd,
+                   ReadImageFile(data_dir_fd_.get(), image.layers, "etc/passwd"));
+  ASSIGN_OR_RETURN(const std::string group,
+                   ReadImageFile(data_dir_fd_.get(), image.layers, "etc/group"));
   UserRequest request = config.user;
   request.image_user = image.config.user;
   ASSIGN_OR_RETURN(const ResolvedUser user, ResolveUser(request, passwd, group));
@@ -98,12 +105,13 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   if (container.config.image != leased.first.id && absl::StrContains(container.config.image, '/')) {
     record->image.name = container.config.image;
   }
-  record->stop_signal = container.config.stop_signal != 0  ? container.config.stop_signal
-                        : record->image.stop_signal != 0 ? record->image.stop_signal
-                                                         : SIGTERM;
+  record->stop_signal = container.config.stop_signal != 0 ? container.config.stop_signal
+                        : record->image.stop_signal != 0  ? record->image.stop_signal
+                                                          : SIGTERM;
   RETURN_IF_ERROR(BuildContainerSpec(*record, *pod).status());
   if (cgroups_.mode() != Cgroups::Mode::kV2 && !record->config.limits.unified.empty()) {
-    return absl::InvalidArgumentError("resources.unified: this node has cgroup v1; these are files of cgroup v2");
+    return absl::InvalidArgumentError(
+        "resources.unified: this node has cgroup v1; these are files of cgroup v2");
   }
 
   Undo undo;
@@ -117,7 +125,9 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   undo.Push([&] {
     MoveToTrash(ContainerDir(record->id));
     const absl::Status deleted = DeleteContainer(database_, record->id);
-    if (!deleted.ok()) log_.Error("container not rolled back", {{"container", record->id}, {"error", deleted.message()}});
+    if (!deleted.ok())
+      log_.Error("container not rolled back",
+                 {{"container", record->id}, {"error", deleted.message()}});
   });
   const std::string directory = ContainerDir(record->id);
   RETURN_IF_ERROR(MakeDirs(directory, 0700));

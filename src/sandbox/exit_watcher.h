@@ -1,4 +1,5 @@
-// One thread that listens to the watch connections of all monitors and tells of what ends. Thread-safe.
+// One thread that listens to the watch connections of all monitors and tells of what ends.
+// Thread-safe.
 #pragma once
 
 #include <functional>

@@ -6,9 +6,9 @@
 
 #include <cstdio>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/strings/ascii.h"
 #include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
@@ -22,7 +22,8 @@ namespace {
 
 constexpr absl::Duration kLayerSampleInterval = absl::Seconds(10);
 
-// Overlay takes each lower directory as an option of its own from 6.8 on (Documentation/filesystems/overlayfs).
+// Overlay takes each lower directory as an option of its own from 6.8 on
+// (Documentation/filesystems/overlayfs).
 bool HasLowerdirPlus() {
   utsname name;
   int major = 0, minor = 0;
@@ -40,7 +41,8 @@ void AddTree(int at, const std::string& name, TreeUsage* usage) {
   usage->bytes += info.st_blocks * 512;
   ++usage->inodes;
   if (!S_ISDIR(info.st_mode)) return;
-  const absl::StatusOr<UniqueFd> directory = OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const absl::StatusOr<UniqueFd> directory =
+      OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory.ok()) return;
   const absl::StatusOr<std::vector<std::string>> entries = ListDir(directory->get(), ".");
   if (!entries.ok()) return;
@@ -49,7 +51,8 @@ void AddTree(int at, const std::string& name, TreeUsage* usage) {
 
 }  // namespace
 
-Node::Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network, Cgroups cgroups)
+Node::Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network,
+           Cgroups cgroups)
     : options_(std::move(options)),
       log_(*options_.log),
       database_(database),
@@ -66,10 +69,11 @@ Node::~Node() {
   if (layer_sampler_.joinable()) layer_sampler_.join();
 }
 
-absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database, ImageStore& images,
-                                                 BridgeNetwork& network) {
+absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database,
+                                                 ImageStore& images, BridgeNetwork& network) {
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
-  std::unique_ptr<Node> node(new Node(std::move(options), database, images, network, std::move(cgroups)));
+  std::unique_ptr<Node> node(
+      new Node(std::move(options), database, images, network, std::move(cgroups)));
   RETURN_IF_ERROR(node->Prepare());
   RETURN_IF_ERROR(node->Recover());
   node->layer_sampler_ = std::thread([raw = node.get()] { raw->SampleWritableLayers(); });
@@ -85,27 +89,35 @@ absl::Status Node::Prepare() {
   ASSIGN_OR_RETURN(boot_id_, ReadFileAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id"));
   boot_id_ = std::string(absl::StripAsciiWhitespace(boot_id_));
   ASSIGN_OR_RETURN(monitor_executable_, SealedCopy(options_.monitor_path));
-  ASSIGN_OR_RETURN(mount_namespace_, MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
+  ASSIGN_OR_RETURN(mount_namespace_,
+                   MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
   facts_.overlay_by_fsopen = HasLowerdirPlus();
   facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;
   facts_.unified = cgroups_.mode() == Cgroups::Mode::kHybrid;
   facts_.v1_hierarchies = cgroups_.V1Hierarchies();
   RETURN_IF_ERROR(cgroups_.Create(options_.cgroup_root));
-  ASSIGN_OR_RETURN(watcher_,
-                   ExitWatcher::Start({.container_event = [this](const std::string& pod_id, const WatchEvent& event) {
-                                         OnContainerEvent(pod_id, event);
-                                       },
-                                       .monitor_lost = [this](const std::string& pod_id) { OnMonitorLost(pod_id); }}));
+  ASSIGN_OR_RETURN(
+      watcher_,
+      ExitWatcher::Start(
+          {.container_event = [this](const std::string& pod_id,
+                                     const WatchEvent& event) { OnContainerEvent(pod_id, event); },
+           .monitor_lost = [this](const std::string& pod_id) { OnMonitorLost(pod_id); }}));
   // The usual set is compiled now, so that the first container does not wait for it.
   return seccomp_.Default(DefaultCapabilities()).status();
 }
 
-std::string Node::PodDataDir(absl::string_view id) const { return absl::StrCat(options_.data_dir, "/pods/", id); }
-std::string Node::PodStateDir(absl::string_view id) const { return absl::StrCat(options_.state_dir, "/pods/", id); }
+std::string Node::PodDataDir(absl::string_view id) const {
+  return absl::StrCat(options_.data_dir, "/pods/", id);
+}
+std::string Node::PodStateDir(absl::string_view id) const {
+  return absl::StrCat(options_.state_dir, "/pods/", id);
+}
 std::string Node::ContainerDir(absl::string_view id) const {
   return absl::StrCat(options_.data_dir, "/containers/", id);
 }
-MonitorClient Node::Monitor(absl::string_view pod_id) const { return MonitorClient(PodStateDir(pod_id)); }
+MonitorClient Node::Monitor(absl::string_view pod_id) const {
+  return MonitorClient(PodStateDir(pod_id));
+}
 
 void Node::PersistPod(absl::string_view id) {
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("persist/", id));
@@ -119,8 +131,10 @@ void Node::PersistContainer(absl::string_view id) {
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("persist/", id));
   const absl::StatusOr<ContainerPtr> container = state_.FindContainer(id);
   if (!container.ok()) return;
-  const absl::Status stored = UpdateContainerStatus(database_, id, EncodeContainerStatus((*container)->status));
-  if (!stored.ok()) log_.Error("container status not stored", {{"container", id}, {"error", stored.message()}});
+  const absl::Status stored =
+      UpdateContainerStatus(database_, id, EncodeContainerStatus((*container)->status));
+  if (!stored.ok())
+    log_.Error("container status not stored", {{"container", id}, {"error", stored.message()}});
 }
 
 void Node::MoveToTrash(const std::string& path) {
@@ -133,7 +147,8 @@ void Node::MoveToTrash(const std::string& path) {
 bool Node::ImageInUse(absl::string_view image_id) const {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->image.id == image_id && container->status.state != ContainerState::kExited) return true;
+    if (container->image.id == image_id && container->status.state != ContainerState::kExited)
+      return true;
   }
   return false;
 }
@@ -168,7 +183,9 @@ void Node::SampleWritableLayers() {
       AddTree(data_dir_fd_.get(), absl::StrCat("containers/", id, "/upper"), &tree);
       usage[id] = {.bytes = tree.bytes, .inodes = tree.inodes, .at = absl::GetCurrentTimeNanos()};
     }
-    const auto woken = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopping_ || sample_layers_now_; };
+    const auto woken = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return stopping_ || sample_layers_now_;
+    };
     absl::MutexLock lock(&mu_);
     layer_usage_ = std::move(usage);
     mu_.AwaitWithTimeout(absl::Condition(&woken), kLayerSampleInterval);

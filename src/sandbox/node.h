@@ -1,5 +1,6 @@
-// The node: all that pods and containers can be asked to do. Each operation is a file of its own (run_pod.cc,
-// start_container.cc, ...). Thread-safe; operations on different pods do not wait for each other.
+// The node: all that pods and containers can be asked to do. Each operation is a file of its own
+// (run_pod.cc, start_container.cc, ...). Thread-safe; operations on different pods do not wait for
+// each other.
 #pragma once
 
 #include <functional>
@@ -50,7 +51,6 @@ struct ExecResult {
   int exit_code = 0;
 };
 
-
 class Node {
  public:
   struct Options {
@@ -64,18 +64,22 @@ class Node {
   };
 
   // Loads and reconciles what an earlier berthd left; returns when every state is known.
-  static absl::StatusOr<std::unique_ptr<Node>> Open(Options options, Database& database, ImageStore& images,
-                                                    BridgeNetwork& network);
+  static absl::StatusOr<std::unique_ptr<Node>> Open(Options options, Database& database,
+                                                    ImageStore& images, BridgeNetwork& network);
   ~Node();
 
   // Reads: from memory only.
   std::shared_ptr<const NodeSnapshot> Snapshot() const { return state_.Snapshot(); }
   absl::StatusOr<PodPtr> FindPod(absl::string_view id) const { return state_.FindPod(id); }
-  absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const { return state_.FindContainer(id); }
+  absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const {
+    return state_.FindContainer(id);
+  }
 
-  // Returns the pod's id once it is ready. The same name and configuration again: joins, or the same id.
+  // Returns the pod's id once it is ready. The same name and configuration again: joins, or the
+  // same id.
   absl::StatusOr<std::string> RunPod(ParsedPod pod);
-  // Idempotent; unknown ids are OK. On return no process of it runs and its network is being taken down.
+  // Idempotent; unknown ids are OK. On return no process of it runs and its network is being taken
+  // down.
   absl::Status StopPod(absl::string_view id);
   absl::Status RemovePod(absl::string_view id);
 
@@ -97,7 +101,8 @@ class Node {
   absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
   // NotFound while it does not run.
   absl::StatusOr<CgroupUsage> ContainerUsage(const ContainerRecord& container) const;
-  // Bytes and inodes of the writable layer as of the last background pass; nullopt before the first.
+  // Bytes and inodes of the writable layer as of the last background pass; nullopt before the
+  // first.
   struct LayerUsage {
     int64_t bytes = 0, inodes = 0, at = 0;
   };
@@ -117,7 +122,8 @@ class Node {
     UniqueFd netlink;  // inside the pod's network namespace
   };
 
-  Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network, Cgroups cgroups);
+  Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network,
+       Cgroups cgroups);
   absl::Status Prepare();
   absl::Status Recover();
   absl::Status RecoverPod(const PodPtr& pod);
@@ -140,7 +146,8 @@ class Node {
 
   absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,
                                             const std::string& name);
-  absl::StatusOr<ContainerImage> ResolveImage(const Image& image, const ContainerConfig& config) const;
+  absl::StatusOr<ContainerImage> ResolveImage(const Image& image,
+                                              const ContainerConfig& config) const;
   absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod);
   absl::StatusOr<UniqueFd> OpenLog(const ContainerRecord& container, const PodRecord& pod) const;
   absl::Status RemoveContainerLocked(const ContainerPtr& container);

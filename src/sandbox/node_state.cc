@@ -10,14 +10,16 @@ namespace berth {
 namespace {
 
 template <typename Map>
-absl::StatusOr<typename Map::mapped_type> FindByPrefix(const Map& map, absl::string_view kind, absl::string_view id) {
+absl::StatusOr<typename Map::mapped_type> FindByPrefix(const Map& map, absl::string_view kind,
+                                                       absl::string_view id) {
   const auto begin = map.lower_bound(std::string(id));
   if (id.empty() || begin == map.end() || !absl::StartsWith(begin->first, id)) {
     return absl::NotFoundError(absl::StrCat(kind, " \"", id, "\" does not exist"));
   }
   if (begin->first == id) return begin->second;
   std::vector<std::string> candidates;
-  for (auto each = begin; each != map.end() && absl::StartsWith(each->first, id) && candidates.size() < 4; ++each) {
+  for (auto each = begin;
+       each != map.end() && absl::StartsWith(each->first, id) && candidates.size() < 4; ++each) {
     candidates.push_back(each->first);
   }
   if (candidates.size() > 1) {
@@ -69,7 +71,8 @@ PodPtr NodeState::UpdatePod(absl::string_view id, absl::FunctionRef<void(PodStat
   return result;
 }
 
-ContainerPtr NodeState::UpdateContainer(absl::string_view id, absl::FunctionRef<void(ContainerRecord&)> change) {
+ContainerPtr NodeState::UpdateContainer(absl::string_view id,
+                                        absl::FunctionRef<void(ContainerRecord&)> change) {
   ContainerPtr result;
   Replace([&](NodeSnapshot& snapshot) {
     const auto found = snapshot.containers.find(std::string(id));

@@ -1,5 +1,6 @@
-// All pods and containers of the node, in memory. Readers get an immutable snapshot and never wait for a writer's
-// work; writers replace single records. Thread-safe. (docs/adr/0004: snapshots are shared_ptr.)
+// All pods and containers of the node, in memory. Readers get an immutable snapshot and never wait
+// for a writer's work; writers replace single records. Thread-safe. (docs/adr/0004: snapshots are
+// shared_ptr.)
 #pragma once
 
 #include <map>
@@ -34,12 +35,14 @@ class NodeState {
   void RemovePod(absl::string_view id);
   void RemoveContainer(absl::string_view id);
 
-  // Replaces the record by what `change` makes of a copy of it, at once for all readers; returns the new record.
-  // Null if it is gone.
+  // Replaces the record by what `change` makes of a copy of it, at once for all readers; returns
+  // the new record. Null if it is gone.
   PodPtr UpdatePod(absl::string_view id, absl::FunctionRef<void(PodStatus&)> change);
-  ContainerPtr UpdateContainer(absl::string_view id, absl::FunctionRef<void(ContainerRecord&)> change);
+  ContainerPtr UpdateContainer(absl::string_view id,
+                               absl::FunctionRef<void(ContainerRecord&)> change);
 
-  // By full id or unambiguous prefix. NotFound; InvalidArgument names the candidates of an ambiguous one.
+  // By full id or unambiguous prefix. NotFound; InvalidArgument names the candidates of an
+  // ambiguous one.
   absl::StatusOr<PodPtr> FindPod(absl::string_view id) const;
   absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const;
 

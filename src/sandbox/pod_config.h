@@ -1,4 +1,5 @@
-// Pods and containers as they were asked for, in plain values: what the server makes of CRI messages.
+// Pods and containers as they were asked for, in plain values: what the server makes of CRI
+// messages.
 #pragma once
 
 #include <cstdint>
@@ -35,15 +36,15 @@ enum class SeccompMode { kUnconfined, kRuntimeDefault };
 struct ContainerConfig {
   std::string name;
   uint32_t attempt = 0;
-  std::string image;            // id or reference
+  std::string image;  // id or reference
   std::vector<std::string> command, args;
   std::string working_dir;
   std::vector<std::string> envs;  // "KEY=value", in order; later ones win
   std::vector<BindMount> mounts;
-  std::string log_path;         // relative to the pod's log directory
+  std::string log_path;  // relative to the pod's log directory
   bool tty = false;
-  int stop_signal = 0;          // 0: the image's, else SIGTERM
-  UserRequest user;             // image_user is filled in at creation
+  int stop_signal = 0;  // 0: the image's, else SIGTERM
+  UserRequest user;     // image_user is filled in at creation
   std::vector<std::string> add_capabilities, drop_capabilities;
   bool no_new_privs = false;
   bool readonly_rootfs = false;

@@ -15,7 +15,8 @@ namespace berth {
 namespace {
 
 absl::Status WriteInPlace(const std::string& path, absl::string_view content) {
-  ASSIGN_OR_RETURN(const UniqueFd file, OpenFile(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
+  ASSIGN_OR_RETURN(const UniqueFd file,
+                   OpenFile(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
   if (::fchmod(file.get(), 0644) != 0) return ErrnoStatus("chmod", path);
   if (::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size())) {
     return ErrnoStatus("write", path);
@@ -33,9 +34,11 @@ std::string NodeHostname() {
 
 std::string ResolvConf(const DnsConfig& dns) {
   std::string text;
-  if (!dns.searches.empty()) absl::StrAppend(&text, "search ", absl::StrJoin(dns.searches, " "), "\n");
+  if (!dns.searches.empty())
+    absl::StrAppend(&text, "search ", absl::StrJoin(dns.searches, " "), "\n");
   for (const std::string& server : dns.servers) absl::StrAppend(&text, "nameserver ", server, "\n");
-  if (!dns.options.empty()) absl::StrAppend(&text, "options ", absl::StrJoin(dns.options, " "), "\n");
+  if (!dns.options.empty())
+    absl::StrAppend(&text, "options ", absl::StrJoin(dns.options, " "), "\n");
   return text;
 }
 
@@ -47,19 +50,23 @@ absl::Status WriteHostsFile(const std::string& directory, const PodConfig& confi
     if (node.ok()) hosts = *std::move(node);
   }
   for (const std::string& ip : ips) {
-    if (!config.namespaces.hostname.empty()) absl::StrAppend(&hosts, ip, "\t", config.namespaces.hostname, "\n");
+    if (!config.namespaces.hostname.empty())
+      absl::StrAppend(&hosts, ip, "\t", config.namespaces.hostname, "\n");
   }
   return WriteInPlace(directory + "/hosts", hosts);
 }
 
 absl::Status WritePodFiles(const std::string& directory, const PodConfig& config) {
-  const bool own_name = config.namespaces.network == NamespaceMode::kPod && !config.namespaces.hostname.empty();
-  RETURN_IF_ERROR(WriteInPlace(directory + "/hostname",
-                               absl::StrCat(own_name ? config.namespaces.hostname : NodeHostname(), "\n")));
+  const bool own_name =
+      config.namespaces.network == NamespaceMode::kPod && !config.namespaces.hostname.empty();
+  RETURN_IF_ERROR(
+      WriteInPlace(directory + "/hostname",
+                   absl::StrCat(own_name ? config.namespaces.hostname : NodeHostname(), "\n")));
   std::string resolv;
   if (config.dns.has_value()) {
     resolv = ResolvConf(*config.dns);
-  } else if (absl::StatusOr<std::string> node = ReadFileAt(AT_FDCWD, "/etc/resolv.conf"); node.ok()) {
+  } else if (absl::StatusOr<std::string> node = ReadFileAt(AT_FDCWD, "/etc/resolv.conf");
+             node.ok()) {
     resolv = *std::move(node);
   }
   RETURN_IF_ERROR(WriteInPlace(directory + "/resolv.conf", resolv));

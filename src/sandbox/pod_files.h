@@ -10,8 +10,8 @@ namespace berth {
 
 std::string ResolvConf(const DnsConfig& dns);
 
-// `directory` exists. Written in place: containers have the inodes bind-mounted (the hosts file is completed once
-// the pod's addresses are known).
+// `directory` exists. Written in place: containers have the inodes bind-mounted (the hosts file is
+// completed once the pod's addresses are known).
 absl::Status WritePodFiles(const std::string& directory, const PodConfig& config);
 absl::Status WriteHostsFile(const std::string& directory, const PodConfig& config,
                             const std::vector<std::string>& ips);

@@ -9,7 +9,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 // The number at `key`, within 0..last; throws as the accessors do.
 int EnumAt(const json& value, const char* key, int last) {
@@ -20,7 +22,8 @@ int EnumAt(const json& value, const char* key, int last) {
 
 // nlohmann's accessors throw: this is their one door.
 template <typename T>
-absl::StatusOr<T> Decode(absl::string_view text, absl::string_view what, void (*fill)(const json&, T*)) {
+absl::StatusOr<T> Decode(absl::string_view text, absl::string_view what,
+                         void (*fill)(const json&, T*)) {
   const json value = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return absl::DataLossError(absl::StrCat(what, ": not JSON"));
   T result;
@@ -44,7 +47,8 @@ std::string EncodePodStatus(const PodStatus& status) {
 
 absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text) {
   return Decode<PodStatus>(text, "pod status", [](const json& value, PodStatus* status) {
-    status->state = static_cast<PodState>(EnumAt(value, "state", static_cast<int>(PodState::kNotReady)));
+    status->state =
+        static_cast<PodState>(EnumAt(value, "state", static_cast<int>(PodState::kNotReady)));
     value.at("ips").get_to(status->ips);
     value.at("cgroup").get_to(status->cgroup);
     value.at("boot_id").get_to(status->boot_id);
@@ -64,16 +68,18 @@ std::string EncodeContainerStatus(const ContainerStatus& status) {
 }
 
 absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
-  return Decode<ContainerStatus>(text, "container status", [](const json& value, ContainerStatus* status) {
-    status->state = static_cast<ContainerState>(EnumAt(value, "state", static_cast<int>(ContainerState::kExited)));
-    value.at("started_at").get_to(status->started_at);
-    value.at("finished_at").get_to(status->finished_at);
-    value.at("exit_code").get_to(status->exit_code);
-    value.at("reason").get_to(status->reason);
-    value.at("message").get_to(status->message);
-    value.at("pid").get_to(status->pid);
-    value.at("log_dropped_bytes").get_to(status->log_dropped_bytes);
-  });
+  return Decode<ContainerStatus>(
+      text, "container status", [](const json& value, ContainerStatus* status) {
+        status->state = static_cast<ContainerState>(
+            EnumAt(value, "state", static_cast<int>(ContainerState::kExited)));
+        value.at("started_at").get_to(status->started_at);
+        value.at("finished_at").get_to(status->finished_at);
+        value.at("exit_code").get_to(status->exit_code);
+        value.at("reason").get_to(status->reason);
+        value.at("message").get_to(status->message);
+        value.at("pid").get_to(status->pid);
+        value.at("log_dropped_bytes").get_to(status->log_dropped_bytes);
+      });
 }
 
 std::string EncodeContainerImage(const ContainerImage& image) {
@@ -93,21 +99,22 @@ std::string EncodeContainerImage(const ContainerImage& image) {
 }
 
 absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text) {
-  return Decode<ContainerImage>(text, "container image", [](const json& value, ContainerImage* image) {
-    value.at("id").get_to(image->id);
-    value.at("name").get_to(image->name);
-    value.at("reference").get_to(image->reference);
-    value.at("layers").get_to(image->layers);
-    value.at("env").get_to(image->env);
-    value.at("entrypoint").get_to(image->entrypoint);
-    value.at("cmd").get_to(image->cmd);
-    value.at("working_dir").get_to(image->working_dir);
-    value.at("stop_signal").get_to(image->stop_signal);
-    value.at("uid").get_to(image->uid);
-    value.at("gid").get_to(image->gid);
-    value.at("groups").get_to(image->groups);
-    value.at("home").get_to(image->home);
-  });
+  return Decode<ContainerImage>(text, "container image",
+                                [](const json& value, ContainerImage* image) {
+                                  value.at("id").get_to(image->id);
+                                  value.at("name").get_to(image->name);
+                                  value.at("reference").get_to(image->reference);
+                                  value.at("layers").get_to(image->layers);
+                                  value.at("env").get_to(image->env);
+                                  value.at("entrypoint").get_to(image->entrypoint);
+                                  value.at("cmd").get_to(image->cmd);
+                                  value.at("working_dir").get_to(image->working_dir);
+                                  value.at("stop_signal").get_to(image->stop_signal);
+                                  value.at("uid").get_to(image->uid);
+                                  value.at("gid").get_to(image->gid);
+                                  value.at("groups").get_to(image->groups);
+                                  value.at("home").get_to(image->home);
+                                });
 }
 
 }  // namespace berth

@@ -1,4 +1,5 @@
-// What is known of a pod and a container: immutable records that snapshots share. A change makes a new record.
+// What is known of a pod and a container: immutable records that snapshots share. A change makes a
+// new record.
 #pragma once
 
 #include <any>
@@ -43,9 +44,11 @@ struct ContainerStatus {
   uint64_t log_dropped_bytes = 0;
 };
 
-// What of the image a container goes on needing after the image may be gone. Stored with the container.
+// What of the image a container goes on needing after the image may be gone. Stored with the
+// container.
 struct ContainerImage {
-  std::string id, name, reference;  // "sha256:..."; a repo tag or the name asked for; "repo@sha256:..." or the id
+  std::string id, name,
+      reference;  // "sha256:..."; a repo tag or the name asked for; "repo@sha256:..." or the id
   std::vector<std::string> layers;
   std::vector<std::string> env, entrypoint, cmd;
   std::string working_dir;
@@ -68,7 +71,8 @@ struct ContainerRecord {
   ContainerStatus status;
 };
 
-// The JSON of the status and image columns (docs/formats/store.md). DataLoss for what is not such JSON.
+// The JSON of the status and image columns (docs/formats/store.md). DataLoss for what is not such
+// JSON.
 std::string EncodePodStatus(const PodStatus& status);
 absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text);
 std::string EncodeContainerStatus(const ContainerStatus& status);

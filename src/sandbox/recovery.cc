@@ -1,4 +1,5 @@
-// What ends by itself, and what an earlier berthd left: events of monitors, lost monitors, and the start.
+// What ends by itself, and what an earlier berthd left: events of monitors, lost monitors, and the
+// start.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -42,12 +43,13 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
 
 void Node::OnContainerEvent(const std::string&, const WatchEvent& event) {
   if (!event.running) return MarkExited(event.container_id, event);
-  const ContainerPtr container = state_.UpdateContainer(event.container_id, [&](ContainerRecord& record) {
-    if (record.status.state != ContainerState::kCreated) return;
-    record.status.state = ContainerState::kRunning;
-    record.status.pid = event.pid;
-    if (record.status.started_at == 0) record.status.started_at = absl::GetCurrentTimeNanos();
-  });
+  const ContainerPtr container =
+      state_.UpdateContainer(event.container_id, [&](ContainerRecord& record) {
+        if (record.status.state != ContainerState::kCreated) return;
+        record.status.state = ContainerState::kRunning;
+        record.status.pid = event.pid;
+        if (record.status.started_at == 0) record.status.started_at = absl::GetCurrentTimeNanos();
+      });
   if (container != nullptr) PersistContainer(event.container_id);
 }
 
@@ -62,7 +64,8 @@ void Node::OnMonitorLost(const std::string& pod_id) {
 void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod.id || container->status.state != ContainerState::kRunning) continue;
+    if (container->pod_id != pod.id || container->status.state != ContainerState::kRunning)
+      continue;
     const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod.id), id);
     if (record.ok()) {
       MarkExited(id, *record);
@@ -119,10 +122,11 @@ absl::Status Node::LoadRecords() {
     container->image = *std::move(image);
     container->status = *std::move(status);
     container->cgroup = absl::StrCat((*pod)->status.cgroup, "/", row.id);
-    container->stop_signal = container->config.stop_signal != 0 ? container->config.stop_signal
+    container->stop_signal = container->config.stop_signal != 0  ? container->config.stop_signal
                              : container->image.stop_signal != 0 ? container->image.stop_signal
                                                                  : SIGTERM;
-    if ((*pod)->config.namespaces.pid == NamespaceMode::kNode && container->config.pid == NamespaceMode::kPod) {
+    if ((*pod)->config.namespaces.pid == NamespaceMode::kNode &&
+        container->config.pid == NamespaceMode::kPod) {
       container->config.pid = NamespaceMode::kNode;
     }
     const std::string& logs = (*pod)->config.log_directory;
@@ -147,7 +151,8 @@ absl::Status Node::RecoverPod(const PodPtr& pod) {
   }
   auto runtime = std::make_unique<PodRuntime>();
   absl::StatusOr<MonitorHello> hello = Monitor(pod->id).Hello({});
-  absl::StatusOr<UniqueFd> watch = hello.ok() ? Monitor(pod->id).Watch() : absl::StatusOr<UniqueFd>(hello.status());
+  absl::StatusOr<UniqueFd> watch =
+      hello.ok() ? Monitor(pod->id).Watch() : absl::StatusOr<UniqueFd>(hello.status());
   if (!watch.ok()) {
     cgroups_.Kill(pod->status.cgroup);
     MarkLost(*pod, "the pod's monitor ended while berthd was not running");
@@ -156,7 +161,8 @@ absl::Status Node::RecoverPod(const PodPtr& pod) {
   runtime->netlink = std::move(hello->netlink);
   absl::flat_hash_set<std::string> known;
   while (true) {
-    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), absl::Now() + kMonitorTimeout));
+    ASSIGN_OR_RETURN(const Packet packet,
+                     ReceivePacket(watch->get(), absl::Now() + kMonitorTimeout));
     ASSIGN_OR_RETURN(const std::optional<WatchEvent> event, ParseWatchEvent(packet.data));
     if (!event.has_value()) break;
     known.insert(event->container_id);
@@ -165,7 +171,9 @@ absl::Status Node::RecoverPod(const PodPtr& pod) {
   // A container that runs by its record but that the monitor does not know has lost its exit.
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning || known.contains(id)) continue;
+    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning ||
+        known.contains(id))
+      continue;
     const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod->id), id);
     MarkExited(id, record.ok() ? *record
                                : WatchEvent{.container_id = id,
@@ -210,7 +218,8 @@ absl::Status Node::Recover() {
 // Directories and cgroups below our own roots that no record speaks of.
 void Node::RemoveOrphans() {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  const absl::StatusOr<std::vector<std::string>> trash = ListDir(AT_FDCWD, options_.data_dir + "/trash");
+  const absl::StatusOr<std::vector<std::string>> trash =
+      ListDir(AT_FDCWD, options_.data_dir + "/trash");
   for (const std::string& name : trash.value_or(std::vector<std::string>())) {
     std::thread([path = absl::StrCat(options_.data_dir, "/trash/", name)] {
       RemoveTreeAt(AT_FDCWD, path).IgnoreError();

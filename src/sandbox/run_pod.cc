@@ -31,8 +31,10 @@ absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     for (const auto& [id, existing] : snapshot->pods) {
       if (NameOf(existing->config) != name) continue;
-      if (existing->request_bytes == pod.bytes && existing->status.state == PodState::kReady) return id;
-      return absl::AlreadyExistsError(absl::StrCat("pod sandbox \"", name, "\" exists already with id ", id));
+      if (existing->request_bytes == pod.bytes && existing->status.state == PodState::kReady)
+        return id;
+      return absl::AlreadyExistsError(
+          absl::StrCat("pod sandbox \"", name, "\" exists already with id ", id));
     }
     return MakePod(pod, name);
   });
@@ -45,7 +47,8 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   record->config = pod.config;
   record->request = pod.request;
   record->request_bytes = pod.bytes;
-  const std::string parent = pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
+  const std::string parent =
+      pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
   record->status.cgroup = absl::StrCat(absl::StripSuffix(parent, "/"), "/", record->id);
   record->status.boot_id = boot_id_;
 
@@ -71,8 +74,8 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   }
   if (!hello.ok()) return hello.status();
   if (pod.config.namespaces.network == NamespaceMode::kPod) {
-    ASSIGN_OR_RETURN(record->status.ips,
-                     network_.Attach(record->id, hello->network_namespace.get(), hello->netlink.get()));
+    ASSIGN_OR_RETURN(record->status.ips, network_.Attach(record->id, hello->network_namespace.get(),
+                                                         hello->netlink.get()));
     RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
     absl::MutexLock lock(&mu_);
     runtimes_[record->id]->netlink = std::move(hello->netlink);
@@ -83,7 +86,8 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   state_.PutPod(record);
   undo.Commit();
   const absl::Status watching = watcher_->Add(record->id, std::move(watch));
-  if (!watching.ok()) log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
+  if (!watching.ok())
+    log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
   return record->id;
 }
 
@@ -98,16 +102,17 @@ absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, SpawnedPro
     fds.push_back(volumes[0].tree.get());
   }
   const LaunchPlan plan = BuildPodPlan(pod.config.namespaces, /*host_shm_fd=*/0);
-  ASSIGN_OR_RETURN(*process, MonitorClient::Spawn({
-                                 .executable = monitor_executable_.get(),
-                                 .pod_id = pod.id,
-                                 .state_dir = PodStateDir(pod.id),
-                                 .mount_namespace = mount_namespace_.get(),
-                                 .pod_plan = &plan,
-                                 .plan_fds = fds,
-                                 .pod_pid_namespace = pod.config.namespaces.pid == NamespaceMode::kPod,
-                                 .cgroup = &cgroup,
-                             }));
+  ASSIGN_OR_RETURN(*process,
+                   MonitorClient::Spawn({
+                       .executable = monitor_executable_.get(),
+                       .pod_id = pod.id,
+                       .state_dir = PodStateDir(pod.id),
+                       .mount_namespace = mount_namespace_.get(),
+                       .pod_plan = &plan,
+                       .plan_fds = fds,
+                       .pod_pid_namespace = pod.config.namespaces.pid == NamespaceMode::kPod,
+                       .cgroup = &cgroup,
+                   }));
   return Monitor(pod.id).Hello(plan);
 }
 

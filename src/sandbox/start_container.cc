@@ -37,9 +37,10 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", found->id));
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(found->id));
   if (container->status.state != ContainerState::kCreated) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("container ", container->id, " is ",
-                     container->status.state == ContainerState::kRunning ? "running already" : "exited; a container runs once"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "container ", container->id, " is ",
+        container->status.state == ContainerState::kRunning ? "running already"
+                                                            : "exited; a container runs once"));
   }
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   if (pod->status.state != PodState::kReady) {
@@ -67,7 +68,9 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
     absl::MutexLock lock(&mu_);
     sample_layers_now_ = true;
   }
-  return pid.ok() ? absl::OkStatus() : Annotate(pid.status(), absl::StrCat("start container ", container->config.name));
+  return pid.ok()
+             ? absl::OkStatus()
+             : Annotate(pid.status(), absl::StrCat("start container ", container->config.name));
 }
 
 absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodRecord& pod) {
@@ -77,7 +80,8 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
   }
   std::vector<std::string> paths;
   for (const BindMount& mount : container.config.mounts) paths.push_back(mount.host_path);
-  ASSIGN_OR_RETURN(std::vector<OpenedVolume> volumes, OpenVolumes(monitor_executable_.get(), paths, kVolumeTimeout));
+  ASSIGN_OR_RETURN(std::vector<OpenedVolume> volumes,
+                   OpenVolumes(monitor_executable_.get(), paths, kVolumeTimeout));
 
   Undo undo;
   ASSIGN_OR_RETURN(UniqueFd log, OpenLog(container, pod));
@@ -98,35 +102,42 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
     spec.volumes[i].is_directory = volumes[i].is_directory;
     start.volumes.push_back(std::move(volumes[i].tree));
   }
-  const LaunchPlan plan =
-      BuildContainerPlan(spec, facts_, {.cgroup_tasks = static_cast<int>(cgroup.tasks.size()),
-                                        .volumes = static_cast<int>(start.volumes.size())});
+  const LaunchPlan plan = BuildContainerPlan(spec, facts_,
+                                             {.cgroup_tasks = static_cast<int>(cgroup.tasks.size()),
+                                              .volumes = static_cast<int>(start.volumes.size())});
   start.plan = &plan;
   ASSIGN_OR_RETURN(const pid_t pid, Monitor(pod.id).Start(std::move(start)));
   undo.Commit();
   return pid;
 }
 
-absl::StatusOr<UniqueFd> Node::OpenLog(const ContainerRecord& container, const PodRecord& pod) const {
+absl::StatusOr<UniqueFd> Node::OpenLog(const ContainerRecord& container,
+                                       const PodRecord& pod) const {
   if (container.log_path.empty()) return UniqueFd();
   // Below the pod's log directory, whatever links a tenant may have put there.
   const std::string& relative = container.config.log_path;
   ASSIGN_OR_RETURN(UniqueFd directory, OpenDir(AT_FDCWD, pod.config.log_directory));
   size_t begin = 0;
-  for (size_t slash = relative.find('/'); slash != std::string::npos; slash = relative.find('/', begin)) {
+  for (size_t slash = relative.find('/'); slash != std::string::npos;
+       slash = relative.find('/', begin)) {
     const std::string part = relative.substr(begin, slash - begin);
     begin = slash + 1;
     if (part.empty()) continue;
-    if (part == "..") return absl::InvalidArgumentError(absl::StrCat("log_path ", relative, ": has \"..\""));
-    if (::mkdirat(directory.get(), part.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus("mkdir", container.log_path);
-    ASSIGN_OR_RETURN(directory, OpenFile(directory.get(), part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    if (part == "..")
+      return absl::InvalidArgumentError(absl::StrCat("log_path ", relative, ": has \"..\""));
+    if (::mkdirat(directory.get(), part.c_str(), 0755) != 0 && errno != EEXIST)
+      return ErrnoStatus("mkdir", container.log_path);
+    ASSIGN_OR_RETURN(directory,
+                     OpenFile(directory.get(), part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   }
-  absl::StatusOr<UniqueFd> log = OpenFile(directory.get(), relative.substr(begin),
-                                          O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0640);
+  absl::StatusOr<UniqueFd> log =
+      OpenFile(directory.get(), relative.substr(begin),
+               O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0640);
   if (!log.ok()) return Annotate(log.status(), absl::StrCat("log ", container.log_path));
   struct stat info;
   if (::fstat(log->get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat("log ", container.log_path, ": not a regular file"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("log ", container.log_path, ": not a regular file"));
   }
   return log;
 }
@@ -136,10 +147,12 @@ absl::StatusOr<LaunchPlan> Node::ContainerPlan(absl::string_view id) const {
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   ASSIGN_OR_RETURN(ContainerSpec spec, BuildContainerSpec(*container, *pod));
   if (container->config.seccomp == SeccompMode::kRuntimeDefault) {
-    ASSIGN_OR_RETURN(spec.identity.seccomp, CompileDefaultSeccompProfile(spec.identity.capabilities));
+    ASSIGN_OR_RETURN(spec.identity.seccomp,
+                     CompileDefaultSeccompProfile(spec.identity.capabilities));
   }
-  return BuildContainerPlan(spec, facts_, {.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
-                                           .volumes = static_cast<int>(spec.volumes.size())});
+  return BuildContainerPlan(spec, facts_,
+                            {.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
+                             .volumes = static_cast<int>(spec.volumes.size())});
 }
 
 }  // namespace berth

@@ -15,28 +15,33 @@ namespace {
 
 constexpr absl::Duration kKillTimeout = absl::Seconds(20);
 
-bool HasExited(const ContainerRecord& container) { return container.status.state == ContainerState::kExited; }
+bool HasExited(const ContainerRecord& container) {
+  return container.status.state == ContainerState::kExited;
+}
 
 absl::Status NotRunning(const ContainerRecord& container) {
-  return absl::FailedPreconditionError(absl::StrCat(
-      "container ", container.id, " is not running (", HasExited(container) ? "exited" : "created", ")"));
+  return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running (",
+                                                    HasExited(container) ? "exited" : "created",
+                                                    ")"));
 }
 
 }  // namespace
 
-absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeout, absl::Time deadline) {
+absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeout,
+                                 absl::Time deadline) {
   const absl::StatusOr<ContainerPtr> found = state_.FindContainer(wanted);
   if (absl::IsNotFound(found.status())) return absl::OkStatus();
   if (!found.ok()) return found.status();
   const ContainerRecord& container = **found;
   if (container.status.state != ContainerState::kRunning) return absl::OkStatus();
   const absl::Duration grace = std::max(timeout, absl::ZeroDuration());
-  const absl::Status asked = Monitor(container.pod_id).Stop(container.id, container.stop_signal, grace);
+  const absl::Status asked =
+      Monitor(container.pod_id).Stop(container.id, container.stop_signal, grace);
   if (!asked.ok() && !absl::IsNotFound(asked)) cgroups_.Kill(container.cgroup);
   const absl::Time until = std::min(deadline, absl::Now() + grace + kKillTimeout);
   if (state_.AwaitContainer(container.id, until, HasExited)) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat("stop container ", container.id,
-                                                  ": it has not exited yet; its monitor goes on stopping it"));
+  return absl::DeadlineExceededError(absl::StrCat(
+      "stop container ", container.id, ": it has not exited yet; its monitor goes on stopping it"));
 }
 
 absl::Status Node::RemoveContainer(absl::string_view wanted) {
@@ -53,7 +58,8 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), absl::Now() + kKillTimeout));
   const absl::Status forgotten = Monitor(container->pod_id).Forget(container->id);
   if (!forgotten.ok() && !absl::IsUnavailable(forgotten)) {
-    log_.Warning("monitor keeps a removed container", {{"container", container->id}, {"error", forgotten.message()}});
+    log_.Warning("monitor keeps a removed container",
+                 {{"container", container->id}, {"error", forgotten.message()}});
   }
   RETURN_IF_ERROR(EmptyAndRemoveCgroup(container->cgroup));
   MoveToTrash(ContainerDir(container->id));
@@ -71,7 +77,8 @@ absl::Status Node::ReopenContainerLog(absl::string_view id) {
   return Monitor(container->pod_id).ReopenLog(container->id, log);
 }
 
-absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id, const std::vector<std::string>& command,
+absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
+                                          const std::vector<std::string>& command,
                                           const ExecSyncOptions& options) {
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
   if (container->status.state != ContainerState::kRunning) return NotRunning(*container);
@@ -82,13 +89,14 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id, const std::vecto
   }
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
   const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
-  ASSIGN_OR_RETURN(ExecSyncResult result, Monitor(container->pod_id)
-                                              .ExecSync({.container_id = container->id,
-                                                         .plan = &plan,
-                                                         .cgroup = &cgroup,
-                                                         .timeout = options.timeout,
-                                                         .max_output_bytes = options.max_output_bytes,
-                                                         .cancelled = options.cancelled}));
+  ASSIGN_OR_RETURN(ExecSyncResult result,
+                   Monitor(container->pod_id)
+                       .ExecSync({.container_id = container->id,
+                                  .plan = &plan,
+                                  .cgroup = &cgroup,
+                                  .timeout = options.timeout,
+                                  .max_output_bytes = options.max_output_bytes,
+                                  .cancelled = options.cancelled}));
   return ExecResult{std::move(result.output), std::move(result.error_output), result.exit_code};
 }
 

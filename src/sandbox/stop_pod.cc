@@ -40,7 +40,8 @@ absl::Status Node::StopPodOnce(const PodPtr& pod) {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   std::vector<std::string> running;
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning) continue;
+    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning)
+      continue;
     running.push_back(id);
     if (!monitor.Stop(id, SIGKILL, absl::ZeroDuration()).ok()) cgroups_.Kill(container->cgroup);
   }
@@ -51,7 +52,8 @@ absl::Status Node::StopPodOnce(const PodPtr& pod) {
     });
     if (!exited) {
       return absl::DeadlineExceededError(
-          absl::StrCat("stop pod sandbox ", pod->id, ": container ", id, " does not die (is it in an uninterruptible wait?)"));
+          absl::StrCat("stop pod sandbox ", pod->id, ": container ", id,
+                       " does not die (is it in an uninterruptible wait?)"));
     }
   }
   network_.Detach(pod->id);
@@ -107,17 +109,20 @@ absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
   return removed;
 }
 
-// The last steps of a removal, and the undo of a pod that could not be made. Each step can be repeated.
+// The last steps of a removal, and the undo of a pod that could not be made. Each step can be
+// repeated.
 void Node::DiscardPod(const PodRecord& pod) {
   EndMonitor(pod);
   network_.Detach(pod.id);
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
   const absl::Status removed = EmptyAndRemoveCgroup(pod.status.cgroup);
-  if (!removed.ok()) log_.Warning("cgroup not removed", {{"pod", pod.id}, {"error", removed.message()}});
+  if (!removed.ok())
+    log_.Warning("cgroup not removed", {{"pod", pod.id}, {"error", removed.message()}});
   MoveToTrash(PodDataDir(pod.id));
   absl::Status cleared = RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id));
   cleared.Update(DeletePod(database_, pod.id));
-  if (!cleared.ok()) log_.Warning("pod not removed whole", {{"pod", pod.id}, {"error", cleared.message()}});
+  if (!cleared.ok())
+    log_.Warning("pod not removed whole", {{"pod", pod.id}, {"error", cleared.message()}});
 }
 
 }  // namespace berth

@@ -56,10 +56,12 @@ absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
   ASSIGN_OR_RETURN(UniqueFd lock, OpenFile(AT_FDCWD, path, O_RDWR | O_CREAT, 0600));
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     const std::string owner = ReadFd(lock.get(), 64, path).value_or("");
-    return absl::AlreadyExistsError(absl::StrCat("another berthd (pid ", owner, ") uses ", data_dir));
+    return absl::AlreadyExistsError(
+        absl::StrCat("another berthd (pid ", owner, ") uses ", data_dir));
   }
   const std::string pid = absl::StrCat(getpid());
-  if (ftruncate(lock.get(), 0) != 0 || write(lock.get(), pid.data(), pid.size()) < 0) return ErrnoStatus("write", path);
+  if (ftruncate(lock.get(), 0) != 0 || write(lock.get(), pid.data(), pid.size()) < 0)
+    return ErrnoStatus("write", path);
   return lock;
 }
 
@@ -73,14 +75,18 @@ absl::StatusOr<std::string> HelperDirectory() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
   if (length < 0) return ErrnoStatus("readlink", "/proc/self/exe");
-  return std::filesystem::path(std::string(path, static_cast<size_t>(length))).parent_path().string();
+  return std::filesystem::path(std::string(path, static_cast<size_t>(length)))
+      .parent_path()
+      .string();
 }
 
 // What curl reads of the environment; a pull inherits nothing else.
 std::vector<std::string> ProxyEnvironment() {
   std::vector<std::string> environment;
-  for (const char* name : {"HTTPS_PROXY", "https_proxy", "http_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY"}) {
-    if (const char* value = std::getenv(name); value != nullptr) environment.push_back(absl::StrCat(name, "=", value));
+  for (const char* name :
+       {"HTTPS_PROXY", "https_proxy", "http_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY"}) {
+    if (const char* value = std::getenv(name); value != nullptr)
+      environment.push_back(absl::StrCat(name, "=", value));
   }
   return environment;
 }
@@ -100,7 +106,8 @@ absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(MakeDirs(config.state_dir, 0700));
   ASSIGN_OR_RETURN(const UniqueFd lock, LockDataDir(config.data_dir));
   ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
-  ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, Database::Open(config.data_dir + "/berth.db"));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
+                   Database::Open(config.data_dir + "/berth.db"));
   ASSIGN_OR_RETURN(const std::unique_ptr<ImageStore> images,
                    ImageStore::Open({.data_dir = config.data_dir,
                                      .pull_helper = helpers + "/berth-pull",
@@ -115,16 +122,18 @@ absl::Status Serve(const Config& config, const Log& log) {
                                        *database));
   int64_t pids_limit = 0;
   if (!absl::SimpleAtoi(config.pids_limit, &pids_limit) || pids_limit < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("container.pids_limit \"", config.pids_limit, "\" is not a number"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("container.pids_limit \"", config.pids_limit, "\" is not a number"));
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Node> node, Node::Open({.data_dir = config.data_dir,
-                                                                 .state_dir = config.state_dir,
-                                                                 .monitor_path = helpers + "/berth-monitor",
-                                                                 .pids_limit = pids_limit,
-                                                                 .cgroup_root = config.cgroup_root,
-                                                                 .parsers = StoredRequestParsers(),
-                                                                 .log = &log},
-                                                                *database, *images, *network));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
+                   Node::Open({.data_dir = config.data_dir,
+                               .state_dir = config.state_dir,
+                               .monitor_path = helpers + "/berth-monitor",
+                               .pids_limit = pids_limit,
+                               .cgroup_root = config.cgroup_root,
+                               .parsers = StoredRequestParsers(),
+                               .log = &log},
+                              *database, *images, *network));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   DaemonMetrics metrics(kVersion);
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
@@ -147,7 +156,8 @@ absl::Status Serve(const Config& config, const Log& log) {
   {
     const Listener listener(std::move(socket), *server, log);
     NotifyServiceManager("READY=1");
-    log.Info("serving", {{"socket", config.socket}, {"version", kVersion}, {"data_dir", config.data_dir}});
+    log.Info("serving",
+             {{"socket", config.socket}, {"version", kVersion}, {"data_dir", config.data_dir}});
     int signal = 0;
     sigwait(&stop_signals, &signal);
     log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
@@ -163,13 +173,17 @@ absl::Status Serve(const Config& config, const Log& log) {
 int Main(int argc, char** argv) {
   CLI::App app{"berthd: a Kubernetes CRI runtime"};
   std::string dir, file = "/etc/berth/berth.toml";
-  app.add_option("--dir", dir, "keep everything below this directory (data, state, socket, configuration)");
-  CLI::Option* config_option = app.add_option("--config", file, "configuration file")->capture_default_str();
+  app.add_option("--dir", dir,
+                 "keep everything below this directory (data, state, socket, configuration)");
+  CLI::Option* config_option =
+      app.add_option("--config", file, "configuration file")->capture_default_str();
   app.set_version_flag("--version", kVersion);
   CLI::App* config_command = app.add_subcommand("config", "look at the configuration");
   config_command->require_subcommand(1);
-  CLI::App* print_default = config_command->add_subcommand("default", "print the default configuration");
-  CLI::App* check = config_command->add_subcommand("check", "read the configuration and say what is wrong with it");
+  CLI::App* print_default =
+      config_command->add_subcommand("default", "print the default configuration");
+  CLI::App* check = config_command->add_subcommand(
+      "check", "read the configuration and say what is wrong with it");
   CLI::App* dump = config_command->add_subcommand("dump", "print the configuration in force");
   CLI11_PARSE(app, argc, argv);
 
@@ -198,7 +212,8 @@ int Main(int argc, char** argv) {
     std::fputs(DumpConfig(*config).c_str(), stdout);
     return 0;
   }
-  const Log log(LevelOf(config->log_level), config->log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  const Log log(LevelOf(config->log_level),
+                config->log_format == "json" ? LogFormat::kJson : LogFormat::kText);
   const absl::Status served = Serve(*config, log);
   if (served.ok()) return 0;
   log.Error("berthd ends", {{"error", served.message()}});

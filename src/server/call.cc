@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kMaxMessageBytes = 4096;  // of a status, which travels in HTTP/2 headers
 
-// Who calls: connections are handed to gRPC as descriptors, so that peer() is "fd:N" (see Listener).
+// Who calls: connections are handed to gRPC as descriptors, so that peer() is "fd:N" (see
+// Listener).
 std::string CallerOf(const grpc::ServerContext& context) {
   int fd = -1;
   ucred peer = {};
@@ -25,7 +26,6 @@ std::string CallerOf(const grpc::ServerContext& context) {
   }
   return absl::StrCat("pid=", peer.pid, ",uid=", peer.uid, ",gid=", peer.gid);
 }
-
 
 }  // namespace
 
@@ -55,14 +55,17 @@ grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContext* cont
   absl::Status status;
   try {
     status = body();
-  } catch (const std::exception& error) {  // bad_alloc, or a library's: it ends this call, not the daemon
+  } catch (const std::exception&
+               error) {  // bad_alloc, or a library's: it ends this call, not the daemon
     status = absl::InternalError(error.what());
   }
   const absl::Duration took = absl::Now() - begin;
   const std::string code = absl::StatusCodeToString(status.code());
   metrics_.CountOperation(operation, code, took);
   if (status.ok()) {
-    log_.Debug("served", {{"operation", operation}, {"took", absl::FormatDuration(took)}, {"caller", CallerOf(*context)}});
+    log_.Debug("served", {{"operation", operation},
+                          {"took", absl::FormatDuration(took)},
+                          {"caller", CallerOf(*context)}});
     return grpc::Status::OK;
   }
   log_.Warning("failed", {{"operation", operation},

@@ -1,4 +1,5 @@
-// What surrounds each rpc: its status on the wire, its log line, its metrics. The one place that logs a failed call.
+// What surrounds each rpc: its status on the wire, its log line, its metrics. The one place that
+// logs a failed call.
 #pragma once
 
 #include <grpcpp/server_context.h>

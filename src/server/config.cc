@@ -1,9 +1,9 @@
 #include "src/server/config.h"
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <filesystem>
 #include <functional>
-#include <toml++/toml.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -25,16 +25,20 @@ struct Key {
 
 constexpr Key kKeys[] = {
     {"", "data_dir", &Config::data_dir, "images, writable layers and the database", ""},
-    {"", "state_dir", &Config::state_dir, "what a reboot may clear: monitors' sockets and exit records", ""},
+    {"", "state_dir", &Config::state_dir,
+     "what a reboot may clear: monitors' sockets and exit records", ""},
     {"grpc", "socket", &Config::socket, "where the CRI is served (mode 0660)", ""},
-    {"log", "level", &Config::log_level, "debug, info, warning or error", "debug|info|warning|error"},
+    {"log", "level", &Config::log_level, "debug, info, warning or error",
+     "debug|info|warning|error"},
     {"log", "format", &Config::log_format, "text or json", "text|json"},
     {"cgroup", "root", &Config::cgroup_root, "parent of pods that name no cgroup_parent", ""},
-    {"container", "pids_limit", &Config::pids_limit, "processes of one container at most; \"0\" for no limit", ""},
+    {"container", "pids_limit", &Config::pids_limit,
+     "processes of one container at most; \"0\" for no limit", ""},
     {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
     {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
     {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},
-    {"metrics", "listen", &Config::metrics_listen, "host:port of the Prometheus endpoint; \"\" for none", ""},
+    {"metrics", "listen", &Config::metrics_listen,
+     "host:port of the Prometheus endpoint; \"\" for none", ""},
 };
 
 const Key* FindKey(absl::string_view section, absl::string_view name) {
@@ -44,12 +48,13 @@ const Key* FindKey(absl::string_view section, absl::string_view name) {
   return nullptr;
 }
 
-absl::Status Invalid(const std::string& file, const toml::source_region& at, absl::string_view what) {
+absl::Status Invalid(const std::string& file, const toml::source_region& at,
+                     absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(file, ":", at.begin.line, ": ", what));
 }
 
-absl::Status Apply(const std::string& file, absl::string_view section, const toml::key& name, const toml::node& node,
-                   Config* config) {
+absl::Status Apply(const std::string& file, absl::string_view section, const toml::key& name,
+                   const toml::node& node, Config* config) {
   const std::string key_name(name.str());
   const std::string full = section.empty() ? key_name : absl::StrCat(section, ".", key_name);
   const Key* key = FindKey(section, key_name);
@@ -59,7 +64,8 @@ absl::Status Apply(const std::string& file, absl::string_view section, const tom
   const std::string& value = text->get();
   const std::vector<std::string> choices = absl::StrSplit(key->choices, '|', absl::SkipEmpty());
   if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end()) {
-    return Invalid(file, node.source(), absl::StrCat(full, " = \"", value, "\": must be one of ", key->choices));
+    return Invalid(file, node.source(),
+                   absl::StrCat(full, " = \"", value, "\": must be one of ", key->choices));
   }
   config->*(key->value) = value;
   return absl::OkStatus();
@@ -96,7 +102,8 @@ Config ConfigForDir(const std::string& dir) {
   config.cgroup_root = absl::StrFormat("/berth-%08x", hash & 0xffffffff);
   config.bridge = absl::StrFormat("bth%08x", hash & 0xffffffff);
   config.ipv4_subnet = absl::StrFormat("10.%d.%d.0/20", 90 + hash % 120, 16 * ((hash >> 8) % 16));
-  config.ipv6_subnet = absl::StrFormat("fd%02x:%04x:%04x:1::/64", hash & 0xff, (hash >> 8) & 0xffff, (hash >> 24) & 0xffff);
+  config.ipv6_subnet = absl::StrFormat("fd%02x:%04x:%04x:1::/64", hash & 0xff, (hash >> 8) & 0xffff,
+                                       (hash >> 24) & 0xffff);
   return config;
 }
 

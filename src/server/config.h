@@ -1,5 +1,5 @@
-// berthd's configuration: a table of keys, a TOML file with drop-ins, and the defaults. One table serves the parser,
-// `berthd config default` and `berthd config dump`.
+// berthd's configuration: a table of keys, a TOML file with drop-ins, and the defaults. One table
+// serves the parser, `berthd config default` and `berthd config dump`.
 #pragma once
 
 #include <string>
@@ -24,12 +24,12 @@ struct Config {
   std::string metrics_listen;  // "127.0.0.1:9476"; "" off
 };
 
-// Everything under `dir`: data, state, socket, and a bridge, subnets and cgroup root of its own, so that several
-// daemons run side by side.
+// Everything under `dir`: data, state, socket, and a bridge, subnets and cgroup root of its own, so
+// that several daemons run side by side.
 Config ConfigForDir(const std::string& dir);
 
-// `file` if it exists, then `file`'s drop-ins FILE's directory/conf.d/*.toml in name order; later values win.
-// InvalidArgument: file, line, key and what is wrong; an unknown key is an error.
+// `file` if it exists, then `file`'s drop-ins FILE's directory/conf.d/*.toml in name order; later
+// values win. InvalidArgument: file, line, key and what is wrong; an unknown key is an error.
 absl::StatusOr<Config> LoadConfig(const std::string& file, Config defaults);
 
 // As TOML, each key with its explanation.

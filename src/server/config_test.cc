@@ -31,7 +31,8 @@ TEST_F(ConfigTest, IsTheDefaultsWithoutAFile) {
 }
 
 TEST_F(ConfigTest, DropInsWinInNameOrder) {
-  const std::string file = Write("berth.toml", "[log]\nlevel = \"debug\"\n[network]\nbridge = \"a\"\n");
+  const std::string file =
+      Write("berth.toml", "[log]\nlevel = \"debug\"\n[network]\nbridge = \"a\"\n");
   Write("conf.d/20.toml", "[network]\nbridge = \"c\"\n");
   Write("conf.d/10.toml", "[network]\nbridge = \"b\"\n");
   const absl::StatusOr<Config> config = LoadConfig(file, Config());
@@ -49,14 +50,17 @@ TEST_F(ConfigTest, ErrorsNameFileLineAndKey) {
 
 TEST_F(ConfigTest, RefusesWrongTypesChoicesAndSyntax) {
   for (const char* text : {"[log]\nlevel = 3\n", "[log]\nformat = \"xml\"\n", "[log\n"}) {
-    EXPECT_EQ(LoadConfig(Write("berth.toml", text), Config()).status().code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_EQ(LoadConfig(Write("berth.toml", text), Config()).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << text;
   }
 }
 
 TEST_F(ConfigTest, WhatIsDumpedLoadsAgain) {
   Config config = ConfigForDir("/some/dir");
   config.metrics_listen = "127.0.0.1:1";
-  const absl::StatusOr<Config> again = LoadConfig(Write("berth.toml", DumpConfig(config)), Config());
+  const absl::StatusOr<Config> again =
+      LoadConfig(Write("berth.toml", DumpConfig(config)), Config());
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(DumpConfig(*again), DumpConfig(config));
 }

@@ -31,7 +31,8 @@ void Listener::Run() {
       grpc::AddInsecureChannelFromFd(&server_, connection);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
       log_.Error("connection not accepted", {{"error", strerror(errno)}});
-      absl::SleepFor(absl::Milliseconds(100));  // the cause does not go away by asking again at once
+      absl::SleepFor(
+          absl::Milliseconds(100));  // the cause does not go away by asking again at once
     }
   }
 }

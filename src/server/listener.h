@@ -1,5 +1,5 @@
-// Accepts connections on the CRI socket and hands them to gRPC as descriptors, which keeps each caller's
-// credentials readable: gRPC's own unix listener does not tell them.
+// Accepts connections on the CRI socket and hands them to gRPC as descriptors, which keeps each
+// caller's credentials readable: gRPC's own unix listener does not tell them.
 #pragma once
 
 #include <grpcpp/server.h>

@@ -1,5 +1,5 @@
-// runtime.v1.RuntimeService and ImageService. Each rpc is a file in rpc/, named after it. What is not overridden here
-// answers UNIMPLEMENTED.
+// runtime.v1.RuntimeService and ImageService. Each rpc is a file in rpc/, named after it. What is
+// not overridden here answers UNIMPLEMENTED.
 #pragma once
 
 #include "absl/container/flat_hash_map.h"
@@ -14,13 +14,14 @@ namespace berth {
 
 inline constexpr char kVersion[] = "0.1.0";
 
-#define BERTH_RPC(name)                                                                             \
-  grpc::Status name(grpc::ServerContext* context, const runtime::v1::name##Request* request,       \
+#define BERTH_RPC(name)                                                                      \
+  grpc::Status name(grpc::ServerContext* context, const runtime::v1::name##Request* request, \
                     runtime::v1::name##Response* response) override
 
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(Node& node, const Config& config, const Calls& calls) : node_(node), config_(config), calls_(calls) {}
+  RuntimeService(Node& node, const Config& config, const Calls& calls)
+      : node_(node), config_(config), calls_(calls) {}
 
   BERTH_RPC(Version);
   BERTH_RPC(Status);
@@ -61,7 +62,8 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
 
 class ImageService final : public runtime::v1::ImageService::Service {
  public:
-  ImageService(Node& node, ImageStore& images, const Calls& calls) : node_(node), images_(images), calls_(calls) {}
+  ImageService(Node& node, ImageStore& images, const Calls& calls)
+      : node_(node), images_(images), calls_(calls) {}
 
   BERTH_RPC(ListImages);
   BERTH_RPC(ImageStatus);
@@ -80,11 +82,13 @@ class ImageService final : public runtime::v1::ImageService::Service {
 // berth.v1.BerthService: what the CRI has no word for.
 class AdminService final : public berth::v1::BerthService::Service {
  public:
-  AdminService(Node& node, ImageStore& images, const Calls& calls) : node_(node), images_(images), calls_(calls) {}
+  AdminService(Node& node, ImageStore& images, const Calls& calls)
+      : node_(node), images_(images), calls_(calls) {}
 
   grpc::Status PullImage(grpc::ServerContext* context, const berth::v1::PullImageRequest* request,
                          grpc::ServerWriter<berth::v1::PullImageProgress>* writer) override;
-  grpc::Status ContainerPlan(grpc::ServerContext* context, const berth::v1::ContainerPlanRequest* request,
+  grpc::Status ContainerPlan(grpc::ServerContext* context,
+                             const berth::v1::ContainerPlanRequest* request,
                              berth::v1::ContainerPlanResponse* response) override;
 
  private:

@@ -1,5 +1,6 @@
 // The metadata database: SQLite in WAL mode, one writer at a time. Thread-safe.
-// The schema is in schema.h; each domain's typed access is a file of its own (pods.h, images.h, addresses.h).
+// The schema is in schema.h; each domain's typed access is a file of its own (pods.h, images.h,
+// addresses.h).
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,13 @@ struct sqlite3_stmt;
 
 namespace berth {
 
-// What a committed transaction survives. kCrash: the death of the daemon (no fsync). kPowerLoss: also a power
-// cut (fsync of the WAL before Commit returns); needed where the caller acknowledges something on disk.
+// What a committed transaction survives. kCrash: the death of the daemon (no fsync). kPowerLoss:
+// also a power cut (fsync of the WAL before Commit returns); needed where the caller acknowledges
+// something on disk.
 enum class Durability { kCrash, kPowerLoss };
 
-// One prepared statement, reset and reused. Parameters and columns count from 1 and 0, as SQLite does.
+// One prepared statement, reset and reused. Parameters and columns count from 1 and 0, as SQLite
+// does.
 class Statement {
  public:
   Statement() = default;
@@ -49,8 +52,8 @@ class Statement {
 
 class Database {
  public:
-  // Opens or creates `path` (mode 0600) and brings its schema up to date. A file that is damaged or from a
-  // newer version is DataLoss / FailedPrecondition with the path; nothing is deleted.
+  // Opens or creates `path` (mode 0600) and brings its schema up to date. A file that is damaged or
+  // from a newer version is DataLoss / FailedPrecondition with the path; nothing is deleted.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
   ~Database();
 
@@ -67,7 +70,8 @@ class Database {
     sqlite3* db_;
   };
 
-  // Runs `body` between BEGIN IMMEDIATE and COMMIT; a failed body or commit rolls back and is returned.
+  // Runs `body` between BEGIN IMMEDIATE and COMMIT; a failed body or commit rolls back and is
+  // returned.
   absl::Status Write(Durability durability, absl::FunctionRef<absl::Status(Transaction&)> body);
   // The same, without a write lock on the file.
   absl::Status Read(absl::FunctionRef<absl::Status(Transaction&)> body);

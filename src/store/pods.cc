@@ -12,7 +12,8 @@ using Transaction = Database::Transaction;
 // A pod's processes do not outlive a power cut, so its rows need not either.
 constexpr Durability kDurability = Durability::kCrash;
 
-absl::Status RunWithText(Database& database, absl::string_view sql, std::initializer_list<absl::string_view> texts) {
+absl::Status RunWithText(Database& database, absl::string_view sql,
+                         std::initializer_list<absl::string_view> texts) {
   return database.Write(kDurability, [&](Transaction& transaction) -> absl::Status {
     ASSIGN_OR_RETURN(Statement statement, transaction.Prepare(sql));
     int index = 0;
@@ -25,8 +26,11 @@ absl::Status RunWithText(Database& database, absl::string_view sql, std::initial
 
 absl::Status InsertPod(Database& database, const PodRow& row) {
   return database.Write(kDurability, [&](Transaction& transaction) -> absl::Status {
-    ASSIGN_OR_RETURN(Statement insert, transaction.Prepare("INSERT INTO pods VALUES (?, ?, ?, ?, ?)"));
-    insert.Bind(1, absl::string_view(row.id)).Bind(2, absl::string_view(row.name)).Bind(3, row.created_at);
+    ASSIGN_OR_RETURN(Statement insert,
+                     transaction.Prepare("INSERT INTO pods VALUES (?, ?, ?, ?, ?)"));
+    insert.Bind(1, absl::string_view(row.id))
+        .Bind(2, absl::string_view(row.name))
+        .Bind(3, row.created_at);
     insert.BindBlob(4, row.config).Bind(5, absl::string_view(row.status));
     return insert.Run();
   });
@@ -43,11 +47,13 @@ absl::Status DeletePod(Database& database, absl::string_view id) {
 absl::StatusOr<std::vector<PodRow>> LoadPods(Database& database) {
   std::vector<PodRow> rows;
   RETURN_IF_ERROR(database.Read([&](Transaction& transaction) -> absl::Status {
-    ASSIGN_OR_RETURN(Statement select, transaction.Prepare("SELECT id, name, created_at, config, status FROM pods"));
+    ASSIGN_OR_RETURN(Statement select,
+                     transaction.Prepare("SELECT id, name, created_at, config, status FROM pods"));
     while (true) {
       ASSIGN_OR_RETURN(const bool row, select.Step());
       if (!row) return absl::OkStatus();
-      rows.push_back({select.Text(0), select.Text(1), select.Int(2), select.Text(3), select.Text(4)});
+      rows.push_back(
+          {select.Text(0), select.Text(1), select.Int(2), select.Text(3), select.Text(4)});
     }
   }));
   return rows;
@@ -55,15 +61,19 @@ absl::StatusOr<std::vector<PodRow>> LoadPods(Database& database) {
 
 absl::Status InsertContainer(Database& database, const ContainerRow& row) {
   return database.Write(kDurability, [&](Transaction& transaction) -> absl::Status {
-    ASSIGN_OR_RETURN(Statement insert, transaction.Prepare("INSERT INTO containers VALUES (?, ?, ?, ?, ?, ?, ?)"));
-    insert.Bind(1, absl::string_view(row.id)).Bind(2, absl::string_view(row.pod_id)).Bind(3, absl::string_view(row.name));
+    ASSIGN_OR_RETURN(Statement insert,
+                     transaction.Prepare("INSERT INTO containers VALUES (?, ?, ?, ?, ?, ?, ?)"));
+    insert.Bind(1, absl::string_view(row.id))
+        .Bind(2, absl::string_view(row.pod_id))
+        .Bind(3, absl::string_view(row.name));
     insert.Bind(4, row.created_at).BindBlob(5, row.config).Bind(6, absl::string_view(row.image));
     insert.Bind(7, absl::string_view(row.status));
     return insert.Run();
   });
 }
 
-absl::Status UpdateContainerStatus(Database& database, absl::string_view id, absl::string_view status) {
+absl::Status UpdateContainerStatus(Database& database, absl::string_view id,
+                                   absl::string_view status) {
   return RunWithText(database, "UPDATE containers SET status = ?2 WHERE id = ?1", {id, status});
 }
 
@@ -74,13 +84,15 @@ absl::Status DeleteContainer(Database& database, absl::string_view id) {
 absl::StatusOr<std::vector<ContainerRow>> LoadContainers(Database& database) {
   std::vector<ContainerRow> rows;
   RETURN_IF_ERROR(database.Read([&](Transaction& transaction) -> absl::Status {
-    ASSIGN_OR_RETURN(Statement select, transaction.Prepare("SELECT id, pod_id, name, created_at, config, image, status "
-                                                           "FROM containers"));
+    ASSIGN_OR_RETURN(
+        Statement select,
+        transaction.Prepare("SELECT id, pod_id, name, created_at, config, image, status "
+                            "FROM containers"));
     while (true) {
       ASSIGN_OR_RETURN(const bool row, select.Step());
       if (!row) return absl::OkStatus();
-      rows.push_back({select.Text(0), select.Text(1), select.Text(2), select.Int(3), select.Text(4), select.Text(5),
-                      select.Text(6)});
+      rows.push_back({select.Text(0), select.Text(1), select.Text(2), select.Int(3), select.Text(4),
+                      select.Text(5), select.Text(6)});
     }
   }));
   return rows;

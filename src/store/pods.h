@@ -1,4 +1,5 @@
-// Rows of pods and containers. What config and status hold is the caller's: see docs/formats/store.md.
+// Rows of pods and containers. What config and status hold is the caller's: see
+// docs/formats/store.md.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ absl::Status DeletePod(Database& database, absl::string_view id);
 absl::StatusOr<std::vector<PodRow>> LoadPods(Database& database);
 
 absl::Status InsertContainer(Database& database, const ContainerRow& row);
-absl::Status UpdateContainerStatus(Database& database, absl::string_view id, absl::string_view status);
+absl::Status UpdateContainerStatus(Database& database, absl::string_view id,
+                                   absl::string_view status);
 absl::Status DeleteContainer(Database& database, absl::string_view id);
 absl::StatusOr<std::vector<ContainerRow>> LoadContainers(Database& database);
 

@@ -1,4 +1,5 @@
-// The tables of the metadata database. docs/formats/store.md explains each column and the migration rule.
+// The tables of the metadata database. docs/formats/store.md explains each column and the migration
+// rule.
 #pragma once
 
 namespace berth {

@@ -35,7 +35,8 @@ Client::Client(const std::string& socket)
       runtime_(cri::RuntimeService::NewStub(channel_)),
       images_(cri::ImageService::NewStub(channel_)) {}
 
-absl::StatusOr<std::string> Client::RunPod(const cri::PodSandboxConfig& config, const std::string& handler) {
+absl::StatusOr<std::string> Client::RunPod(const cri::PodSandboxConfig& config,
+                                           const std::string& handler) {
   cri::RunPodSandboxRequest request;
   *request.mutable_config() = config;
   request.set_runtime_handler(handler);
@@ -69,7 +70,8 @@ absl::StatusOr<std::vector<cri::PodSandbox>> Client::ListPods(const cri::PodSand
   return ToVector(response.items());
 }
 
-absl::StatusOr<std::string> Client::Create(const std::string& pod, const cri::ContainerConfig& config,
+absl::StatusOr<std::string> Client::Create(const std::string& pod,
+                                           const cri::ContainerConfig& config,
                                            const cri::PodSandboxConfig& pod_config) {
   cri::CreateContainerRequest request;
   request.set_pod_sandbox_id(pod);
@@ -105,15 +107,18 @@ absl::StatusOr<cri::ContainerStatus> Client::ContainerStatus(const std::string& 
   return response.status();
 }
 
-absl::StatusOr<std::vector<cri::Container>> Client::ListContainers(const cri::ContainerFilter& filter) {
+absl::StatusOr<std::vector<cri::Container>> Client::ListContainers(
+    const cri::ContainerFilter& filter) {
   cri::ListContainersRequest request;
   *request.mutable_filter() = filter;
   ASSIGN_OR_RETURN(const auto response, Call(&Runtime::ListContainers, request));
   return ToVector(response.containers());
 }
 
-absl::StatusOr<cri::ExecSyncResponse> Client::Exec(const std::string& id, const std::vector<std::string>& command,
-                                                   int64_t timeout_seconds, absl::Duration deadline) {
+absl::StatusOr<cri::ExecSyncResponse> Client::Exec(const std::string& id,
+                                                   const std::vector<std::string>& command,
+                                                   int64_t timeout_seconds,
+                                                   absl::Duration deadline) {
   cri::ExecSyncRequest request;
   request.set_container_id(id);
   request.mutable_cmd()->Assign(command.begin(), command.end());
@@ -139,7 +144,8 @@ absl::StatusOr<std::vector<cri::Image>> Client::ListImages() {
   return ToVector(response.images());
 }
 
-absl::StatusOr<cri::ImageStatusResponse> Client::ImageStatus(const std::string& reference, bool verbose) {
+absl::StatusOr<cri::ImageStatusResponse> Client::ImageStatus(const std::string& reference,
+                                                             bool verbose) {
   cri::ImageStatusRequest request;
   request.mutable_image()->set_image(reference);
   request.set_verbose(verbose);
@@ -152,7 +158,8 @@ absl::Status Client::RemoveImage(const std::string& reference) {
   return Call(&Images::RemoveImage, request).status();
 }
 
-absl::StatusOr<cri::ContainerStatus> Client::WaitExit(const std::string& id, absl::Duration patience) {
+absl::StatusOr<cri::ContainerStatus> Client::WaitExit(const std::string& id,
+                                                      absl::Duration patience) {
   absl::StatusOr<cri::ContainerStatus> status = absl::UnknownError("never asked");
   const bool exited = Eventually(patience, [&] {
     status = ContainerStatus(id);

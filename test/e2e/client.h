@@ -1,5 +1,5 @@
-// The CRI over a daemon's socket, as a kubelet calls it: absl::Status instead of grpc::Status (the codes are the
-// same numbers), a deadline on every call. Thread-safe.
+// The CRI over a daemon's socket, as a kubelet calls it: absl::Status instead of grpc::Status (the
+// codes are the same numbers), a deadline on every call. Thread-safe.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -42,7 +42,8 @@ class Client {
     return Do(*images_, method, request, timeout);
   }
 
-  absl::StatusOr<std::string> RunPod(const cri::PodSandboxConfig& config, const std::string& handler = "");
+  absl::StatusOr<std::string> RunPod(const cri::PodSandboxConfig& config,
+                                     const std::string& handler = "");
   absl::Status StopPod(const std::string& id);
   absl::Status RemovePod(const std::string& id);
   absl::StatusOr<cri::PodSandboxStatus> PodStatus(const std::string& id);
@@ -51,34 +52,44 @@ class Client {
   absl::StatusOr<std::string> Create(const std::string& pod, const cri::ContainerConfig& config,
                                      const cri::PodSandboxConfig& pod_config);
   absl::Status Start(const std::string& id);
-  absl::Status Stop(const std::string& id, int64_t timeout_seconds, absl::Duration deadline = kTimeout);
+  absl::Status Stop(const std::string& id, int64_t timeout_seconds,
+                    absl::Duration deadline = kTimeout);
   absl::Status Remove(const std::string& id);
   absl::StatusOr<cri::ContainerStatus> ContainerStatus(const std::string& id);
-  absl::StatusOr<std::vector<cri::Container>> ListContainers(const cri::ContainerFilter& filter = {});
-  absl::StatusOr<cri::ExecSyncResponse> Exec(const std::string& id, const std::vector<std::string>& command,
-                                             int64_t timeout_seconds = 30, absl::Duration deadline = kTimeout);
+  absl::StatusOr<std::vector<cri::Container>> ListContainers(
+      const cri::ContainerFilter& filter = {});
+  absl::StatusOr<cri::ExecSyncResponse> Exec(const std::string& id,
+                                             const std::vector<std::string>& command,
+                                             int64_t timeout_seconds = 30,
+                                             absl::Duration deadline = kTimeout);
   absl::Status ReopenLog(const std::string& id);
 
-  absl::StatusOr<std::string> Pull(const std::string& reference, absl::Duration deadline = kTimeout);
+  absl::StatusOr<std::string> Pull(const std::string& reference,
+                                   absl::Duration deadline = kTimeout);
   absl::StatusOr<std::vector<cri::Image>> ListImages();
   // The image unset (has_image() false) if there is none.
-  absl::StatusOr<cri::ImageStatusResponse> ImageStatus(const std::string& reference, bool verbose = false);
+  absl::StatusOr<cri::ImageStatusResponse> ImageStatus(const std::string& reference,
+                                                       bool verbose = false);
   absl::Status RemoveImage(const std::string& reference);
 
   // Polls ContainerStatus until the container has exited; DeadlineExceeded after `patience`.
-  absl::StatusOr<cri::ContainerStatus> WaitExit(const std::string& id, absl::Duration patience = absl::Seconds(60));
+  absl::StatusOr<cri::ContainerStatus> WaitExit(const std::string& id,
+                                                absl::Duration patience = absl::Seconds(60));
 
  private:
   static constexpr absl::Duration kTimeout = absl::Minutes(2);
 
   template <class Stub, class Request, class Response>
-  absl::StatusOr<Response> Do(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::StatusOr<Response> Do(Stub& stub,
+                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                           Response*),
                               const Request& request, absl::Duration timeout) {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     Response response;
-    if (absl::Status status = ToAbsl((stub.*method)(&context, request, &response)); !status.ok()) return status;
+    if (absl::Status status = ToAbsl((stub.*method)(&context, request, &response)); !status.ok())
+      return status;
     return response;
   }
 

@@ -1,12 +1,13 @@
-// CreateContainer, StartContainer, RemoveContainer, ContainerStatus, ListContainers as their callers see them.
+// CreateContainer, StartContainer, RemoveContainer, ContainerStatus, ListContainers as their
+// callers see them.
 #include <gmock/gmock.h>
 
 #include <map>
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/e2e_test.h"
-#include "test/e2e/log_file.h"
 #include "test/e2e/eventually.h"
+#include "test/e2e/log_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -77,8 +78,10 @@ TEST_F(ContainerTest, StatusTellsAllThatAKubeletNeeds) {
   EXPECT_EQ(status.metadata().SerializeAsString(), config.metadata().SerializeAsString());
   EXPECT_EQ((std::map<std::string, std::string>(status.labels().begin(), status.labels().end())),
             (std::map<std::string, std::string>(config.labels().begin(), config.labels().end())));
-  EXPECT_EQ((std::map<std::string, std::string>(status.annotations().begin(), status.annotations().end())),
-            (std::map<std::string, std::string>(config.annotations().begin(), config.annotations().end())));
+  EXPECT_EQ((std::map<std::string, std::string>(status.annotations().begin(),
+                                                status.annotations().end())),
+            (std::map<std::string, std::string>(config.annotations().begin(),
+                                                config.annotations().end())));
   EXPECT_FALSE(status.image().image().empty());
   EXPECT_FALSE(status.image_ref().empty());
   EXPECT_EQ(status.image_id(), node().probe_id());
@@ -150,7 +153,8 @@ TEST_F(ContainerTest, ExitReasonsAreTheOnesAKubeletShows) {
                {{"exit", "3"}, 3, "Error"},
                {{"exit", "255"}, 255, "Error"},
                {{"die-of", "6"}, 134, "Error"}};
-  // In a PID namespace of its own a first process cannot be killed by its own signals: share the pod's.
+  // In a PID namespace of its own a first process cannot be killed by its own signals: share the
+  // pod's.
   int attempt = 0;
   for (const auto& c : cases) {
     cri::ContainerConfig config = MakeProbe("c", c.arguments);
@@ -202,8 +206,10 @@ TEST_F(ContainerTest, FileThatIsNotExecutableIsAStartError) {
 
 TEST_F(ContainerTest, RemoveWorksInEveryState) {
   ASSERT_OK_AND_ASSIGN(const std::string created, pod().Create(MakeProbe("a", {"sleep"})));
-  ASSERT_OK_AND_ASSIGN(const std::string running, pod().RunContainer(MakeProbe("b", {"ignore-term"})));
-  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited, pod().RunToEnd(MakeProbe("c", {"exit", "0"})));
+  ASSERT_OK_AND_ASSIGN(const std::string running,
+                       pod().RunContainer(MakeProbe("b", {"ignore-term"})));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited,
+                       pod().RunToEnd(MakeProbe("c", {"exit", "0"})));
   for (const std::string& id : {created, running, exited.id}) {
     EXPECT_OK(client().Remove(id));
     EXPECT_OK(client().Remove(id));

@@ -34,8 +34,8 @@ void WriteConfig(const Daemon::Options& options) {
   std::filesystem::create_directories(options.dir);
   std::ofstream(options.dir + "/berth.toml")
       << "[network]\nbridge = \"" << options.bridge << "\"\nipv4_subnet = \"" << options.ipv4_subnet
-      << "\"\nipv6_subnet = \"" << options.ipv6_subnet << "\"\n\n[cgroup]\nroot = \"" << options.cgroup_root
-      << "\"\n\n"
+      << "\"\nipv6_subnet = \"" << options.ipv6_subnet << "\"\n\n[cgroup]\nroot = \""
+      << options.cgroup_root << "\"\n\n"
       << options.more_config;
 }
 
@@ -72,13 +72,16 @@ absl::Status Daemon::Terminate() {
   process_.Signal(SIGTERM);
   const std::optional<int> code = process_.Wait(absl::Seconds(30));
   if (!code.has_value()) return absl::DeadlineExceededError("berthd does not end after SIGTERM");
-  if (*code != 0) return absl::InternalError(absl::StrCat("berthd ends with ", *code, " after SIGTERM:\n", Log()));
+  if (*code != 0)
+    return absl::InternalError(
+        absl::StrCat("berthd ends with ", *code, " after SIGTERM:\n", Log()));
   return absl::OkStatus();
 }
 
 absl::Status Daemon::Kill() {
   process_.Signal(SIGKILL);
-  if (!process_.Wait(absl::Seconds(30)).has_value()) return absl::DeadlineExceededError("berthd survives SIGKILL");
+  if (!process_.Wait(absl::Seconds(30)).has_value())
+    return absl::DeadlineExceededError("berthd survives SIGKILL");
   return absl::OkStatus();
 }
 
@@ -88,15 +91,18 @@ void RemoveTraces(const Daemon& daemon) {
   std::error_code ignored;
   fs::remove_all(options.dir, ignored);
   fs::remove(LogPath(options), ignored);
-  const std::string commands =
-      absl::StrCat("PATH=/usr/sbin:/usr/bin:/sbin:/bin; ip link del ", options.bridge,
-                   "; for family in inet ip ip6; do nft delete table $family ", options.bridge, "; done");
-  if (absl::StatusOr<Subprocess> shell = Subprocess::Start({.argv = {"/bin/sh", "-c", commands}}); shell.ok()) {
+  const std::string commands = absl::StrCat(
+      "PATH=/usr/sbin:/usr/bin:/sbin:/bin; ip link del ", options.bridge,
+      "; for family in inet ip ip6; do nft delete table $family ", options.bridge, "; done");
+  if (absl::StatusOr<Subprocess> shell = Subprocess::Start({.argv = {"/bin/sh", "-c", commands}});
+      shell.ok()) {
     shell->Wait(absl::Seconds(30));
   }
   std::vector<fs::path> hierarchies = {"/sys/fs/cgroup"};
-  for (const auto& entry : fs::directory_iterator("/sys/fs/cgroup", ignored)) hierarchies.push_back(entry.path());
-  for (const fs::path& hierarchy : hierarchies) rmdir((hierarchy.string() + options.cgroup_root).c_str());
+  for (const auto& entry : fs::directory_iterator("/sys/fs/cgroup", ignored))
+    hierarchies.push_back(entry.path());
+  for (const fs::path& hierarchy : hierarchies)
+    rmdir((hierarchy.string() + options.cgroup_root).c_str());
 }
 
 absl::StatusOr<FailedStart> StartExpectingFailure(const Daemon::Options& options) {
@@ -104,7 +110,8 @@ absl::StatusOr<FailedStart> StartExpectingFailure(const Daemon::Options& options
   std::filesystem::remove(LogPath(options));
   ASSIGN_OR_RETURN(Subprocess process, Spawn(options));
   const std::optional<int> code = process.Wait(kReady);
-  if (!code.has_value()) return absl::DeadlineExceededError(absl::StrCat("berthd runs on:\n", process.Output()));
+  if (!code.has_value())
+    return absl::DeadlineExceededError(absl::StrCat("berthd runs on:\n", process.Output()));
   return FailedStart{.exit_code = *code, .output = process.Output()};
 }
 

@@ -1,5 +1,5 @@
-// One berthd under test: its directory, configuration, process and log. Move-only; the process is killed by the
-// destructor (its monitors are not: they outlive a daemon).
+// One berthd under test: its directory, configuration, process and log. Move-only; the process is
+// killed by the destructor (its monitors are not: they outlive a daemon).
 #pragma once
 
 #include <string>
@@ -15,16 +15,16 @@ namespace berth::e2e {
 class Daemon {
  public:
   struct Options {
-    std::string dir;                       // created; --dir
-    std::string cgroup_root;               // "/berth-e2e-1"
+    std::string dir;          // created; --dir
+    std::string cgroup_root;  // "/berth-e2e-1"
     std::string bridge = "berthe2e";
     std::string ipv4_subnet = "10.201.0.0/24";
     std::string ipv6_subnet = "fd20:1::/64";
     std::string more_config = "";          // appended to DIR/berth.toml
     std::vector<std::string> prefix = {};  // e.g. a program that drops privileges first
   };
-  // Writes the configuration, starts berthd and waits until its socket accepts. A daemon that exits instead is
-  // FailedPrecondition with its log.
+  // Writes the configuration, starts berthd and waits until its socket accepts. A daemon that exits
+  // instead is FailedPrecondition with its log.
   static absl::StatusOr<Daemon> Start(const Options& options);
 
   // SIGTERM, or SIGKILL, and the end of the process. DeadlineExceeded if it does not end.
@@ -45,11 +45,12 @@ class Daemon {
   Subprocess process_;
 };
 
-// Removes what a daemon that has ended leaves for its next start: its directory, log, bridge, packet filter table
-// and cgroup root. What else it left behind stays, for the oracle to find.
+// Removes what a daemon that has ended leaves for its next start: its directory, log, bridge,
+// packet filter table and cgroup root. What else it left behind stays, for the oracle to find.
 void RemoveTraces(const Daemon& daemon);
 
-// A berthd that is not expected to become ready: runs it to its end (60 s) and returns exit code and output.
+// A berthd that is not expected to become ready: runs it to its end (60 s) and returns exit code
+// and output.
 struct FailedStart {
   int exit_code = 0;
   std::string output;

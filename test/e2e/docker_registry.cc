@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/base/unique_fd.h"
 #include "test/e2e/eventually.h"
@@ -62,7 +62,8 @@ absl::StatusOr<HttpResponse> Send(const HttpRequest& request) {
   curl_easy_setopt(curl.get(), CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_CUSTOMREQUEST, request.method.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, request.body.data());
-  curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+  curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE,
+                   static_cast<curl_off_t>(request.body.size()));
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, Discard);
   curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "*");
@@ -77,13 +78,15 @@ absl::StatusOr<HttpResponse> Send(const HttpRequest& request) {
     response.location = location->value;
   }
   if (response.status >= 300) {
-    return absl::InternalError(absl::StrCat(request.method, " ", request.url, ": HTTP ", response.status));
+    return absl::InternalError(
+        absl::StrCat(request.method, " ", request.url, ": HTTP ", response.status));
   }
   return response;
 }
 
 absl::Status PushBlob(const std::string& repository, const std::string& digest, const Blob& blob) {
-  ASSIGN_OR_RETURN(const HttpResponse upload, Send({"POST", repository + "/blobs/uploads/", "application/json", ""}));
+  ASSIGN_OR_RETURN(const HttpResponse upload,
+                   Send({"POST", repository + "/blobs/uploads/", "application/json", ""}));
   const char separator = absl::StrContains(upload.location, "?") ? '&' : '?';
   return Send({"PUT", absl::StrCat(upload.location, std::string(1, separator), "digest=", digest),
                "application/octet-stream", blob.content})
@@ -96,12 +99,15 @@ absl::StatusOr<std::unique_ptr<DockerRegistry>> DockerRegistry::Start(const std:
   if (access(kProgram, X_OK) != 0) return ErrnoStatus("access", kProgram);
   ASSIGN_OR_RETURN(const int port, FreePort());
   std::filesystem::create_directories(dir);
-  std::ofstream(dir + "/config.yml") << "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: "
-                                     << dir << "/data}}\nhttp: {addr: \"127.0.0.1:" << port << "\"}\n";
-  ASSIGN_OR_RETURN(Subprocess process, Subprocess::Start({.argv = {kProgram, "serve", dir + "/config.yml"},
-                                                          .output_path = dir + "/log"}));
+  std::ofstream(dir + "/config.yml")
+      << "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " << dir
+      << "/data}}\nhttp: {addr: \"127.0.0.1:" << port << "\"}\n";
+  ASSIGN_OR_RETURN(Subprocess process,
+                   Subprocess::Start({.argv = {kProgram, "serve", dir + "/config.yml"},
+                                      .output_path = dir + "/log"}));
   if (!Eventually(absl::Seconds(30), [&] { return Accepts(port); })) {
-    return absl::DeadlineExceededError(absl::StrCat("docker-registry does not listen: ", process.Output()));
+    return absl::DeadlineExceededError(
+        absl::StrCat("docker-registry does not listen: ", process.Output()));
   }
   return std::unique_ptr<DockerRegistry>(
       new DockerRegistry(std::move(process), absl::StrCat("127.0.0.1:", port)));
@@ -110,13 +116,14 @@ absl::StatusOr<std::unique_ptr<DockerRegistry>> DockerRegistry::Start(const std:
 absl::StatusOr<std::string> DockerRegistry::Push(const std::string& name, const std::string& tag,
                                                  const BuiltImage& image) {
   const std::string repository = absl::StrCat("http://", host_, "/v2/", name);
-  for (const auto& [digest, blob] : image.blobs) RETURN_IF_ERROR(PushBlob(repository, digest, blob));
+  for (const auto& [digest, blob] : image.blobs)
+    RETURN_IF_ERROR(PushBlob(repository, digest, blob));
   for (const Blob& manifest : image.manifests) {
     const bool tagged = &manifest == &image.manifests.back();
     const std::string reference = tagged ? tag : Digest(manifest.content);
-    RETURN_IF_ERROR(
-        Send({"PUT", absl::StrCat(repository, "/manifests/", reference), manifest.media_type, manifest.content})
-            .status());
+    RETURN_IF_ERROR(Send({"PUT", absl::StrCat(repository, "/manifests/", reference),
+                          manifest.media_type, manifest.content})
+                        .status());
   }
   return absl::StrCat(host_, "/", name, ":", tag);
 }

@@ -1,4 +1,5 @@
-// Debian's docker-registry as a child process, with its storage in a directory, and the push of images to it.
+// Debian's docker-registry as a child process, with its storage in a directory, and the push of
+// images to it.
 #pragma once
 
 #include <memory>
@@ -19,10 +20,12 @@ class DockerRegistry {
   const std::string& host() const { return host_; }
 
   // Pushes every blob and manifest (HTTP, docker registry v2) and returns "<host>/<name>:<tag>".
-  absl::StatusOr<std::string> Push(const std::string& name, const std::string& tag, const BuiltImage& image);
+  absl::StatusOr<std::string> Push(const std::string& name, const std::string& tag,
+                                   const BuiltImage& image);
 
  private:
-  DockerRegistry(Subprocess process, std::string host) : process_(std::move(process)), host_(std::move(host)) {}
+  DockerRegistry(Subprocess process, std::string host)
+      : process_(std::move(process)), host_(std::move(host)) {}
 
   Subprocess process_;
   const std::string host_;

@@ -19,7 +19,8 @@ class Ending : public testing::Environment {
     EXPECT_TRUE(status.ok()) << status;
   }
 };
-[[maybe_unused]] testing::Environment* const kEnding = testing::AddGlobalTestEnvironment(new Ending);
+[[maybe_unused]] testing::Environment* const kEnding =
+    testing::AddGlobalTestEnvironment(new Ending);
 
 }  // namespace
 
@@ -42,12 +43,14 @@ void E2eTest::TearDown() {
   if (const auto pods = client().ListPods(); pods.ok()) {  // so that one failure does not spread
     for (const auto& pod : *pods) client().RemovePod(pod.id()).IgnoreError();
   }
-  if (HasFailure()) std::cout << "the daemon's log:\n" << node_->daemon().Log().substr(log_start_) << std::endl;
+  if (HasFailure())
+    std::cout << "the daemon's log:\n" << node_->daemon().Log().substr(log_start_) << std::endl;
 }
 
 std::string E2eTest::Name(const std::string& suffix) const {
   const testing::TestInfo& info = *testing::UnitTest::GetInstance()->current_test_info();
-  std::string name = absl::StrReplaceAll(absl::StrCat(info.test_suite_name(), "-", info.name(), suffix), {{"/", "-"}});
+  std::string name = absl::StrReplaceAll(
+      absl::StrCat(info.test_suite_name(), "-", info.name(), suffix), {{"/", "-"}});
   for (char& c : name) c = static_cast<char>(tolower(c));
   return name;
 }
@@ -57,7 +60,8 @@ testing::AssertionResult IsOk(const char* expression, const absl::Status& status
   return testing::AssertionFailure() << expression << ": " << status;
 }
 
-testing::AssertionResult HasCode(const absl::Status& status, const std::vector<absl::StatusCode>& codes) {
+testing::AssertionResult HasCode(const absl::Status& status,
+                                 const std::vector<absl::StatusCode>& codes) {
   std::string wanted;
   bool found = false;
   for (const absl::StatusCode code : codes) {

@@ -1,4 +1,5 @@
-// Waiting for a state that nothing announces: polls with a deadline. Only for what the API has no event for.
+// Waiting for a state that nothing announces: polls with a deadline. Only for what the API has no
+// event for.
 #pragma once
 
 #include <functional>

@@ -53,14 +53,16 @@ TEST_F(ExecTest, ReturnsOutputAndCodeApart) {
 }
 
 TEST_F(ExecTest, OutputIsExact) {
-  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "emit", "1", "text:a", "nul", "text:b"}));
+  ASSERT_OK_AND_ASSIGN(const auto out,
+                       client().Exec(id(), {"/probe", "emit", "1", "text:a", "nul", "text:b"}));
   EXPECT_EQ(out.stdout(), std::string("a\0b", 3));
   EXPECT_EQ(out.stderr(), "");
 }
 
 TEST_F(ExecTest, ExitCodesAreNoErrors) {
   for (const int code : {0, 1, 7, 127, 255}) {
-    ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "exit", std::to_string(code)}));
+    ASSERT_OK_AND_ASSIGN(const auto out,
+                         client().Exec(id(), {"/probe", "exit", std::to_string(code)}));
     EXPECT_EQ(out.exit_code(), code);
   }
   ASSERT_OK_AND_ASSIGN(const auto killed, client().Exec(id(), {"/probe", "die-of", "9"}));
@@ -68,7 +70,8 @@ TEST_F(ExecTest, ExitCodesAreNoErrors) {
 }
 
 TEST_F(ExecTest, WorksWithoutATimeout) {
-  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "exit", "4"}, /*timeout_seconds=*/0));
+  ASSERT_OK_AND_ASSIGN(const auto out,
+                       client().Exec(id(), {"/probe", "exit", "4"}, /*timeout_seconds=*/0));
   EXPECT_EQ(out.exit_code(), 4);
 }
 
@@ -80,7 +83,8 @@ TEST_F(ExecTest, IsInsideTheContainer) {
   EXPECT_EQ(report["cwd"], "/");
   EXPECT_EQ(report["fds"]["0"], "/dev/null");
   bool has_env = false;
-  for (const std::string word : report["env"]) has_env |= word == "KUBERNETES_SERVICE_HOST=10.96.0.1";
+  for (const std::string word : report["env"])
+    has_env |= word == "KUBERNETES_SERVICE_HOST=10.96.0.1";
   EXPECT_TRUE(has_env);
 }
 
@@ -99,20 +103,23 @@ TEST_F(ExecTest, TimeoutKillsItsOrphansToo) {
 }
 
 TEST_F(ExecTest, OrphansThatKeepTheOutputOpenDoNotHoldTheAnswer) {
-  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "spawn-orphans", "2"}, 0, absl::Seconds(60)));
+  ASSERT_OK_AND_ASSIGN(const auto out,
+                       client().Exec(id(), {"/probe", "spawn-orphans", "2"}, 0, absl::Seconds(60)));
   EXPECT_EQ(out.exit_code(), 0);
   EXPECT_EQ(out.stdout(), "orphans left\n");
 }
 
 TEST_F(ExecTest, HugeOutputIsCutSoThatAKubeletCanReceiveIt) {
-  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "emit", "1", "repeat:x:20000000"}));
+  ASSERT_OK_AND_ASSIGN(const auto out,
+                       client().Exec(id(), {"/probe", "emit", "1", "repeat:x:20000000"}));
   EXPECT_EQ(out.exit_code(), 0);
   EXPECT_GT(out.stdout().size(), 8u << 20);
   EXPECT_LT(out.ByteSizeLong(), 16u << 20);
 }
 
 TEST_F(ExecTest, SeveralMegabytesAreComplete) {
-  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "emit", "2", "repeat:y:3000000"}));
+  ASSERT_OK_AND_ASSIGN(const auto out,
+                       client().Exec(id(), {"/probe", "emit", "2", "repeat:y:3000000"}));
   EXPECT_EQ(out.stderr(), std::string(3000000, 'y'));
 }
 
@@ -122,7 +129,9 @@ TEST_F(ExecTest, MissingBinaryIsAnErrorThatNamesIt) {
   EXPECT_THAT(std::string(out.status().message()), HasSubstr("/no/such/program"));
 }
 
-TEST_F(ExecTest, EmptyCommandIsAnInvalidArgument) { EXPECT_CODE(client().Exec(id(), {}), kInvalidArgument); }
+TEST_F(ExecTest, EmptyCommandIsAnInvalidArgument) {
+  EXPECT_CODE(client().Exec(id(), {}), kInvalidArgument);
+}
 
 TEST_F(ExecTest, NeedsARunningContainer) {
   ASSERT_OK_AND_ASSIGN(const std::string created, pod().Create(MakeKubeletProbe("d", {"sleep"})));
@@ -132,7 +141,8 @@ TEST_F(ExecTest, NeedsARunningContainer) {
 }
 
 TEST_F(ExecTest, ClientThatGivesUpKillsTheProcess) {
-  EXPECT_CODE(client().Exec(id(), {"/probe", "ignore-term"}, 0, absl::Milliseconds(300)), kDeadlineExceeded);
+  EXPECT_CODE(client().Exec(id(), {"/probe", "ignore-term"}, 0, absl::Milliseconds(300)),
+              kDeadlineExceeded);
   EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return Count("ignore-term") == 0; }));
 }
 
@@ -140,7 +150,9 @@ TEST_F(ExecTest, ManyRunAtOnce) {
   std::vector<std::thread> threads;
   std::vector<absl::StatusOr<cri::ExecSyncResponse>> results(16, absl::UnknownError("not run"));
   for (size_t i = 0; i < results.size(); ++i) {
-    threads.emplace_back([&, i] { results[i] = client().Exec(id(), {"/probe", "exit", std::to_string(i)}); });
+    threads.emplace_back([&, i] {
+      results[i] = client().Exec(id(), {"/probe", "exit", std::to_string(i)});
+    });
   }
   for (std::thread& thread : threads) thread.join();
   for (size_t i = 0; i < results.size(); ++i) {

@@ -99,7 +99,8 @@ TEST_F(FailureTest, FullDiskFailsThePullAndALaterSmallOneWorks) {
       const uint64_t word = random();
       memcpy(&noise[i], &word, sizeof word);
     }
-    const std::string big = node().registry().Add("big", "v1", Build({.layers = {{{File("noise", noise)}}}}));
+    const std::string big =
+        node().registry().Add("big", "v1", Build({.layers = {{{File("noise", noise)}}}}));
     const auto pulled = small_disk.Pull(big);
     EXPECT_CODE(pulled, kResourceExhausted, kUnknown);
     EXPECT_THAT(std::string(pulled.status().message()), HasSubstr("o space left on device"));

@@ -56,10 +56,12 @@ TEST_F(ImageTest, PulledImageIsThereUnderEveryName) {
   const cri::Image image = ImageOf(reference);
   EXPECT_EQ(image.id(), built.id);
   EXPECT_THAT(Strings(image.repo_tags()), ElementsAre(reference));
-  EXPECT_THAT(Strings(image.repo_digests()), ElementsAre(ByDigest(reference, built.ManifestDigest())));
+  EXPECT_THAT(Strings(image.repo_digests()),
+              ElementsAre(ByDigest(reference, built.ManifestDigest())));
   EXPECT_GT(image.size(), 0u);
   const std::string hex(absl::StripPrefix(id, "sha256:"));
-  for (const std::string& name : {id, hex, hex.substr(0, 13), ByDigest(reference, built.ManifestDigest())}) {
+  for (const std::string& name :
+       {id, hex, hex.substr(0, 13), ByDigest(reference, built.ManifestDigest())}) {
     EXPECT_EQ(ImageOf(name).SerializeAsString(), image.SerializeAsString()) << name;
   }
   ASSERT_OK_AND_ASSIGN(const auto images, client().ListImages());
@@ -87,7 +89,8 @@ TEST_F(ImageTest, MissingTagMeansLatest) {
 
 TEST_F(ImageTest, PullByDigestHasNoTag) {
   const BuiltImage built = SmallImage("digest");
-  const std::string reference = ByDigest(registry().Add("digest", "v1", built), built.ManifestDigest());
+  const std::string reference =
+      ByDigest(registry().Add("digest", "v1", built), built.ManifestDigest());
   ASSERT_OK_AND_ASSIGN(const std::string id, client().Pull(reference));
   const cri::Image image = ImageOf(id);
   EXPECT_THAT(Strings(image.repo_tags()), IsEmpty());
@@ -130,19 +133,23 @@ TEST_F(ImageTest, IndexGivesThePlatformOfTheNode) {
   const BuiltImage amd = SmallImage("amd64");
   BuiltImage arm = Build({.layers = {{{File("content", "arm64")}}}, .architecture = "arm64"});
   for (const Format format : {Format::kOci, Format::kDocker}) {
-    const BuiltImage index = BuildIndex(
-        {{"unknown", "unknown", "", arm}, {"linux", "arm64", "v8", arm}, {"linux", "amd64", "", amd}}, format);
+    const BuiltImage index = BuildIndex({{"unknown", "unknown", "", arm},
+                                         {"linux", "arm64", "v8", arm},
+                                         {"linux", "amd64", "", amd}},
+                                        format);
     const std::string reference = registry().Add("index", "v1", index);
     ASSERT_OK_AND_ASSIGN(const std::string id, client().Pull(reference));
     EXPECT_EQ(id, amd.id);
-    EXPECT_THAT(Strings(ImageOf(id).repo_digests()), Contains(ByDigest(reference, index.ManifestDigest())));
+    EXPECT_THAT(Strings(ImageOf(id).repo_digests()),
+                Contains(ByDigest(reference, index.ManifestDigest())));
     EXPECT_OK(client().RemoveImage(id));
   }
 }
 
 TEST_F(ImageTest, IndexWithoutThePlatformIsAClearError) {
   const BuiltImage arm = Build({.layers = {{{File("content", "arm64")}}}, .architecture = "arm64"});
-  const std::string reference = registry().Add("arm", "v1", BuildIndex({{"linux", "arm64", "v8", arm}}));
+  const std::string reference =
+      registry().Add("arm", "v1", BuildIndex({{"linux", "arm64", "v8", arm}}));
   const auto id = client().Pull(reference);
   EXPECT_CODE(id, kUnknown, kNotFound, kFailedPrecondition);
   EXPECT_THAT(std::string(id.status().message()), HasSubstr("platform"));
@@ -152,10 +159,15 @@ TEST_F(ImageTest, UserOfTheImageIsANumberOrAName) {
   struct {
     const char *user, *name;
     int64_t uid;
-  } cases[] = {{"1002", "", 1002}, {"1003:1004", "", 1003}, {"app", "app", -1}, {"app:staff", "app", -1}, {"", "", -1}};
+  } cases[] = {{"1002", "", 1002},
+               {"1003:1004", "", 1003},
+               {"app", "app", -1},
+               {"app:staff", "app", -1},
+               {"", "", -1}};
   for (const auto& c : cases) {
     const std::string reference = registry().Add(
-        "users", "v1", Build({.layers = {{{File("content", "user")}}}, .config = {{"User", c.user}}}));
+        "users", "v1",
+        Build({.layers = {{{File("content", "user")}}}, .config = {{"User", c.user}}}));
     ASSERT_OK_AND_ASSIGN(const std::string id, client().Pull(reference));
     const cri::Image image = ImageOf(id);
     EXPECT_EQ(image.username(), c.name) << c.user;
@@ -259,7 +271,8 @@ TEST_F(ImageTest, CorruptLayerIsRefused) {
 
 TEST_F(ImageTest, ManifestThatIsNotTheDigestAskedForIsRefused) {
   const BuiltImage built = SmallImage("asked");
-  const std::string reference = ByDigest(registry().Add("asked", "v1", built), built.ManifestDigest());
+  const std::string reference =
+      ByDigest(registry().Add("asked", "v1", built), built.ManifestDigest());
   registry().SetFault("/v2/asked/manifests/", Fault::kCorrupt);
   EXPECT_CODE(client().Pull(reference), kUnknown, kDataLoss);
   EXPECT_FALSE(Present(reference));
@@ -282,7 +295,8 @@ TEST_F(ImageTest, LayerWhoseContentIsNotItsDiffIdIsRefused) {
 }
 
 TEST_F(ImageTest, TruncatedLayerIsRefused) {
-  const std::string reference = registry().Add("truncated", "v1", SmallImage(std::string(100000, 't')));
+  const std::string reference =
+      registry().Add("truncated", "v1", SmallImage(std::string(100000, 't')));
   registry().SetFault("/v2/truncated/blobs/", Fault::kTruncate);
   EXPECT_FALSE(client().Pull(reference).ok());
   EXPECT_FALSE(Present(reference));
@@ -327,7 +341,8 @@ TEST_F(ImageTest, PasswordBuysTheTokenThatTheRegistryWants) {
   registry().SetFault("/v2/token/", Fault::kNeedsToken);
   cri::PullImageRequest request;
   request.mutable_image()->set_image(reference);
-  EXPECT_CODE(client().Call(&Images::PullImage, request), kUnknown, kUnauthenticated, kPermissionDenied);
+  EXPECT_CODE(client().Call(&Images::PullImage, request), kUnknown, kUnauthenticated,
+              kPermissionDenied);
   request.mutable_auth()->set_username("user");
   request.mutable_auth()->set_password("wrong");
   EXPECT_FALSE(client().Call(&Images::PullImage, request).ok());
@@ -356,8 +371,8 @@ class LayersTest : public ImageTest {
     EXPECT_OK(pod);
     if (!pod.ok()) return Json::object();
     cri::ContainerConfig config =
-        MakeProbe("c", {"tree", "/tree", "/opaque", "/becomes-file", "/becomes-dir", "/becomes-real", "/later", "/long",
-                        "/implied"});
+        MakeProbe("c", {"tree", "/tree", "/opaque", "/becomes-file", "/becomes-dir",
+                        "/becomes-real", "/later", "/long", "/implied"});
     config.mutable_image()->set_image(reference);
     config.set_log_path(absl::StrCat("c/", trees_++, ".log"));
     auto tree = pod->RunForJson(config);
@@ -369,13 +384,24 @@ class LayersTest : public ImageTest {
   void ExpectLayersTree(const Json& tree) {
     const std::string deep = "/long/" + std::string(120, 'n');
     const std::map<std::string, std::string> contents = {
-        {"/tree/keep", "keep\n"},        {"/tree/gone", "back\n"},       {"/tree/changed", "new\n"},
-        {"/becomes-file", "file now\n"}, {"/becomes-dir/inside", "i\n"}, {"/becomes-real", "real\n"},
-        {"/tree/owned", "owned\n"},      {"/tree/setuid", "s\n"},        {"/tree/attributes", "x\n"},
-        {"/tree/hard", "keep\n"},        {"/tree/empty", ""},            {"/tree/sp ace", "s\n"},
+        {"/tree/keep", "keep\n"},
+        {"/tree/gone", "back\n"},
+        {"/tree/changed", "new\n"},
+        {"/becomes-file", "file now\n"},
+        {"/becomes-dir/inside", "i\n"},
+        {"/becomes-real", "real\n"},
+        {"/tree/owned", "owned\n"},
+        {"/tree/setuid", "s\n"},
+        {"/tree/attributes", "x\n"},
+        {"/tree/hard", "keep\n"},
+        {"/tree/empty", ""},
+        {"/tree/sp ace", "s\n"},
         {"/tree/\xc3\x83\xc2\xbc", "u\n"},  // UTF-8 "ü", byte for byte as \u00c3\u00bc
-        {"/later/file", "l\n"},          {"/later/hard", "l\n"},         {"/tree/gone-dir/new", "n\n"},
-        {"/implied/dir/file", "i\n"},    {deep + "/" + std::string(80, 'f'), "long\n"}};
+        {"/later/file", "l\n"},
+        {"/later/hard", "l\n"},
+        {"/tree/gone-dir/new", "n\n"},
+        {"/implied/dir/file", "i\n"},
+        {deep + "/" + std::string(80, 'f'), "long\n"}};
     for (const auto& [path, content] : contents) {
       ASSERT_TRUE(tree.contains(path)) << path;
       EXPECT_EQ(tree[path]["type"], "file") << path;

@@ -24,7 +24,8 @@ using ::testing::Not;
 
 class InsideTest : public E2eTest {
  protected:
-  // The report of one container in a pod of its own, each with its own PID namespace as a kubelet asks for it.
+  // The report of one container in a pod of its own, each with its own PID namespace as a kubelet
+  // asks for it.
   Json Report(cri::ContainerConfig config) {
     NamespaceOptions(config)->set_pid(cri::CONTAINER);
     return Report(MakeKubeletPodConfig(Name()), config);
@@ -48,7 +49,8 @@ class InsideTest : public E2eTest {
   std::string OwnStatus(const std::string& key) {
     std::ifstream file("/proc/self/status");
     for (std::string line; std::getline(file, line);) {
-      if (absl::StartsWith(line, key + ":")) return std::string(absl::StripAsciiWhitespace(line.substr(key.size() + 1)));
+      if (absl::StartsWith(line, key + ":"))
+        return std::string(absl::StripAsciiWhitespace(line.substr(key.size() + 1)));
     }
     return "";
   }
@@ -58,7 +60,8 @@ std::map<std::string, std::string> EnvOf(const Json& report) {
   std::map<std::string, std::string> env;
   for (const std::string word : report["env"]) {
     const auto equals = word.find('=');
-    EXPECT_TRUE(env.emplace(word.substr(0, equals), word.substr(equals + 1)).second) << "twice: " << word;
+    EXPECT_TRUE(env.emplace(word.substr(0, equals), word.substr(equals + 1)).second)
+        << "twice: " << word;
   }
   return env;
 }
@@ -134,8 +137,10 @@ TEST_F(InsideTest, StatusUserIsWhatTheProcessHas) {
 
 TEST_F(InsideTest, DefaultCapabilitiesAreTheFourteen) {
   const Json report = Report(MakeProbe("c", {"report"}));
-  for (const char* set : {"CapBnd", "CapPrm", "CapEff"}) EXPECT_EQ(report["status"][set], "00000000a80425fb") << set;
-  for (const char* set : {"CapInh", "CapAmb"}) EXPECT_EQ(report["status"][set], "0000000000000000") << set;
+  for (const char* set : {"CapBnd", "CapPrm", "CapEff"})
+    EXPECT_EQ(report["status"][set], "00000000a80425fb") << set;
+  for (const char* set : {"CapInh", "CapAmb"})
+    EXPECT_EQ(report["status"][set], "0000000000000000") << set;
 }
 
 TEST_F(InsideTest, NonRootUserHasNoEffectiveCapabilities) {
@@ -184,12 +189,15 @@ TEST_F(InsideTest, DefaultSeccompProfileRefusesWhatItShould) {
   Security(config)->mutable_seccomp()->set_profile_type(cri::SecurityProfile::RuntimeDefault);
   const Json report = Report(config);
   EXPECT_EQ(report["status"]["Seccomp"], "2");
-  for (const char* call : {"io_uring_setup", "bpf", "userfaultfd", "keyctl", "add_key", "mount", "umount",
-                           "unshare_user", "unshare_mount", "perf_event_open", "open_by_handle_at", "sethostname"}) {
+  for (const char* call :
+       {"io_uring_setup", "bpf", "userfaultfd", "keyctl", "add_key", "mount", "umount",
+        "unshare_user", "unshare_mount", "perf_event_open", "open_by_handle_at", "sethostname"}) {
     EXPECT_THAT(report["syscalls"][call].get<std::string>(), AnyOf("EPERM", "ENOSYS")) << call;
   }
-  EXPECT_THAT(report["syscalls"]["af_alg"].get<std::string>(), AnyOf("EPERM", "EACCES", "EAFNOSUPPORT"));
-  for (const char* call : {"chroot", "mknod", "raw_socket"}) EXPECT_EQ(report["syscalls"][call], "ok") << call;
+  EXPECT_THAT(report["syscalls"]["af_alg"].get<std::string>(),
+              AnyOf("EPERM", "EACCES", "EAFNOSUPPORT"));
+  for (const char* call : {"chroot", "mknod", "raw_socket"})
+    EXPECT_EQ(report["syscalls"][call], "ok") << call;
 }
 
 TEST_F(InsideTest, SeccompFollowsTheProfileThatIsAskedFor) {
@@ -240,8 +248,12 @@ TEST_F(InsideTest, ExecHasOnlyTheThreeStandardFds) {
 
 TEST_F(InsideTest, EnvironmentIsImageThenRequestAndLaterWins) {
   cri::ContainerConfig config = MakeProbe("c", {"report"});
-  for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
-           {"ADDED", "one"}, {"IMAGE_VARIABLE", "from request"}, {"ADDED", "two"}, {"EMPTY", ""}, {"BYTES", "\xff=x"}}) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, std::string>>{{"ADDED", "one"},
+                                                        {"IMAGE_VARIABLE", "from request"},
+                                                        {"ADDED", "two"},
+                                                        {"EMPTY", ""},
+                                                        {"BYTES", "\xff=x"}}) {
     auto* env = config.add_envs();
     env->set_key(key);
     env->set_value(value);
@@ -312,7 +324,8 @@ TEST_F(InsideTest, ContainersOfAPodShareAllButMountsAndFiles) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const Json a, pod.RunForJson(MakeKubeletProbe("a", {"report"})));
   ASSERT_OK_AND_ASSIGN(const Json b, pod.RunForJson(MakeKubeletProbe("b", {"report"})));
-  for (const char* kind : {"net", "ipc", "uts"}) EXPECT_EQ(a["namespaces"][kind], b["namespaces"][kind]) << kind;
+  for (const char* kind : {"net", "ipc", "uts"})
+    EXPECT_EQ(a["namespaces"][kind], b["namespaces"][kind]) << kind;
   EXPECT_EQ(a["pid"], 1);
   EXPECT_EQ(b["pid"], 1);
 }
@@ -364,7 +377,8 @@ TEST_F(InsideTest, SysctlsAreThePodsOwn) {
 }
 
 TEST_F(InsideTest, SysctlsOfTheNodeAreRefused) {
-  for (const char* name : {"kernel.core_pattern", "vm.swappiness", "kernel/shm_rmid_forced", "net/../../kernel.x"}) {
+  for (const char* name :
+       {"kernel.core_pattern", "vm.swappiness", "kernel/shm_rmid_forced", "net/../../kernel.x"}) {
     cri::PodSandboxConfig config = MakePodConfig(Name());
     (*config.mutable_linux()->mutable_sysctls())[name] = "1";
     EXPECT_CODE(client().RunPod(config), kInvalidArgument) << name;
@@ -402,21 +416,23 @@ TEST_F(InsideTest, HostnameAndFilesOfThePod) {
   const Json report = Report(MakeKubeletProbe("c", {"report"}));
   EXPECT_EQ(report["hostname"], Name());
   EXPECT_EQ(report["files"]["/etc/hostname"], Name() + "\n");
-  EXPECT_EQ(report["files"]["/etc/resolv.conf"],
-            "search e2e.svc.cluster.local svc.cluster.local\nnameserver 10.10.10.10\noptions ndots:5\n");
+  EXPECT_EQ(
+      report["files"]["/etc/resolv.conf"],
+      "search e2e.svc.cluster.local svc.cluster.local\nnameserver 10.10.10.10\noptions ndots:5\n");
   EXPECT_THAT(report["files"]["/etc/hosts"].get<std::string>(), HasSubstr("localhost"));
 }
 
 TEST_F(InsideTest, WithoutDnsConfigTheNodesResolvConfIsCopied) {
   std::ifstream file("/etc/resolv.conf");
   const std::string own((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_EQ(Report(MakePodConfig(Name()), MakeProbe("c", {"report"}))["files"]["/etc/resolv.conf"], own);
+  EXPECT_EQ(Report(MakePodConfig(Name()), MakeProbe("c", {"report"}))["files"]["/etc/resolv.conf"],
+            own);
 }
 
 TEST_F(InsideTest, DevicesAreTheStandardOnes) {
   const Json dev = Report(MakeProbe("c", {"report"}))["dev"];
-  const std::map<std::string, std::string> nodes = {{"/dev/null", "1:3"},   {"/dev/zero", "1:5"},
-                                                    {"/dev/full", "1:7"},   {"/dev/random", "1:8"},
+  const std::map<std::string, std::string> nodes = {{"/dev/null", "1:3"},    {"/dev/zero", "1:5"},
+                                                    {"/dev/full", "1:7"},    {"/dev/random", "1:8"},
                                                     {"/dev/urandom", "1:9"}, {"/dev/tty", "5:0"}};
   for (const auto& [path, number] : nodes) {
     ASSERT_TRUE(dev.contains(path)) << path;
@@ -430,11 +446,12 @@ TEST_F(InsideTest, DevicesAreTheStandardOnes) {
                                                     {"/dev/stderr", "/proc/self/fd/2"},
                                                     {"/dev/ptmx", "pts/ptmx"}};
   for (const auto& [path, target] : links) EXPECT_EQ(dev[path].value("target", ""), target) << path;
-  const std::set<std::string> known = {"/dev/null", "/dev/zero",  "/dev/full",   "/dev/random", "/dev/urandom",
-                                       "/dev/tty",  "/dev/fd",    "/dev/stdin",  "/dev/stdout", "/dev/stderr",
-                                       "/dev/ptmx", "/dev/pts",   "/dev/shm",    "/dev/mqueue", "/dev/core",
-                                       "/dev/console", "/dev/pts/ptmx"};
-  for (const auto& [path, info] : dev.items()) EXPECT_TRUE(known.contains(path)) << path << " is not expected";
+  const std::set<std::string> known = {
+      "/dev/null", "/dev/zero",   "/dev/full",   "/dev/random",  "/dev/urandom", "/dev/tty",
+      "/dev/fd",   "/dev/stdin",  "/dev/stdout", "/dev/stderr",  "/dev/ptmx",    "/dev/pts",
+      "/dev/shm",  "/dev/mqueue", "/dev/core",   "/dev/console", "/dev/pts/ptmx"};
+  for (const auto& [path, info] : dev.items())
+    EXPECT_TRUE(known.contains(path)) << path << " is not expected";
 }
 
 TEST_F(InsideTest, MountsHaveTheirProtectiveFlags) {
@@ -472,7 +489,8 @@ TEST_F(InsideTest, RootIsAnOverlayAndTheHostsTableDoesNotKnowIt) {
 TEST_F(InsideTest, WritesStayInTheContainer) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("a", {"sleep"})));
-  ASSERT_OK_AND_ASSIGN(const auto wrote, client().Exec(id, {"/probe", "write", "/data/file", "100"}));
+  ASSERT_OK_AND_ASSIGN(const auto wrote,
+                       client().Exec(id, {"/probe", "write", "/data/file", "100"}));
   EXPECT_EQ(wrote.exit_code(), 0) << wrote.stderr();
   ASSERT_OK_AND_ASSIGN(const Json own, pod.ExecForJson(id, {"paths", "/data/file"}));
   EXPECT_EQ(own["/data/file"]["type"], "file");
@@ -485,12 +503,14 @@ TEST_F(InsideTest, SharedMemoryIsThePodsAndItsIpcToo) {
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("a", {"sleep"})));
   ASSERT_OK_AND_ASSIGN(const auto wrote, client().Exec(id, {"/probe", "write", "/dev/shm/file"}));
   EXPECT_EQ(wrote.exit_code(), 0) << wrote.stderr();
-  ASSERT_OK_AND_ASSIGN(const Json other, pod.RunForJson(MakeProbe("b", {"paths", "/dev/shm/file"})));
+  ASSERT_OK_AND_ASSIGN(const Json other,
+                       pod.RunForJson(MakeProbe("b", {"paths", "/dev/shm/file"})));
   EXPECT_EQ(other["/dev/shm/file"]["type"], "file");
 }
 
 TEST_F(InsideTest, ReadonlyRootLeavesDevAndShmWritable) {
-  cri::ContainerConfig config = MakeProbe("c", {"paths", "/", "/etc/passwd", "/tmp", "/dev/shm", "/dev/null"});
+  cri::ContainerConfig config =
+      MakeProbe("c", {"paths", "/", "/etc/passwd", "/tmp", "/dev/shm", "/dev/null"});
   Security(config)->set_readonly_rootfs(true);
   const Json paths = Report(config);
   EXPECT_EQ(paths["/"]["write"], "EROFS");
@@ -501,7 +521,8 @@ TEST_F(InsideTest, ReadonlyRootLeavesDevAndShmWritable) {
 }
 
 TEST_F(InsideTest, MaskedPathsShowNothing) {
-  cri::ContainerConfig config = MakeProbe("c", {"paths", "/secret", "/etc/group", "/proc/keys", "/etc/passwd"});
+  cri::ContainerConfig config =
+      MakeProbe("c", {"paths", "/secret", "/etc/group", "/proc/keys", "/etc/passwd"});
   for (const char* path : {"/secret", "/etc/group", "/proc/keys", "/no/such/path"}) {
     Security(config)->add_masked_paths(path);
   }
@@ -515,8 +536,8 @@ TEST_F(InsideTest, MaskedPathsShowNothing) {
 }
 
 TEST_F(InsideTest, ReadonlyPathsRefuseWrites) {
-  cri::ContainerConfig config =
-      MakeProbe("c", {"paths", "/data", "/proc/sys", "/proc/sys/kernel/domainname", "/proc/irq", "/tmp"});
+  cri::ContainerConfig config = MakeProbe(
+      "c", {"paths", "/data", "/proc/sys", "/proc/sys/kernel/domainname", "/proc/irq", "/tmp"});
   for (const char* path : {"/data", "/proc/sys", "/proc/irq", "/no/such/path"}) {
     Security(config)->add_readonly_paths(path);
   }
@@ -538,7 +559,8 @@ TEST_F(InsideTest, VolumesAreMountedAsAsked) {
   const std::string volume = NodeDir() + "/volume-" + Name(), file = volume + "/file";
   ASSERT_EQ(mkdir(volume.c_str(), 0755), 0);
   std::ofstream(file) << "content";
-  cri::ContainerConfig config = MakeProbe("c", {"paths", "/vol", "/vol/file", "/ro", "/single", "/new/place"});
+  cri::ContainerConfig config =
+      MakeProbe("c", {"paths", "/vol", "/vol/file", "/ro", "/single", "/new/place"});
   const auto add = [&](const char* inside, const std::string& outside, bool readonly) {
     auto* mount = config.add_mounts();
     mount->set_container_path(inside);

@@ -46,8 +46,8 @@ void Require(bool ok, const char* what) {
   if (!ok) Give(1, what);
 }
 
-// Directories called `name` anywhere below the cgroup mounts, removed with all below them (a cgroup directory is
-// removed by rmdir alone, deepest first).
+// Directories called `name` anywhere below the cgroup mounts, removed with all below them (a cgroup
+// directory is removed by rmdir alone, deepest first).
 void RemoveCgroups(const fs::path& dir, const std::string& name, int depth) {
   std::error_code ignored;
   std::vector<fs::path> children;
@@ -113,7 +113,8 @@ void SetLoopbackUp() {
 void BecomeNode() {
   Require(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "prctl PR_SET_PDEATHSIG");
   Require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mount private /");
-  Require(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0, "mount /proc");
+  Require(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0,
+          "mount /proc");
   Require(sethostname("e2e-node", 8) == 0, "sethostname");
   SetLoopbackUp();
 }

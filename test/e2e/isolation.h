@@ -1,22 +1,23 @@
-// A node of one's own for a test process: new mount, network, PID, IPC and UTS namespaces, so that what the
-// leak oracle sees is what the tests did, and nothing that they do reaches the machine. Cgroups are shared with
-// the machine; every directory made there is below one named NodeName().
+// A node of one's own for a test process: new mount, network, PID, IPC and UTS namespaces, so that
+// what the leak oracle sees is what the tests did, and nothing that they do reaches the machine.
+// Cgroups are shared with the machine; every directory made there is below one named NodeName().
 #pragma once
 
 #include <string>
 
 namespace berth::e2e {
 
-// Called first in main(), before any thread exists. Does not return in the calling process: that one waits,
-// removes cgroups and files that are left, and exits with the tests' exit code (or 77 with the reason on stderr if
-// it may not create namespaces). Returns in a process whose parent is pid 1, a reaper. Everything started from
-// it dies with it.
+// Called first in main(), before any thread exists. Does not return in the calling process: that
+// one waits, removes cgroups and files that are left, and exits with the tests' exit code (or 77
+// with the reason on stderr if it may not create namespaces). Returns in a process whose parent is
+// pid 1, a reaper. Everything started from it dies with it.
 void EnterOwnNode();
 
 // "berth-e2e-<pid outside>": unique on this machine.
 const std::string& NodeName();
 
-// The directory for everything the tests write: $BERTH_E2E_BASE or /var/tmp, then NodeName(). Removed at exit.
+// The directory for everything the tests write: $BERTH_E2E_BASE or /var/tmp, then NodeName().
+// Removed at exit.
 const std::string& NodeDir();
 
 }  // namespace berth::e2e

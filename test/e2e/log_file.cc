@@ -19,10 +19,13 @@ absl::StatusOr<std::vector<LogRecord>> ParseLog(absl::string_view bytes) {
     const std::string line(bytes.substr(0, end));
     std::smatch match;
     const std::string start = line.substr(0, 64);
-    if (end == absl::string_view::npos || !std::regex_search(start, match, *head, std::regex_constants::match_continuous)) {
-      return absl::InvalidArgumentError(absl::StrCat("log line: ", absl::CHexEscape(line.substr(0, 200))));
+    if (end == absl::string_view::npos ||
+        !std::regex_search(start, match, *head, std::regex_constants::match_continuous)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("log line: ", absl::CHexEscape(line.substr(0, 200))));
     }
-    records.push_back({match[1], match[2], match[3], line.substr(static_cast<size_t>(match.length(0)))});
+    records.push_back(
+        {match[1], match[2], match[3], line.substr(static_cast<size_t>(match.length(0)))});
     bytes.remove_prefix(end + 1);
   }
   return records;

@@ -13,7 +13,8 @@ struct LogRecord {
   std::string timestamp, stream, tag, content;
 };
 
-// InvalidArgument with the line for anything but "<RFC 3339, nine fraction digits> <stdout|stderr> <P|F> <bytes>\n".
+// InvalidArgument with the line for anything but "<RFC 3339, nine fraction digits> <stdout|stderr>
+// <P|F> <bytes>\n".
 absl::StatusOr<std::vector<LogRecord>> ParseLog(absl::string_view bytes);
 
 // The whole file; NotFound if there is none.

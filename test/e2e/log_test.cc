@@ -21,7 +21,8 @@ class LogTest : public E2eTest {
     EXPECT_OK(finished);
     return finished.ok() ? finished->log : std::vector<LogRecord>();
   }
-  std::vector<LogRecord> Emitted(const std::vector<std::string>& specs, const std::string& fd = "1") {
+  std::vector<LogRecord> Emitted(const std::vector<std::string>& specs,
+                                 const std::string& fd = "1") {
     std::vector<std::string> arguments = {"emit", fd};
     arguments.insert(arguments.end(), specs.begin(), specs.end());
     return LogOf(MakeProbe("c", arguments));
@@ -83,7 +84,9 @@ TEST_F(LogTest, TextWithoutNewlineAtTheEndIsPartial) {
   EXPECT_EQ(log[1].content, "tail");
 }
 
-TEST_F(LogTest, SilentContainerHasAnEmptyLog) { EXPECT_THAT(LogOf(MakeProbe("c", {"exit", "0"})), IsEmpty()); }
+TEST_F(LogTest, SilentContainerHasAnEmptyLog) {
+  EXPECT_THAT(LogOf(MakeProbe("c", {"exit", "0"})), IsEmpty());
+}
 
 TEST_F(LogTest, StderrIsMarkedAsSuch) {
   const auto log = Emitted({"text:e", "nl"}, "2");
@@ -99,7 +102,8 @@ TEST_F(LogTest, ManyMegabytesAreComplete) {
 TEST_F(LogTest, TerminalGivesOneStreamWithCarriageReturns) {
   cri::ContainerConfig config = MakeProbe("c", {"lines", "2"});
   config.set_tty(true);
-  EXPECT_EQ(Joined(LogOf(config), "stdout"), "stdout line 0\r\nstderr line 0\r\nstdout line 1\r\nstderr line 1\r\n");
+  EXPECT_EQ(Joined(LogOf(config), "stdout"),
+            "stdout line 0\r\nstderr line 0\r\nstdout line 1\r\nstderr line 1\r\n");
 }
 
 TEST_F(LogTest, WhatIsWrittenJustBeforeTheEndIsThereOnceExitedIsSeen) {
@@ -133,7 +137,8 @@ class ReopenTest : public LogTest {
     cri::ContainerConfig config = MakeProbe("c", {"tick"});
     NamespaceOptions(config)->set_pid(cri::CONTAINER);
     absl::StatusOr<std::string> id = pod.RunContainer(config);
-    if (id.ok() && !Eventually(absl::Seconds(30), [&] { return Content(pod.LogPath("c")) == "ready\n"; })) {
+    if (id.ok() &&
+        !Eventually(absl::Seconds(30), [&] { return Content(pod.LogPath("c")) == "ready\n"; })) {
       return absl::DeadlineExceededError("the container does not get ready");
     }
     return id;
@@ -161,7 +166,8 @@ TEST_F(ReopenTest, LaterLinesGoToTheNewFile) {
 
 TEST_F(ReopenTest, OnlyRunningContainersReopen) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), Config()));
-  ASSERT_OK_AND_ASSIGN(const FinishedContainer finished, pod.RunToEnd(MakeKubeletProbe("c", {"lines", "1"})));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer finished,
+                       pod.RunToEnd(MakeKubeletProbe("c", {"lines", "1"})));
   const std::string path = pod.LogPath("c");
   ASSERT_EQ(rename(path.c_str(), (path + ".1").c_str()), 0);
   EXPECT_CODE(client().ReopenLog(finished.id), kFailedPrecondition, kUnknown);

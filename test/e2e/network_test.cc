@@ -20,7 +20,8 @@ class NetworkTest : public E2eTest {
     config.set_hostname(name);
     auto pod = Pod::Run(client(), config);
     if (!pod.ok()) return pod;
-    if (const auto id = pod->RunContainer(MakeProbe("c", {"serve", "8080"})); !id.ok()) return id.status();
+    if (const auto id = pod->RunContainer(MakeProbe("c", {"serve", "8080"})); !id.ok())
+      return id.status();
     const bool ready = Eventually(absl::Seconds(30), [&] {
       const auto log = ReadLog(pod->LogPath("c"));
       return log.ok() && Joined(*log, "stdout") == "ready\n";
@@ -37,7 +38,8 @@ class NetworkTest : public E2eTest {
   std::string Ask(const std::string& address) {
     const std::string out = NodeDir() + "/answer-" + Name();
     unlink(out.c_str());
-    auto process = Subprocess::Start({.argv = {BERTH_E2E_PROBE, "connect", address, "8080"}, .output_path = out});
+    auto process = Subprocess::Start(
+        {.argv = {BERTH_E2E_PROBE, "connect", address, "8080"}, .output_path = out});
     EXPECT_OK(process);
     EXPECT_EQ(process->Wait(absl::Seconds(30)).value_or(-1), 0) << process->Output();
     return process->Output();
@@ -59,8 +61,9 @@ TEST_F(NetworkTest, PodHasTheAddressesThatItsStatusTells) {
   EXPECT_TRUE(lo.contains("127.0.0.1"));
   EXPECT_TRUE(lo.contains("::1"));
   EXPECT_THAT(report["routes4"].get<std::string>(), HasSubstr("eth0\t00000000"));
-  EXPECT_THAT(report["routes6"].get<std::string>(),
-              HasSubstr("00000000000000000000000000000000 00 00000000000000000000000000000000 00 "));
+  EXPECT_THAT(
+      report["routes6"].get<std::string>(),
+      HasSubstr("00000000000000000000000000000000 00 00000000000000000000000000000000 00 "));
 }
 
 TEST_F(NetworkTest, NodeReachesThePodOnBothFamilies) {
@@ -73,7 +76,8 @@ TEST_F(NetworkTest, PodsReachEachOther) {
   ASSERT_OK_AND_ASSIGN(Pod second, Pod::Run(client(), MakePodConfig(Name("-second"))));
   ASSERT_OK_AND_ASSIGN(const std::string id, second.RunContainer(MakeProbe("c", {"sleep"})));
   for (const std::string& address : Addresses(first)) {
-    ASSERT_OK_AND_ASSIGN(const auto answer, client().Exec(id, {"/probe", "connect", address, "8080"}));
+    ASSERT_OK_AND_ASSIGN(const auto answer,
+                         client().Exec(id, {"/probe", "connect", address, "8080"}));
     EXPECT_EQ(answer.stdout(), "first\n") << address << ": " << answer.stderr();
   }
 }
@@ -146,7 +150,8 @@ TEST_F(SmallPoolTest, AddressesComeBackAfterAKill) {
     Client small(daemon.socket());
     std::vector<std::string> ids;
     for (int i = 0; i < 8; ++i) {
-      ASSERT_OK_AND_ASSIGN(const std::string id, RunPatiently(small, absl::StrCat("kill-", round, "-", i)));
+      ASSERT_OK_AND_ASSIGN(const std::string id,
+                           RunPatiently(small, absl::StrCat("kill-", round, "-", i)));
       ids.push_back(id);
     }
     ASSERT_OK(daemon.Kill());

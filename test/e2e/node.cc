@@ -22,7 +22,8 @@ std::unique_ptr<Node>& SharedSlot() {
 absl::StatusOr<Node*> Node::Shared() {
   static absl::Status* started = nullptr;
   if (started == nullptr) {
-    started = new absl::Status(absl::UnavailableError("the node is starting"));  // what WarmUp's own calls get
+    started = new absl::Status(
+        absl::UnavailableError("the node is starting"));  // what WarmUp's own calls get
     SharedSlot().reset(new Node);
     *started = SharedSlot()->Start();
   }
@@ -59,8 +60,8 @@ absl::Status Node::Start() {
   return WarmUp();
 }
 
-// One pod with a container and an exec, so that what a daemon makes once and keeps (bridge, packet filter table,
-// cgroup root, connections) is there before the first snapshot.
+// One pod with a container and an exec, so that what a daemon makes once and keeps (bridge, packet
+// filter table, cgroup root, connections) is there before the first snapshot.
 absl::Status Node::WarmUp() {
   RETURN_IF_ERROR(RunOnePod());
   const auto holds_address = [&] {

@@ -1,4 +1,5 @@
-// The node that the tests of one process share: a registry, a daemon with the probe image, a client.
+// The node that the tests of one process share: a registry, a daemon with the probe image, a
+// client.
 #pragma once
 
 #include <memory>
@@ -32,7 +33,8 @@ class Node {
   // After daemon().StartAgain(): a new connection.
   void Reconnect();
 
-  // The options that the shared daemon has, for another daemon beside it: own directory, bridge and subnets.
+  // The options that the shared daemon has, for another daemon beside it: own directory, bridge and
+  // subnets.
   static Daemon::Options OptionsFor(const std::string& name, int number);
 
  private:

@@ -64,10 +64,12 @@ std::string WithoutRandom(const std::string& name) {
 }
 
 absl::Status AddMounts(const OracleScope&, Snapshot& snapshot) {
-  for (absl::string_view line : absl::StrSplit(ReadAll("/proc/self/mountinfo"), '\n', absl::SkipEmpty())) {
+  for (absl::string_view line :
+       absl::StrSplit(ReadAll("/proc/self/mountinfo"), '\n', absl::SkipEmpty())) {
     const std::vector<absl::string_view> sides = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
     const std::vector<absl::string_view> fields = absl::StrSplit(sides[0], ' ');
-    if (sides.size() < 2 || fields.size() < 5) return absl::InternalError(absl::StrCat("mountinfo line: ", line));
+    if (sides.size() < 2 || fields.size() < 5)
+      return absl::InternalError(absl::StrCat("mountinfo line: ", line));
     ++snapshot[absl::StrCat("mount ", std::string(fields[4]), " ", std::string(sides[1]))];
   }
   return absl::OkStatus();
@@ -135,7 +137,8 @@ absl::Status AddProcesses(const OracleScope&, Snapshot& snapshot) {
   for (const fs::path& process : Processes()) {
     const std::string stat = ReadAll(process / "stat");  // "pid (comm) state ppid ..."
     const size_t open = stat.find('('), close = stat.rfind(')');
-    if (open == std::string::npos || close == std::string::npos || close + 2 >= stat.size()) continue;
+    if (open == std::string::npos || close == std::string::npos || close + 2 >= stat.size())
+      continue;
     const std::string comm = stat.substr(open + 1, close - open - 1);
     const std::string suffix = stat[close + 2] == 'Z' ? " (zombie)" : "";
     ++snapshot[absl::StrCat("process ", comm, suffix)];
@@ -148,9 +151,10 @@ absl::Status AddDaemonFds(const OracleScope& scope, Snapshot& snapshot) {
   const fs::path self = absl::StrCat("/proc/", scope.daemon, "/fd");
   for (const fs::path& fd : Entries(self)) {
     const std::string target = LinkTarget(fd);
-    const std::string kind = absl::StrContains(target, ":[") && !absl::StartsWith(target, "anon_inode:")
-                                 ? target.substr(0, target.find(':'))
-                                 : WithoutRandom(target);
+    const std::string kind =
+        absl::StrContains(target, ":[") && !absl::StartsWith(target, "anon_inode:")
+            ? target.substr(0, target.find(':'))
+            : WithoutRandom(target);
     if (!kind.empty()) ++snapshot[absl::StrCat("fd ", kind)];
   }
   return absl::OkStatus();
@@ -171,7 +175,8 @@ void AddFilesBelow(const fs::path& root, const fs::path& dir, int depth, Snapsho
   for (const fs::path& path : Entries(dir)) {
     if (IsDatabaseSideFile(path.filename())) continue;
     ++snapshot[absl::StrCat("file ", WithoutLayerNumber(fs::relative(path, root, error).string()))];
-    const bool descend = fs::is_directory(fs::symlink_status(path, error)) && dir.filename() != "layers";
+    const bool descend =
+        fs::is_directory(fs::symlink_status(path, error)) && dir.filename() != "layers";
     if (descend && depth > 0) AddFilesBelow(root, path, depth - 1, snapshot);
   }
 }
@@ -195,7 +200,8 @@ absl::Status AddRowsOf(const std::string& path, Snapshot& snapshot) {
   const auto for_each = [&](const std::string& sql, auto each) {
     sqlite3_stmt* statement = nullptr;
     if (sqlite3_prepare_v2(db, sql.c_str(), -1, &statement, nullptr) != SQLITE_OK) {
-      status = absl::InternalError(absl::StrCat("sqlite3_prepare ", path, ": ", sqlite3_errmsg(db)));
+      status =
+          absl::InternalError(absl::StrCat("sqlite3_prepare ", path, ": ", sqlite3_errmsg(db)));
       return;
     }
     while (sqlite3_step(statement) == SQLITE_ROW) {
@@ -204,10 +210,12 @@ absl::Status AddRowsOf(const std::string& path, Snapshot& snapshot) {
     }
     sqlite3_finalize(statement);
   };
-  for_each("SELECT name FROM sqlite_master WHERE type='table'", [&](std::string name) { tables.push_back(name); });
+  for_each("SELECT name FROM sqlite_master WHERE type='table'",
+           [&](std::string name) { tables.push_back(name); });
   for (const std::string& table : tables) {
-    for_each(absl::StrCat("SELECT * FROM \"", table, "\""),
-             [&](std::string key) { ++snapshot[absl::StrCat("row ", table, " ", table == "layers" ? "*" : key)]; });
+    for_each(absl::StrCat("SELECT * FROM \"", table, "\""), [&](std::string key) {
+      ++snapshot[absl::StrCat("row ", table, " ", table == "layers" ? "*" : key)];
+    });
   }
   sqlite3_close(db);
   return status;
@@ -216,7 +224,8 @@ absl::Status AddRowsOf(const std::string& path, Snapshot& snapshot) {
 absl::Status AddRows(const OracleScope& scope, Snapshot& snapshot) {
   if (scope.data_dir.empty()) return absl::OkStatus();
   std::error_code error;
-  for (fs::recursive_directory_iterator it(scope.data_dir, error), end; !error && it != end; it.increment(error)) {
+  for (fs::recursive_directory_iterator it(scope.data_dir, error), end; !error && it != end;
+       it.increment(error)) {
     if (it.depth() >= 1) it.disable_recursion_pending();
     if (it->path().extension() == ".db" || it->path().extension() == ".sqlite") {
       RETURN_IF_ERROR(AddRowsOf(it->path(), snapshot));
@@ -229,14 +238,16 @@ absl::Status AddLoopDevices(const OracleScope&, Snapshot& snapshot) {
   for (const fs::path& device : Entries("/sys/block")) {
     const std::string backing = ReadAll(device / "loop" / "backing_file");
     if (!backing.empty()) {
-      ++snapshot[absl::StrCat("loop ", device.filename().string(), " ", absl::StripAsciiWhitespace(backing))];
+      ++snapshot[absl::StrCat("loop ", device.filename().string(), " ",
+                              absl::StripAsciiWhitespace(backing))];
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status AddNamedNamespaces(const OracleScope&, Snapshot& snapshot) {
-  for (const fs::path& path : Entries("/run/netns")) ++snapshot[absl::StrCat("netns ", path.string())];
+  for (const fs::path& path : Entries("/run/netns"))
+    ++snapshot[absl::StrCat("netns ", path.string())];
   return absl::OkStatus();
 }
 
@@ -258,12 +269,14 @@ std::vector<std::string> Differences(const Snapshot& before, const Snapshot& aft
   std::vector<std::string> lines;
   for (const auto& [entry, count] : change) {
     if (count > 0) lines.push_back(absl::StrCat("+", count, " ", entry));
-    if (count < 0 && !absl::StartsWith(entry, "fd ")) lines.push_back(absl::StrCat(count, " ", entry));
+    if (count < 0 && !absl::StartsWith(entry, "fd "))
+      lines.push_back(absl::StrCat(count, " ", entry));
   }
   return lines;
 }
 
-absl::StatusOr<std::vector<std::string>> WaitForSame(const OracleScope& scope, const Snapshot& before,
+absl::StatusOr<std::vector<std::string>> WaitForSame(const OracleScope& scope,
+                                                     const Snapshot& before,
                                                      absl::Duration patience) {
   const absl::Time deadline = absl::Now() + patience;
   for (;;) {

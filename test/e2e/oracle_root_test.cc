@@ -1,4 +1,5 @@
-// The oracle is itself tested: a planted leak of each kind is found and named, and nothing is found once it is gone.
+// The oracle is itself tested: a planted leak of each kind is found and named, and nothing is found
+// once it is gone.
 #include "test/e2e/oracle.h"
 
 #include <fcntl.h>
@@ -27,9 +28,12 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kShort = absl::Milliseconds(30);
 
-int Shell(const std::string& command) { return std::system(("PATH=/usr/sbin:/usr/bin:/sbin:/bin; " + command).c_str()); }
+int Shell(const std::string& command) {
+  return std::system(("PATH=/usr/sbin:/usr/bin:/sbin:/bin; " + command).c_str());
+}
 
-// A child that does `setup` (0: fine) and then waits to be killed; a zombie if setup says so with code > 0.
+// A child that does `setup` (0: fine) and then waits to be killed; a zombie if setup says so with
+// code > 0.
 class Child {
  public:
   explicit Child(const std::function<int()>& setup) {
@@ -82,7 +86,9 @@ class OracleTest : public testing::Test {
     fs::remove_all(dir_);
   }
 
-  void Sql(const char* text) { ASSERT_EQ(sqlite3_exec(db_, text, nullptr, nullptr, nullptr), SQLITE_OK) << text; }
+  void Sql(const char* text) {
+    ASSERT_EQ(sqlite3_exec(db_, text, nullptr, nullptr, nullptr), SQLITE_OK) << text;
+  }
 
   std::string Found() {
     auto lines = WaitForSame(scope_, before_, kShort);
@@ -92,7 +98,9 @@ class OracleTest : public testing::Test {
     return all;
   }
   void ExpectFinds(const std::string& line) {
-    EXPECT_NE(("\n" + Found()).find("\n" + line), std::string::npos) << "not found: " << line << "\nin:\n" << Found();
+    EXPECT_NE(("\n" + Found()).find("\n" + line), std::string::npos)
+        << "not found: " << line << "\nin:\n"
+        << Found();
   }
 
   std::string dir_, cgroup_;
@@ -137,14 +145,16 @@ TEST_F(OracleTest, FindsALink) {
 }
 
 TEST_F(OracleTest, FindsAPacketFilterTable) {
-  if (Shell("nft add table ip leak 2>/dev/null") != 0) GTEST_SKIP() << "this kernel has no nftables for IPv4";
+  if (Shell("nft add table ip leak 2>/dev/null") != 0)
+    GTEST_SKIP() << "this kernel has no nftables for IPv4";
   ExpectFinds("+1 nft table ip leak");
   ASSERT_EQ(Shell("nft delete table ip leak"), 0);
   EXPECT_EQ(Found(), "");
 }
 
 TEST_F(OracleTest, FindsAPacketFilterRule) {
-  if (Shell("nft add table ip kept 2>/dev/null") != 0) GTEST_SKIP() << "this kernel has no nftables for IPv4";
+  if (Shell("nft add table ip kept 2>/dev/null") != 0)
+    GTEST_SKIP() << "this kernel has no nftables for IPv4";
   ASSERT_EQ(Shell("nft add chain ip kept c"), 0);
   before_ = *TakeSnapshot(scope_);
   ASSERT_EQ(Shell("nft add rule ip kept c ip saddr 10.1.2.3 accept"), 0);

@@ -18,15 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kMaskedPaths[] = {"/proc/asound",     "/proc/acpi",        "/proc/interrupts", "/proc/kcore",
-                                        "/proc/keys",       "/proc/latency_stats", "/proc/timer_list",
-                                        "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-                                        "/sys/firmware",    "/sys/devices/virtual/powercap"};
-constexpr const char* kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+constexpr const char* kMaskedPaths[] = {
+    "/proc/asound",     "/proc/acpi",        "/proc/interrupts",
+    "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
+constexpr const char* kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                          "/proc/sysrq-trigger"};
 
 absl::StatusOr<nlohmann::json> ParseJson(const std::string& text) {
   nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return absl::InvalidArgumentError(absl::StrCat("not JSON: ", text.substr(0, 500)));
+  if (value.is_discarded())
+    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", text.substr(0, 500)));
   return value;
 }
 
@@ -63,12 +66,14 @@ cri::PodSandboxConfig MakeKubeletPodConfig(const std::string& name) {
   (*config.mutable_annotations())["kubernetes.io/config.source"] = "api";
   config.add_port_mappings()->set_container_port(80);
   auto* linux = config.mutable_linux();
-  linux->set_cgroup_parent(absl::StrCat("/", NodeName(), "/kubepods/burstable/pod", config.metadata().uid()));
+  linux->set_cgroup_parent(
+      absl::StrCat("/", NodeName(), "/kubepods/burstable/pod", config.metadata().uid()));
   MakeCgroup(linux->cgroup_parent());
   auto* options = NamespaceOptions(config);
   options->set_pid(cri::CONTAINER);
   options->mutable_userns_options()->set_mode(cri::NODE);
-  linux->mutable_security_context()->mutable_seccomp()->set_profile_type(cri::SecurityProfile::RuntimeDefault);
+  linux->mutable_security_context()->mutable_seccomp()->set_profile_type(
+      cri::SecurityProfile::RuntimeDefault);
   linux->mutable_overhead();
   linux->mutable_resources()->set_cpu_shares(102);
   linux->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
@@ -100,7 +105,8 @@ cri::ContainerConfig MakeProbe(const std::string& name, const std::vector<std::s
   return config;
 }
 
-cri::ContainerConfig MakeKubeletProbe(const std::string& name, const std::vector<std::string>& arguments) {
+cri::ContainerConfig MakeKubeletProbe(const std::string& name,
+                                      const std::vector<std::string>& arguments) {
   cri::ContainerConfig config = MakeProbe(name, arguments);
   if (absl::StatusOr<Node*> node = Node::Shared(); node.ok()) {
     config.mutable_image()->set_user_specified_image(config.image().image());
@@ -135,7 +141,8 @@ std::vector<std::string> MakeCgroup(const std::string& parent) {
   if (fs::exists(root / "cgroup.controllers")) {
     made.push_back(root.string() + parent);
   } else {
-    for (const char* controller : {"cpu", "cpuacct", "memory", "pids", "cpuset", "devices", "freezer", "blkio"}) {
+    for (const char* controller :
+         {"cpu", "cpuacct", "memory", "pids", "cpuset", "devices", "freezer", "blkio"}) {
       if (fs::exists(root / controller)) made.push_back((root / controller).string() + parent);
     }
   }
@@ -153,7 +160,8 @@ std::vector<std::string> MakeCgroup(const std::string& parent) {
   }
   if (fs::exists(root / "cgroup.controllers")) {
     // Controllers are given down level by level, to the parent of what is made below.
-    for (fs::path dir = root, rest = fs::path(parent).relative_path(); const fs::path& step : rest) {
+    for (fs::path dir = root, rest = fs::path(parent).relative_path();
+         const fs::path& step : rest) {
       for (const char* controller : {"+cpu", "+memory", "+pids", "+io"}) {
         std::ofstream(dir / "cgroup.subtree_control") << controller;
       }
@@ -174,20 +182,24 @@ void RemoveMadeCgroups() {
   for (const fs::path& hierarchy : hierarchies) {
     const fs::path top = hierarchy / NodeName() / "kubepods";
     std::vector<fs::path> dirs = {top};
-    for (fs::recursive_directory_iterator it(top, error), end; !error && it != end; it.increment(error)) {
+    for (fs::recursive_directory_iterator it(top, error), end; !error && it != end;
+         it.increment(error)) {
       if (it->is_directory() && it.depth() < 2) dirs.push_back(it->path());
     }
     for (auto dir = dirs.rbegin(); dir != dirs.rend(); ++dir) rmdir(dir->c_str());
   }
 }
 
-absl::StatusOr<Pod> Pod::Run(Client& client, const cri::PodSandboxConfig& config, const std::string& handler) {
+absl::StatusOr<Pod> Pod::Run(Client& client, const cri::PodSandboxConfig& config,
+                             const std::string& handler) {
   ASSIGN_OR_RETURN(std::string id, client.RunPod(config, handler));
   return Pod(&client, std::move(id), config);
 }
 
 Pod::Pod(Pod&& other) noexcept
-    : client_(std::exchange(other.client_, nullptr)), id_(std::move(other.id_)), config_(std::move(other.config_)) {}
+    : client_(std::exchange(other.client_, nullptr)),
+      id_(std::move(other.id_)),
+      config_(std::move(other.config_)) {}
 
 Pod& Pod::operator=(Pod&& other) noexcept {
   if (this != &other) {
@@ -204,8 +216,10 @@ Pod::~Pod() { Reset(); }
 void Pod::Reset() {
   if (client_ == nullptr) return;
   Client& client = CurrentClient(client_);
-  if (const absl::Status status = client.StopPod(id_); !status.ok()) ADD_FAILURE() << "StopPodSandbox: " << status;
-  if (const absl::Status status = client.RemovePod(id_); !status.ok()) ADD_FAILURE() << "RemovePodSandbox: " << status;
+  if (const absl::Status status = client.StopPod(id_); !status.ok())
+    ADD_FAILURE() << "StopPodSandbox: " << status;
+  if (const absl::Status status = client.RemovePod(id_); !status.ok())
+    ADD_FAILURE() << "RemovePodSandbox: " << status;
   client_ = nullptr;
 }
 
@@ -235,7 +249,8 @@ absl::StatusOr<nlohmann::json> Pod::RunForJson(const cri::ContainerConfig& confi
   ASSIGN_OR_RETURN(const FinishedContainer finished, RunToEnd(config));
   if (finished.status.exit_code() != 0) {
     return absl::InternalError(absl::StrCat("exit code ", finished.status.exit_code(), ": ",
-                                            finished.status.message(), Joined(finished.log, "stderr")));
+                                            finished.status.message(),
+                                            Joined(finished.log, "stderr")));
   }
   return ParseJson(Joined(finished.log, "stdout"));
 }
@@ -246,7 +261,8 @@ absl::StatusOr<nlohmann::json> Pod::ExecForJson(const std::string& container,
   command.insert(command.end(), arguments.begin(), arguments.end());
   ASSIGN_OR_RETURN(const auto response, CurrentClient(client_).Exec(container, command));
   if (response.exit_code() != 0) {
-    return absl::InternalError(absl::StrCat("exit code ", response.exit_code(), ": ", response.stderr()));
+    return absl::InternalError(
+        absl::StrCat("exit code ", response.exit_code(), ": ", response.stderr()));
   }
   return ParseJson(response.stdout());
 }

@@ -1,4 +1,5 @@
-// Pods and containers as tests make them: small makers for the CRI messages, and a pod that removes itself.
+// Pods and containers as tests make them: small makers for the CRI messages, and a pod that removes
+// itself.
 #pragma once
 
 #include <string>
@@ -16,8 +17,8 @@ namespace berth::e2e {
 // Metadata and a log directory below NodeDir(), nothing else: what critest and crictl send.
 cri::PodSandboxConfig MakePodConfig(const std::string& name);
 
-// With everything that a kubelet sends: hostname, DNS, labels, annotations, security context, resources and a
-// cgroup parent, which is made as the kubelet makes it.
+// With everything that a kubelet sends: hostname, DNS, labels, annotations, security context,
+// resources and a cgroup parent, which is made as the kubelet makes it.
 cri::PodSandboxConfig MakeKubeletPodConfig(const std::string& name);
 
 // Sets one member of the security context's namespace options.
@@ -29,13 +30,15 @@ cri::LinuxContainerSecurityContext* Security(cri::ContainerConfig& config);
 cri::ContainerConfig MakeProbe(const std::string& name, const std::vector<std::string>& arguments);
 
 // As a kubelet sends it: resources, masked and read-only paths, labels, annotations, environment.
-cri::ContainerConfig MakeKubeletProbe(const std::string& name, const std::vector<std::string>& arguments);
+cri::ContainerConfig MakeKubeletProbe(const std::string& name,
+                                      const std::vector<std::string>& arguments);
 
-// Directories of the node's cgroup hierarchies that `parent` ("/a/b") names, one per hierarchy, made if absent.
+// Directories of the node's cgroup hierarchies that `parent` ("/a/b") names, one per hierarchy,
+// made if absent.
 std::vector<std::string> MakeCgroup(const std::string& parent);
 
-// Removes what MakeCgroup made and is empty, as the kubelet does once a pod is gone. What a daemon left below
-// stays, for the oracle to find.
+// Removes what MakeCgroup made and is empty, as the kubelet does once a pod is gone. What a daemon
+// left below stays, for the oracle to find.
 void RemoveMadeCgroups();
 
 struct FinishedContainer {
@@ -44,10 +47,12 @@ struct FinishedContainer {
   std::vector<LogRecord> log;
 };
 
-// Move-only. Stopped and removed by the destructor, whatever its state; an error there fails the test.
+// Move-only. Stopped and removed by the destructor, whatever its state; an error there fails the
+// test.
 class Pod {
  public:
-  static absl::StatusOr<Pod> Run(Client& client, const cri::PodSandboxConfig& config, const std::string& handler = "");
+  static absl::StatusOr<Pod> Run(Client& client, const cri::PodSandboxConfig& config,
+                                 const std::string& handler = "");
   Pod(Pod&& other) noexcept;
   Pod& operator=(Pod&& other) noexcept;
   ~Pod();
@@ -58,14 +63,16 @@ class Pod {
   std::string LogPath(const std::string& container_name) const;
 
   absl::StatusOr<std::string> Create(const cri::ContainerConfig& config);
-  // Create and Start; returns the id. A container that does not start is left for the pod's removal.
+  // Create and Start; returns the id. A container that does not start is left for the pod's
+  // removal.
   absl::StatusOr<std::string> RunContainer(const cri::ContainerConfig& config);
   // The same, then waits for its end and reads its log.
   absl::StatusOr<FinishedContainer> RunToEnd(const cri::ContainerConfig& config);
   // Runs a container whose stdout is one JSON document (probe report, paths, tree) and parses it.
   absl::StatusOr<nlohmann::json> RunForJson(const cri::ContainerConfig& config);
   // The same through ExecSync in a running container.
-  absl::StatusOr<nlohmann::json> ExecForJson(const std::string& container, const std::vector<std::string>& arguments);
+  absl::StatusOr<nlohmann::json> ExecForJson(const std::string& container,
+                                             const std::vector<std::string>& arguments);
 
  private:
   Pod(Client* client, std::string id, cri::PodSandboxConfig config)

@@ -1,4 +1,5 @@
-// RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, ListPodSandbox as their callers see them.
+// RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, ListPodSandbox as their
+// callers see them.
 #include <gmock/gmock.h>
 
 #include <map>
@@ -48,9 +49,12 @@ TEST_F(PodTest, KeepsWhatTheKubeletSent) {
   ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod.id()));
   EXPECT_EQ(status.metadata().SerializeAsString(), config.metadata().SerializeAsString());
   const std::map<std::string, std::string> labels(config.labels().begin(), config.labels().end());
-  const std::map<std::string, std::string> annotations(config.annotations().begin(), config.annotations().end());
-  EXPECT_EQ((std::map<std::string, std::string>(status.labels().begin(), status.labels().end())), labels);
-  EXPECT_EQ((std::map<std::string, std::string>(status.annotations().begin(), status.annotations().end())),
+  const std::map<std::string, std::string> annotations(config.annotations().begin(),
+                                                       config.annotations().end());
+  EXPECT_EQ((std::map<std::string, std::string>(status.labels().begin(), status.labels().end())),
+            labels);
+  EXPECT_EQ((std::map<std::string, std::string>(status.annotations().begin(),
+                                                status.annotations().end())),
             annotations);
   EXPECT_EQ(status.linux().namespaces().options().pid(), cri::CONTAINER);
   EXPECT_EQ(status.linux().namespaces().options().network(), cri::POD);
@@ -59,7 +63,8 @@ TEST_F(PodTest, KeepsWhatTheKubeletSent) {
   ASSERT_OK_AND_ASSIGN(const auto listed, client().ListPods(filter));
   ASSERT_EQ(listed.size(), 1u);
   EXPECT_EQ(listed[0].metadata().SerializeAsString(), config.metadata().SerializeAsString());
-  EXPECT_EQ((std::map<std::string, std::string>(listed[0].annotations().begin(), listed[0].annotations().end())),
+  EXPECT_EQ((std::map<std::string, std::string>(listed[0].annotations().begin(),
+                                                listed[0].annotations().end())),
             annotations);
   EXPECT_EQ(listed[0].created_at(), status.created_at());
 }
@@ -127,7 +132,8 @@ TEST_F(PodTest, ConcurrentStopsAllSucceed) {
   ASSERT_OK(pod.RunContainer(MakeProbe("a", {"sleep"})));
   std::vector<std::thread> threads;
   std::vector<absl::Status> results(4);
-  for (absl::Status& result : results) threads.emplace_back([&] { result = client().StopPod(pod.id()); });
+  for (absl::Status& result : results)
+    threads.emplace_back([&] { result = client().StopPod(pod.id()); });
   for (std::thread& thread : threads) thread.join();
   for (const absl::Status& result : results) EXPECT_OK(result);
 }
@@ -153,7 +159,8 @@ TEST_F(PodTest, FiltersAreAndedAndAnEmptyOneListsAll) {
   ASSERT_OK(client().StopPod(b.id()));
 
   EXPECT_THAT(Ids(), UnorderedElementsAre(a.id(), b.id()));
-  ASSERT_OK_AND_ASSIGN(const auto unfiltered, client().Call(&Runtime::ListPodSandbox, cri::ListPodSandboxRequest()));
+  ASSERT_OK_AND_ASSIGN(const auto unfiltered,
+                       client().Call(&Runtime::ListPodSandbox, cri::ListPodSandboxRequest()));
   EXPECT_EQ(unfiltered.items_size(), 2);
   cri::PodSandboxFilter filter;
   filter.mutable_state()->set_state(cri::SANDBOX_READY);
@@ -189,7 +196,8 @@ TEST_F(PodTest, VerboseStatusHasInfoAndPlainHasNone) {
   request.set_verbose(true);
   ASSERT_OK_AND_ASSIGN(const auto verbose, client().Call(&Runtime::PodSandboxStatus, request));
   ASSERT_FALSE(verbose.info().empty());
-  for (const auto& [key, value] : verbose.info()) EXPECT_TRUE(Json::accept(value)) << key << ": " << value;
+  for (const auto& [key, value] : verbose.info())
+    EXPECT_TRUE(Json::accept(value)) << key << ": " << value;
 }
 
 TEST_F(PodTest, SameRequestAgainGetsTheSamePod) {
@@ -265,7 +273,8 @@ TEST_F(PodTest, ManyAtOnce) {
   std::vector<std::thread> threads;
   std::vector<absl::StatusOr<std::string>> ids(kPods, absl::UnknownError("not run"));
   for (int i = 0; i < kPods; ++i) {
-    threads.emplace_back([&, i] { ids[i] = client().RunPod(MakePodConfig(Name(absl::StrCat("-", i)))); });
+    threads.emplace_back(
+        [&, i] { ids[i] = client().RunPod(MakePodConfig(Name(absl::StrCat("-", i)))); });
   }
   for (std::thread& thread : threads) thread.join();
   std::set<std::string> addresses;

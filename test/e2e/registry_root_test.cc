@@ -1,5 +1,5 @@
-// The registries of the harness: what is pushed to Debian's docker-registry is accepted by it, digest by digest, and
-// the registry in this process answers and misbehaves as told.
+// The registries of the harness: what is pushed to Debian's docker-registry is accepted by it,
+// digest by digest, and the registry in this process answers and misbehaves as told.
 #include <curl/curl.h>
 #include <gtest/gtest.h>
 
@@ -25,7 +25,8 @@ size_t Append(char* bytes, size_t size, size_t count, void* out) {
 Answer Get(const std::string& url, long timeout_ms = 20000) {
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   const std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(
-      curl_slist_append(nullptr, "Accept: application/vnd.oci.image.manifest.v1+json"), curl_slist_free_all);
+      curl_slist_append(nullptr, "Accept: application/vnd.oci.image.manifest.v1+json"),
+      curl_slist_free_all);
   Answer answer;
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
@@ -47,7 +48,8 @@ TEST(DockerRegistry, ServesWhatWasPushed) {
   EXPECT_EQ(*reference, (*registry)->host() + "/layers:v1");
   const std::string base = "http://" + (*registry)->host() + "/v2/layers";
   EXPECT_EQ(Get(base + "/manifests/v1").body, image.manifests.back().content);
-  for (const auto& [digest, blob] : image.blobs) EXPECT_EQ(Get(base + "/blobs/" + digest).body, blob.content);
+  for (const auto& [digest, blob] : image.blobs)
+    EXPECT_EQ(Get(base + "/blobs/" + digest).body, blob.content);
 }
 
 class StubRegistryTest : public testing::Test {
@@ -73,11 +75,14 @@ class StubRegistryTest : public testing::Test {
 TEST_F(StubRegistryTest, ServesManifestByTagAndDigest) {
   EXPECT_EQ(reference_, registry_->host() + "/one:v1");
   EXPECT_EQ(Get(base_ + "/manifests/v1").body, image_.manifests.back().content);
-  EXPECT_EQ(Get(base_ + "/manifests/" + image_.ManifestDigest()).body, image_.manifests.back().content);
+  EXPECT_EQ(Get(base_ + "/manifests/" + image_.ManifestDigest()).body,
+            image_.manifests.back().content);
   EXPECT_EQ(GetBlob().body, blob());
 }
 
-TEST_F(StubRegistryTest, AnswersNotFoundForWhatItHasNot) { EXPECT_EQ(Get(base_ + "/manifests/v2").status, 404); }
+TEST_F(StubRegistryTest, AnswersNotFoundForWhatItHasNot) {
+  EXPECT_EQ(Get(base_ + "/manifests/v2").status, 404);
+}
 
 TEST_F(StubRegistryTest, CorruptsOneByte) {
   registry_->SetFault("/blobs/", StubRegistry::Fault::kCorrupt);
@@ -101,7 +106,8 @@ TEST_F(StubRegistryTest, WantsATokenThatAPasswordBuys) {
   registry_->SetFault("/v2/one", StubRegistry::Fault::kNeedsToken);
   EXPECT_EQ(GetBlob().status, 401);
   EXPECT_EQ(Get("http://" + registry_->host() + "/token?scope=x").status, 401);
-  EXPECT_EQ(Get("http://user:password@" + registry_->host() + "/token?scope=x").body, R"({"token":"e2e-token"})");
+  EXPECT_EQ(Get("http://user:password@" + registry_->host() + "/token?scope=x").body,
+            R"({"token":"e2e-token"})");
 }
 
 TEST(ImageBuilder, IndexNamesEachPlatform) {

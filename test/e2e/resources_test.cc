@@ -24,14 +24,20 @@ constexpr int64_t kMiB = 1 << 20;
 class ResourcesTest : public E2eTest {
  protected:
   static bool OnV2() { return fs::exists("/sys/fs/cgroup/cgroup.controllers"); }
-  // The content of a cgroup file of a container: its directory is the one below the pod's parent that has its id.
-  static std::string CgroupFile(const std::string& id, const std::string& controller, const std::string& file) {
-    const fs::path root = OnV2() ? fs::path("/sys/fs/cgroup") : fs::path("/sys/fs/cgroup") / controller;
+  // The content of a cgroup file of a container: its directory is the one below the pod's parent
+  // that has its id.
+  static std::string CgroupFile(const std::string& id, const std::string& controller,
+                                const std::string& file) {
+    const fs::path root =
+        OnV2() ? fs::path("/sys/fs/cgroup") : fs::path("/sys/fs/cgroup") / controller;
     std::error_code error;
-    for (fs::recursive_directory_iterator it(root / NodeName(), error), end; !error && it != end; it.increment(error)) {
-      if (it->path().filename().string().find(id) == std::string::npos || !it->is_directory()) continue;
+    for (fs::recursive_directory_iterator it(root / NodeName(), error), end; !error && it != end;
+         it.increment(error)) {
+      if (it->path().filename().string().find(id) == std::string::npos || !it->is_directory())
+        continue;
       std::ifstream content(it->path() / file);
-      return std::string(absl::StripAsciiWhitespace(std::string(std::istreambuf_iterator<char>(content), {})));
+      return std::string(
+          absl::StripAsciiWhitespace(std::string(std::istreambuf_iterator<char>(content), {})));
     }
     return "no cgroup of " + id + " below " + root.string();
   }
@@ -67,7 +73,8 @@ TEST_F(ResourcesTest, ContainerIsBelowThePodsParentWhichStays) {
       for (const auto& entry : fs::recursive_directory_iterator(parent)) {
         found |= entry.path().filename().string().find(id) != std::string::npos;
       }
-      EXPECT_TRUE(found || parent.find("cpuset") != std::string::npos || parent.find("blkio") != std::string::npos)
+      EXPECT_TRUE(found || parent.find("cpuset") != std::string::npos ||
+                  parent.find("blkio") != std::string::npos)
           << parent;
     }
   }
@@ -92,7 +99,8 @@ TEST_F(ResourcesTest, MemoryHogIsOomKilled) {
 
 TEST_F(ResourcesTest, KillThatIsNoOomIsAnError) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), PodConfig()));
-  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeKubeletProbe("c", {"ignore-term"})));
+  ASSERT_OK_AND_ASSIGN(const std::string id,
+                       pod.RunContainer(MakeKubeletProbe("c", {"ignore-term"})));
   ASSERT_OK(client().Stop(id, 0));
   ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id));
   EXPECT_EQ(status.exit_code(), 137);
@@ -106,7 +114,8 @@ TEST_F(ResourcesTest, PidLimitOfThePodHolds) {
     if (file) file << 30;
   }
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), config));
-  ASSERT_OK_AND_ASSIGN(const FinishedContainer finished, pod.RunToEnd(MakeKubeletProbe("c", {"fork-bomb", "200"})));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer finished,
+                       pod.RunToEnd(MakeKubeletProbe("c", {"fork-bomb", "200"})));
   EXPECT_THAT(Joined(finished.log, "stdout"), HasSubstr(" EAGAIN"));
 }
 
@@ -119,7 +128,8 @@ TEST_F(ResourcesTest, ConfiguredPidLimitHoldsForEachContainer) {
     ASSERT_OK(limited.Pull(node().probe_image()));
     const cri::PodSandboxConfig config = MakePodConfig(Name());
     ASSERT_OK_AND_ASSIGN(const std::string pod, limited.RunPod(config));
-    ASSERT_OK_AND_ASSIGN(const std::string id, limited.Create(pod, MakeProbe("c", {"sleep"}), config));
+    ASSERT_OK_AND_ASSIGN(const std::string id,
+                         limited.Create(pod, MakeProbe("c", {"sleep"}), config));
     ASSERT_OK(limited.Start(id));
     ASSERT_OK_AND_ASSIGN(const auto exec, limited.Exec(id, {"/probe", "fork-bomb", "200"}));
     EXPECT_THAT(exec.stdout(), HasSubstr(" EAGAIN"));
@@ -178,15 +188,18 @@ TEST_F(StatsTest, FiguresOfARunningContainer) {
   EXPECT_LE(stats.memory().working_set_bytes().value(), 64u * kMiB);
   EXPECT_GE(stats.memory().rss_bytes().value(), 20u * kMiB);
   EXPECT_GE(stats.memory().usage_bytes().value(), stats.memory().working_set_bytes().value());
-  EXPECT_EQ(stats.memory().available_bytes().value(), 64 * kMiB - stats.memory().working_set_bytes().value());
+  EXPECT_EQ(stats.memory().available_bytes().value(),
+            64 * kMiB - stats.memory().working_set_bytes().value());
   EXPECT_GT(stats.memory().page_faults().value(), 0u);
 }
 
 TEST_F(StatsTest, ListHasRunningContainersAndObeysFilters) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeKubeletProbe("c", {"sleep"})));
-  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited, pod.RunToEnd(MakeKubeletProbe("e", {"exit", "0"})));
-  ASSERT_OK_AND_ASSIGN(const auto all, client().Call(&Runtime::ListContainerStats, cri::ListContainerStatsRequest()));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited,
+                       pod.RunToEnd(MakeKubeletProbe("e", {"exit", "0"})));
+  ASSERT_OK_AND_ASSIGN(const auto all, client().Call(&Runtime::ListContainerStats,
+                                                     cri::ListContainerStatsRequest()));
   ASSERT_EQ(all.stats_size(), 1);
   EXPECT_EQ(all.stats(0).attributes().id(), id);
   cri::ContainerStatsFilter filter;
@@ -206,7 +219,8 @@ TEST_F(StatsTest, ListHasRunningContainersAndObeysFilters) {
 TEST_F(StatsTest, WrittenBytesShowInTheWritableLayer) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeKubeletProbe("c", {"sleep"})));
-  ASSERT_OK_AND_ASSIGN(const auto wrote, client().Exec(id, {"/probe", "write", "/data/file", "3000000"}));
+  ASSERT_OK_AND_ASSIGN(const auto wrote,
+                       client().Exec(id, {"/probe", "write", "/data/file", "3000000"}));
   EXPECT_EQ(wrote.exit_code(), 0);
   const bool shown = Eventually(absl::Seconds(60), [&] {
     const auto stats = Stats(id);

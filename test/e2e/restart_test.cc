@@ -40,9 +40,11 @@ class RestartTest : public E2eTest {
 TEST_F(RestartTest, EverythingIsListedAsBeforeAfterAKill) {
   cri::PodSandboxConfig config = MakeKubeletPodConfig(Name());
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), config));
-  ASSERT_OK_AND_ASSIGN(const std::string running, pod.RunContainer(MakeKubeletProbe("r", {"sleep"})));
+  ASSERT_OK_AND_ASSIGN(const std::string running,
+                       pod.RunContainer(MakeKubeletProbe("r", {"sleep"})));
   ASSERT_OK_AND_ASSIGN(const std::string created, pod.Create(MakeKubeletProbe("n", {"exit", "6"})));
-  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited, pod.RunToEnd(MakeKubeletProbe("e", {"exit", "5"})));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer exited,
+                       pod.RunToEnd(MakeKubeletProbe("e", {"exit", "5"})));
   ASSERT_OK_AND_ASSIGN(const Pod stopped, Pod::Run(client(), MakePodConfig(Name("-stopped"))));
   ASSERT_OK(client().StopPod(stopped.id()));
   ASSERT_OK_AND_ASSIGN(const auto pod_before, client().PodStatus(pod.id()));
@@ -150,7 +152,8 @@ TEST_F(RestartTest, KilledMonitorTakesItsContainersAndIsReported) {
     std::error_code error;
     if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
     const std::string exe = std::filesystem::read_symlink(entry.path() / "exe", error).string();
-    if (absl::StrContains(exe, "berth-monitor") || absl::StrContains(exe, "memfd:berth")) monitors.push_back(pid);
+    if (absl::StrContains(exe, "berth-monitor") || absl::StrContains(exe, "memfd:berth"))
+      monitors.push_back(pid);
   }
   ASSERT_FALSE(monitors.empty());
   for (const pid_t monitor : monitors) kill(monitor, SIGKILL);
@@ -161,8 +164,8 @@ TEST_F(RestartTest, KilledMonitorTakesItsContainersAndIsReported) {
   EXPECT_OK(client().Remove(id));
 }
 
-// Kills the daemon at some moment of the life of pods; whatever moment it was, an identical retry succeeds, and
-// removal leaves nothing (the oracle).
+// Kills the daemon at some moment of the life of pods; whatever moment it was, an identical retry
+// succeeds, and removal leaves nothing (the oracle).
 TEST_F(RestartTest, RetryAfterAKillInTheMiddleSucceeds) {
   for (int round = 0; round < 6; ++round) {
     const cri::PodSandboxConfig config = MakePodConfig(Name("-" + std::to_string(round)));
@@ -174,8 +177,8 @@ TEST_F(RestartTest, RetryAfterAKillInTheMiddleSucceeds) {
       const auto created = own.Create(*id, container, config);
       if (created.ok()) own.Start(*created).IgnoreError();
     });
-    // The moment: when the daemon has written a number of log bytes or rows is not ours to know, so spread it by
-    // what the kernel shows: the n-th new process of the node.
+    // The moment: when the daemon has written a number of log bytes or rows is not ours to know, so
+    // spread it by what the kernel shows: the n-th new process of the node.
     const auto processes = [] {
       int count = 0;
       for (const auto& entry : std::filesystem::directory_iterator("/proc")) {

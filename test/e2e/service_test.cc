@@ -1,4 +1,5 @@
-// What the services say of themselves: Version, Status, RuntimeConfig, UpdateRuntimeConfig, and what is not built.
+// What the services say of themselves: Version, Status, RuntimeConfig, UpdateRuntimeConfig, and
+// what is not built.
 #include <gmock/gmock.h>
 
 #include <set>
@@ -52,11 +53,13 @@ TEST_F(ServiceTest, VerboseStatusTellsMoreInJson) {
   request.set_verbose(true);
   ASSERT_OK_AND_ASSIGN(const auto response, client().Call(&Runtime::Status, request));
   ASSERT_FALSE(response.info().empty());
-  for (const auto& [key, value] : response.info()) EXPECT_TRUE(Json::accept(value)) << key << ": " << value;
+  for (const auto& [key, value] : response.info())
+    EXPECT_TRUE(Json::accept(value)) << key << ": " << value;
 }
 
 TEST_F(ServiceTest, RuntimeConfigNamesTheCgroupDriver) {
-  ASSERT_OK_AND_ASSIGN(const auto response, client().Call(&Runtime::RuntimeConfig, cri::RuntimeConfigRequest()));
+  ASSERT_OK_AND_ASSIGN(const auto response,
+                       client().Call(&Runtime::RuntimeConfig, cri::RuntimeConfigRequest()));
   ASSERT_TRUE(response.has_linux());
   EXPECT_EQ(response.linux().cgroup_driver(), cri::CGROUPFS);
 }
@@ -69,7 +72,8 @@ TEST_F(ServiceTest, UpdateRuntimeConfigAcceptsPodRanges) {
 }
 
 TEST_F(ServiceTest, ImageFsInfoIsCompleteForAKubelet) {
-  ASSERT_OK_AND_ASSIGN(const auto info, client().Call(&Images::ImageFsInfo, cri::ImageFsInfoRequest()));
+  ASSERT_OK_AND_ASSIGN(const auto info,
+                       client().Call(&Images::ImageFsInfo, cri::ImageFsInfoRequest()));
   ASSERT_GE(info.image_filesystems_size(), 1);
   const auto& fs = info.image_filesystems(0);
   EXPECT_GT(fs.timestamp(), 0);

@@ -118,7 +118,8 @@ TEST_F(StopTest, IsFineForEveryStateAndConcurrently) {
   const std::string id = Ready(MakeProbe("c", {"sleep"}));
   std::vector<absl::Status> results(4);
   std::vector<std::thread> threads;
-  for (absl::Status& result : results) threads.emplace_back([&] { result = client().Stop(id, 60); });
+  for (absl::Status& result : results)
+    threads.emplace_back([&] { result = client().Stop(id, 60); });
   for (std::thread& thread : threads) thread.join();
   for (const absl::Status& result : results) EXPECT_OK(result);
   EXPECT_OK(client().Stop(id, 10));
@@ -136,7 +137,8 @@ TEST_F(StopTest, TakesTheWholeContainerInASharedPidNamespace) {
     EXPECT_OK(report);
     int count = 0;
     for (const auto& [pid, command] : (*report)["processes"].items()) {
-      count += command.is_string() && command.get<std::string>().find("spawn-orphans") != std::string::npos;
+      count += command.is_string() &&
+               command.get<std::string>().find("spawn-orphans") != std::string::npos;
     }
     return count;
   };

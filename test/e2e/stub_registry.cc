@@ -42,7 +42,8 @@ bool SendAll(int fd, absl::string_view bytes) {
 std::string HeaderValue(const std::string& headers, absl::string_view name) {
   for (absl::string_view line : absl::StrSplit(headers, "\r\n")) {
     const size_t colon = line.find(':');
-    if (colon == absl::string_view::npos || !absl::EqualsIgnoreCase(line.substr(0, colon), name)) continue;
+    if (colon == absl::string_view::npos || !absl::EqualsIgnoreCase(line.substr(0, colon), name))
+      continue;
     return std::string(absl::StripAsciiWhitespace(line.substr(colon + 1)));
   }
   return "";
@@ -63,7 +64,8 @@ absl::StatusOr<std::unique_ptr<StubRegistry>> StubRegistry::Start() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
-  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 || listen(listener.get(), 64) != 0 ||
+  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+      listen(listener.get(), 64) != 0 ||
       getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
     return ErrnoStatus("listen", "127.0.0.1");
   }
@@ -88,7 +90,8 @@ StubRegistry::~StubRegistry() {
   for (std::thread& thread : threads) thread.join();
 }
 
-std::string StubRegistry::Add(const std::string& name, const std::string& tag, const BuiltImage& image) {
+std::string StubRegistry::Add(const std::string& name, const std::string& tag,
+                              const BuiltImage& image) {
   absl::MutexLock lock(&mu_);
   const std::string base = absl::StrCat("/v2/", name);
   for (const auto& [digest, blob] : image.blobs) {
@@ -97,7 +100,8 @@ std::string StubRegistry::Add(const std::string& name, const std::string& tag, c
   }
   for (const Blob& manifest : image.manifests) {
     const std::string digest = Digest(manifest.content);
-    const Answer answer{.media_type = manifest.media_type, .body = manifest.content, .digest = digest};
+    const Answer answer{
+        .media_type = manifest.media_type, .body = manifest.content, .digest = digest};
     answers_[absl::StrCat(base, "/manifests/", digest)] = answer;
     answers_[absl::StrCat(base, "/manifests/", tag)] = answer;
   }
@@ -177,16 +181,19 @@ bool StubRegistry::Respond(int connection, const std::string& method, const std:
   }
   const std::string authorization = HeaderValue(headers, "authorization");
   if (absl::StartsWith(path, "/token")) {
-    answer = {.media_type = "application/json", .body = absl::StrCat(R"({"token":")", kToken, R"("})")};
+    answer = {.media_type = "application/json",
+              .body = absl::StrCat(R"({"token":")", kToken, R"("})")};
     if (authorization != kBasic) answer = {.status = 401, .body = "wrong password"};
   } else if (fault == Fault::kServerError) {
     answer = {.status = 500, .body = "internal error"};
   } else if (fault == Fault::kDenied) {
-    answer = {.status = 401, .body = R"({"errors":[{"code":"DENIED","message":"requested access is denied"}]})"};
+    answer = {.status = 401,
+              .body = R"({"errors":[{"code":"DENIED","message":"requested access is denied"}]})"};
   } else if (fault == Fault::kNeedsToken && authorization != absl::StrCat("Bearer ", kToken)) {
     answer = {.status = 401, .body = "{}"};
-    answer.extra_headers = absl::StrCat("WWW-Authenticate: Bearer realm=\"http://", host_,
-                                        "/token\",service=\"e2e\",scope=\"repository:any:pull\"\r\n");
+    answer.extra_headers =
+        absl::StrCat("WWW-Authenticate: Bearer realm=\"http://", host_,
+                     "/token\",service=\"e2e\",scope=\"repository:any:pull\"\r\n");
   }
   if (fault == Fault::kSilence) {
     WaitReadable(connection, stop_.get());  // until the client gives up
@@ -198,18 +205,22 @@ bool StubRegistry::Respond(int connection, const std::string& method, const std:
   const size_t length = answer.body.size() - from;
   if (from > 0) {
     answer.status = 206;
-    absl::StrAppend(&answer.extra_headers, "Content-Range: bytes ", from, "-", answer.body.size() - 1, "/",
-                    answer.body.size(), "\r\n");
+    absl::StrAppend(&answer.extra_headers, "Content-Range: bytes ", from, "-",
+                    answer.body.size() - 1, "/", answer.body.size(), "\r\n");
   }
-  std::string head = absl::StrCat("HTTP/1.1 ", answer.status, " e2e\r\nContent-Length: ", length,
-                                  "\r\nDocker-Distribution-Api-Version: registry/2.0\r\n", answer.extra_headers);
-  if (!answer.media_type.empty()) absl::StrAppend(&head, "Content-Type: ", answer.media_type, "\r\n");
-  if (!answer.digest.empty()) absl::StrAppend(&head, "Docker-Content-Digest: ", answer.digest, "\r\n");
+  std::string head =
+      absl::StrCat("HTTP/1.1 ", answer.status, " e2e\r\nContent-Length: ", length,
+                   "\r\nDocker-Distribution-Api-Version: registry/2.0\r\n", answer.extra_headers);
+  if (!answer.media_type.empty())
+    absl::StrAppend(&head, "Content-Type: ", answer.media_type, "\r\n");
+  if (!answer.digest.empty())
+    absl::StrAppend(&head, "Docker-Content-Digest: ", answer.digest, "\r\n");
   absl::StrAppend(&head, "\r\n");
   if (!SendAll(connection, head)) return false;
   if (method == "HEAD") return true;
   const bool cut = fault == Fault::kHang || fault == Fault::kTruncate;
-  if (!SendAll(connection, absl::string_view(answer.body).substr(from, cut ? length / 2 : length))) return false;
+  if (!SendAll(connection, absl::string_view(answer.body).substr(from, cut ? length / 2 : length)))
+    return false;
   if (fault == Fault::kHang) WaitReadable(connection, stop_.get());
   return !cut;
 }

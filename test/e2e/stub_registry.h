@@ -1,5 +1,5 @@
-// A registry in this process: serves images from memory over plain HTTP on 127.0.0.1 and misbehaves on request.
-// Thread-safe.
+// A registry in this process: serves images from memory over plain HTTP on 127.0.0.1 and misbehaves
+// on request. Thread-safe.
 #pragma once
 
 #include <map>
@@ -43,7 +43,8 @@ class StubRegistry {
   };
   void SetFault(const std::string& part, Fault fault);
 
-  // Request lines received so far ("GET /v2/..."), and the number of connections open at this moment.
+  // Request lines received so far ("GET /v2/..."), and the number of connections open at this
+  // moment.
   std::vector<std::string> Requests() const;
   int OpenConnections() const;
 
@@ -57,7 +58,8 @@ class StubRegistry {
   void Accept();
   void Serve(UniqueFd connection);
   // False: close the connection.
-  bool Respond(int connection, const std::string& method, const std::string& path, const std::string& headers);
+  bool Respond(int connection, const std::string& method, const std::string& path,
+               const std::string& headers);
   Answer Find(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Fault FaultOf(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -20,7 +20,8 @@ absl::StatusOr<Subprocess> Subprocess::Start(const Options& options) {
   posix_spawn_file_actions_init(&actions);
   const std::string output = options.output_path.empty() ? "/dev/null" : options.output_path;
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                   0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
   posix_spawn_file_actions_addclosefrom_np(&actions, 3);
   std::vector<char*> argv;

@@ -1,4 +1,5 @@
-// A program that a test runs, with its output in a file. Move-only; killed and reaped by the destructor.
+// A program that a test runs, with its output in a file. Move-only; killed and reaped by the
+// destructor.
 #pragma once
 
 #include <sys/types.h>

@@ -72,7 +72,8 @@ void AppendEntry(const TarEntry& entry, std::string& out) {
 std::string PaxRecord(const std::string& key, const std::string& value) {
   const std::string body = absl::StrCat(" ", key, "=", value, "\n");
   size_t length = body.size();
-  while (absl::StrCat(length).size() + body.size() != length) length = absl::StrCat(length).size() + body.size();
+  while (absl::StrCat(length).size() + body.size() != length)
+    length = absl::StrCat(length).size() + body.size();
   return absl::StrCat(length, body);
 }
 
@@ -80,13 +81,15 @@ std::string PaxRecords(const TarEntry& entry) {
   std::string records;
   if (entry.path.size() > 100) records += PaxRecord("path", entry.path);
   if (entry.link.size() > 100) records += PaxRecord("linkpath", entry.link);
-  for (const auto& [name, value] : entry.xattrs) records += PaxRecord("SCHILY.xattr." + name, value);
+  for (const auto& [name, value] : entry.xattrs)
+    records += PaxRecord("SCHILY.xattr." + name, value);
   return records;
 }
 
 std::string Gzip(absl::string_view bytes) {
   z_stream stream{};
-  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) abort();
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    abort();
   std::string out(deflateBound(&stream, bytes.size()) + 64, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   stream.avail_in = static_cast<uInt>(bytes.size());
@@ -111,7 +114,9 @@ std::string Zstd(absl::string_view bytes) {
 TarEntry File(std::string path, std::string content, mode_t mode) {
   return {.path = std::move(path), .content = std::move(content), .mode = mode};
 }
-TarEntry Dir(std::string path, mode_t mode) { return {.path = std::move(path), .type = '5', .mode = mode}; }
+TarEntry Dir(std::string path, mode_t mode) {
+  return {.path = std::move(path), .type = '5', .mode = mode};
+}
 TarEntry Symlink(std::string path, std::string target) {
   return {.path = std::move(path), .type = '2', .mode = 0777, .link = std::move(target)};
 }
@@ -133,9 +138,12 @@ std::string Tar(const std::vector<TarEntry>& entries) {
 
 std::string Compress(absl::string_view bytes, Compression compression) {
   switch (compression) {
-    case Compression::kNone: return std::string(bytes);
-    case Compression::kGzip: return Gzip(bytes);
-    case Compression::kZstd: return Zstd(bytes);
+    case Compression::kNone:
+      return std::string(bytes);
+    case Compression::kGzip:
+      return Gzip(bytes);
+    case Compression::kZstd:
+      return Zstd(bytes);
   }
   abort();
 }
@@ -143,8 +151,8 @@ std::string Compress(absl::string_view bytes, Compression compression) {
 std::string Digest(absl::string_view bytes) {
   unsigned char hash[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), hash);
-  return absl::StrCat("sha256:",
-                      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash)));
+  return absl::StrCat("sha256:", absl::BytesToHexString(absl::string_view(
+                                     reinterpret_cast<const char*>(hash), sizeof hash)));
 }
 
 }  // namespace berth::e2e

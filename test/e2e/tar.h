@@ -1,4 +1,5 @@
-// Tar archives and their compression, byte by byte under the test's control (ustar with PAX records).
+// Tar archives and their compression, byte by byte under the test's control (ustar with PAX
+// records).
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +14,8 @@ namespace berth::e2e {
 
 struct TarEntry {
   std::string path;
-  char type = '0';  // '0' file, '1' hard link, '2' symbolic link, '3' char, '4' block, '5' directory, '6' fifo
+  char type = '0';  // '0' file, '1' hard link, '2' symbolic link, '3' char, '4' block, '5'
+                    // directory, '6' fifo
   std::string content;
   mode_t mode = 0644;
   uint32_t uid = 0, gid = 0;

@@ -1,8 +1,10 @@
-// berth-monitor: one for each pod. See docs/formats/monitor-protocol.md for what it is told and what it answers.
+// berth-monitor: one for each pod. See docs/formats/monitor-protocol.md for what it is told and
+// what it answers.
 //
 //   berth-monitor POD_ID FD_COUNT [pod-pid]   with the descriptors of monitor_protocol.h, StartFd
-//   berth-monitor --node-namespace DATA_DIR   makes the node's minimal mount namespace and waits for stdin to end
-//   berth-monitor --open-volumes PATH...      sends a detached bind of each path over fd 3 and ends
+//   berth-monitor --node-namespace DATA_DIR   makes the node's minimal mount namespace and waits
+//   for stdin to end berth-monitor --open-volumes PATH...      sends a detached bind of each path
+//   over fd 3 and ends
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -28,7 +30,8 @@ namespace {
 
 class Monitor {
  public:
-  Monitor(int fd_count, bool pod_pid) : fd_count_(fd_count), pod_pid_(pod_pid), pod_(&loop_, wire::kStateDirFd) {}
+  Monitor(int fd_count, bool pod_pid)
+      : fd_count_(fd_count), pod_pid_(pod_pid), pod_(&loop_, wire::kStateDirFd) {}
 
   int Run();
 
@@ -89,8 +92,10 @@ int Monitor::Run() {
   sigprocmask(SIG_SETMASK, &watched, nullptr);
   signals_ = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
   signal_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->ChildReady(); }, this, 0};
-  accept_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->AcceptReady(); }, this, 0};
-  if (signals_ < 0 || !loop_.Add(signals_, &signal_handler_) || !loop_.Add(wire::kListenFd, &accept_handler_)) {
+  accept_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->AcceptReady(); }, this,
+                     0};
+  if (signals_ < 0 || !loop_.Add(signals_, &signal_handler_) ||
+      !loop_.Add(wire::kListenFd, &accept_handler_)) {
     return 1;
   }
   SetUpPod();
@@ -104,7 +109,8 @@ void Monitor::AcceptReady() {
   ucred peer;
   socklen_t length = sizeof(peer);
   auto* connection = static_cast<Connection*>(calloc(1, sizeof(Connection)));
-  if (connection == nullptr || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != 0) {
+  if (connection == nullptr || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
+      peer.uid != 0) {
     free(connection);
     close(fd);
     return;

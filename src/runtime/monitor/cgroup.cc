@@ -9,7 +9,8 @@
 namespace berth::monitor {
 namespace {
 
-constexpr int kKillRounds = 64;  // a fork bomb outruns one pass; it cannot outrun its own death for long
+constexpr int kKillRounds =
+    64;  // a fork bomb outruns one pass; it cannot outrun its own death for long
 
 // The begin of the file, NUL-terminated; 0 bytes if it cannot be read.
 size_t ReadSmall(int directory, const char* name, char* buffer, size_t bytes) {

@@ -41,7 +41,8 @@ namespace {
     failure = {.step = -1, .error = errno, .call = "join exec cgroup"};
   } else {
     failure = RunSteps(*request.plan, &context);
-    if (failure.error == 0) failure = {.step = -1, .error = ENOEXEC, .call = "plan without an exec"};
+    if (failure.error == 0)
+      failure = {.step = -1, .error = ENOEXEC, .call = "plan without an exec"};
   }
   SendError(channel, failure.step, failure.error, failure.call);
   _exit(127);
@@ -88,8 +89,9 @@ void RunPodInit() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "berth-init");
   // Nothing of the node may be reachable through /proc/1/root of a container in this pid namespace.
-  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-      chdir("/rootfs") != 0 || chroot(".") != 0) {
+  if (unshare(CLONE_NEWNS) != 0 ||
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || chdir("/rootfs") != 0 ||
+      chroot(".") != 0) {
     _exit(1);
   }
   sigset_t signals;

@@ -1,5 +1,6 @@
-// Starting one process of the pod: the clone with the right namespaces and cgroup, its plan, and the channel
-// over which its start is known to have succeeded (closed by exec) or failed (an ErrorReply).
+// Starting one process of the pod: the clone with the right namespaces and cgroup, its plan, and
+// the channel over which its start is known to have succeeded (closed by exec) or failed (an
+// ErrorReply).
 #pragma once
 
 #include <sys/types.h>
@@ -13,12 +14,12 @@ struct ChildRequest {
   const Plan* plan = nullptr;
   const int* fds = nullptr;
   int fd_count = 0;
-  uint64_t clone_flags = 0;      // CLONE_NEW*
-  int clone_into_cgroup = -1;    // cgroup2 directory
-  int leaf_tasks = -1;           // v1 exec leaf: the child writes "0" here first
-  int pid_namespace = -1;        // pidfd of a process whose pid namespace the child starts in
-  int own_pid_namespace = -1;    // the monitor's own, to come back to
-  int container = -1;            // pidfd for kJoinContainer
+  uint64_t clone_flags = 0;    // CLONE_NEW*
+  int clone_into_cgroup = -1;  // cgroup2 directory
+  int leaf_tasks = -1;         // v1 exec leaf: the child writes "0" here first
+  int pid_namespace = -1;      // pidfd of a process whose pid namespace the child starts in
+  int own_pid_namespace = -1;  // the monitor's own, to come back to
+  int container = -1;          // pidfd for kJoinContainer
   int log_stdout = -1, log_stderr = -1;
 };
 
@@ -31,8 +32,8 @@ struct Child {
 // False with errno and *call if the process could not be made.
 bool StartChild(const ChildRequest& request, Child* child, const char** call);
 
-// The pod's first process when the pod shares a pid namespace: reaps what is orphaned, ends on SIGTERM.
-// Runs in an empty root without capabilities. Never returns.
+// The pod's first process when the pod shares a pid namespace: reaps what is orphaned, ends on
+// SIGTERM. Runs in an empty root without capabilities. Never returns.
 [[noreturn]] void RunPodInit();
 
 }  // namespace berth::monitor

@@ -1,4 +1,5 @@
-// What the header-only parts of the standard library call when they fail; there is no C++ runtime to throw.
+// What the header-only parts of the standard library call when they fail; there is no C++ runtime
+// to throw.
 #include <stdlib.h>
 
 namespace std {

@@ -14,7 +14,8 @@ namespace {
 constexpr size_t kTimestampBytes = 30;  // 2026-01-02T03:04:05.123456789Z
 constexpr size_t kHeaderBytes = kTimestampBytes + 1 + 6 + 1 + 1 + 1;
 
-// Records are gathered here and written together; the monitor has one thread, so one buffer serves all.
+// Records are gathered here and written together; the monitor has one thread, so one buffer serves
+// all.
 char out[64 << 10];
 size_t out_used = 0;
 
@@ -67,8 +68,8 @@ void LogWriter::WriteOut() {
   out_used = 0;
 }
 
-void LogWriter::Append(Stream stream, char tag, const char* head, size_t head_bytes, const char* tail,
-                       size_t tail_bytes) {
+void LogWriter::Append(Stream stream, char tag, const char* head, size_t head_bytes,
+                       const char* tail, size_t tail_bytes) {
   if (out_used + kHeaderBytes + head_bytes + tail_bytes + 1 > sizeof(out)) WriteOut();
   char* at = out + out_used;
   FormatTimestamp(at);
@@ -90,7 +91,8 @@ void LogWriter::Write(Stream stream, const char* data, size_t bytes) {
   Partial& partial = partial_[stream];
   while (bytes > 0) {
     const size_t room = kMaxLineBytes - partial.used;
-    const char* newline = static_cast<const char*>(memchr(data, '\n', bytes < room + 1 ? bytes : room + 1));
+    const char* newline =
+        static_cast<const char*>(memchr(data, '\n', bytes < room + 1 ? bytes : room + 1));
     if (newline != nullptr) {
       const size_t line = newline - data;
       Append(stream, 'F', partial.bytes, partial.used, data, line);

@@ -1,7 +1,8 @@
 // A container's output as CRI log records (docs/formats/container-log.md):
 //   2026-01-02T03:04:05.123456789Z stdout F text
-// Lines longer than 16384 bytes become P records; output at the end of a stream without a newline stays P.
-// One write(2) takes whole records only. Memory is fixed: one line of at most 16384 bytes for each stream.
+// Lines longer than 16384 bytes become P records; output at the end of a stream without a newline
+// stays P. One write(2) takes whole records only. Memory is fixed: one line of at most 16384 bytes
+// for each stream.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +38,8 @@ class LogWriter {
     char* bytes = nullptr;  // kMaxLineBytes, made at the first partial line
     size_t used = 0;
   };
-  void Append(Stream stream, char tag, const char* head, size_t head_bytes, const char* tail, size_t tail_bytes);
+  void Append(Stream stream, char tag, const char* head, size_t head_bytes, const char* tail,
+              size_t tail_bytes);
   void WriteOut();
 
   int file_ = -1;

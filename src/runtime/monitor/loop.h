@@ -1,5 +1,6 @@
-// The monitor's event loop: one epoll, one event at a time, and a list of deadlines on CLOCK_BOOTTIME.
-// An event's object may delete itself or others in its callback, because no second event is pending then.
+// The monitor's event loop: one epoll, one event at a time, and a list of deadlines on
+// CLOCK_BOOTTIME. An event's object may delete itself or others in its callback, because no second
+// event is pending then.
 #pragma once
 
 #include <cstdint>

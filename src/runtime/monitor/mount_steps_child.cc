@@ -16,8 +16,9 @@
 namespace berth::monitor {
 namespace {
 
-constexpr char kRootfsDir[] = "/rootfs";  // an empty directory of the node's minimal mount namespace
-constexpr char kDataDir[] = "/data";      // berthd's data directory there
+constexpr char kRootfsDir[] =
+    "/rootfs";                        // an empty directory of the node's minimal mount namespace
+constexpr char kDataDir[] = "/data";  // berthd's data directory there
 
 int Fail(const char** call, const char* what) {
   *call = what;
@@ -82,7 +83,8 @@ int OverlayByFsopen(const Step& step, const char** call) {
     }
     memcpy(layer, one.data(), one.size());
     layer[one.size()] = '\0';
-    if (sys::FsconfigString(context, "lowerdir+", layer) != 0) return FailClosing(call, "overlay lowerdir", context);
+    if (sys::FsconfigString(context, "lowerdir+", layer) != 0)
+      return FailClosing(call, "overlay lowerdir", context);
   }
   if ((step.a() & wire::kOverlayReadonly) == 0) {
     if (sys::FsconfigString(context, "upperdir", step.String(1).data()) != 0) {
@@ -107,9 +109,14 @@ int OverlayByMount(const Step& step, const char** call) {
   char options[4096];
   const bool writable = (step.a() & wire::kOverlayReadonly) == 0;
   size_t used = 0;
-  const std::string_view parts[] = {"lowerdir=",  step.String(0), writable ? ",upperdir=" : "", step.String(1),
-                                    writable ? ",workdir=" : "", step.String(2),
-                                    writable && (step.a() & wire::kOverlayVolatile) ? ",volatile" : ""};
+  const std::string_view parts[] = {
+      "lowerdir=",
+      step.String(0),
+      writable ? ",upperdir=" : "",
+      step.String(1),
+      writable ? ",workdir=" : "",
+      step.String(2),
+      writable && (step.a() & wire::kOverlayVolatile) ? ",volatile" : ""};
   for (const std::string_view part : parts) {
     if (used + part.size() >= sizeof(options)) {
       errno = E2BIG;
@@ -143,7 +150,9 @@ bool IsNullDevice(int fd) {
 }  // namespace
 
 int StepPrivateMounts(const Step&, StepContext*, const char** call) {
-  return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 ? 0 : Fail(call, "make mounts private");
+  return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0
+             ? 0
+             : Fail(call, "make mounts private");
 }
 
 int StepMountOverlay(const Step& step, StepContext* context, const char** call) {
@@ -165,12 +174,13 @@ int StepMount(const Step& step, StepContext* context, const char** call) {
   const char* type = step.String(0).data();
   const int mount = NewMount(type, step.String(2), static_cast<uint64_t>(step.a()));
   if (mount < 0) {
-    if (step.c() == 1 && (errno == EPERM || errno == ENODEV || errno == EINVAL || errno == EBUSY)) return 0;
+    if (step.c() == 1 && (errno == EPERM || errno == ENODEV || errno == EINVAL || errno == EBUSY))
+      return 0;
     return Fail(call, "create mount");
   }
   if (strcmp(type, "proc") == 0) context->proc = fcntl(mount, F_DUPFD_CLOEXEC, 3);
-  const int target = OpenOrMakeInRoot(context->root, step.String(1), static_cast<wire::PathKind>(step.b()),
-                                      Links::kRefuse);
+  const int target = OpenOrMakeInRoot(context->root, step.String(1),
+                                      static_cast<wire::PathKind>(step.b()), Links::kRefuse);
   return Attach(mount, target, call);
 }
 
@@ -183,15 +193,16 @@ int StepBind(const Step& step, StepContext* context, const char** call) {
     }
     tree = fcntl(context->fds[step.a()], F_DUPFD_CLOEXEC, 3);
   } else {
-    tree = sys::OpenTree(AT_FDCWD, step.String(1).data(), sys::kOpenTreeClone | sys::kOpenTreeCloexec);
+    tree =
+        sys::OpenTree(AT_FDCWD, step.String(1).data(), sys::kOpenTreeClone | sys::kOpenTreeCloexec);
   }
   if (tree < 0) return Fail(call, "open bind source");
   if (step.c() != 0 &&
       sys::MountSetattr(tree, AT_EMPTY_PATH, {.set = static_cast<uint64_t>(step.c())}) != 0) {
     return FailClosing(call, "mount_setattr", tree);
   }
-  const int target = OpenOrMakeInRoot(context->root, step.String(0), static_cast<wire::PathKind>(step.b()),
-                                      Links::kFollowInRoot);
+  const int target = OpenOrMakeInRoot(context->root, step.String(0),
+                                      static_cast<wire::PathKind>(step.b()), Links::kFollowInRoot);
   return Attach(tree, target, call);
 }
 
@@ -235,7 +246,8 @@ int StepSymlink(const Step& step, StepContext* context, const char** call) {
 int StepPivotRoot(const Step&, StepContext* context, const char** call) {
   if (fchdir(context->root) != 0) return Fail(call, "chdir rootfs");
   if (sys::PivotRoot(".", ".") != 0) return Fail(call, "pivot_root");
-  // The old root is stacked on top of the new one now: detach it, and with it all that the host had there.
+  // The old root is stacked on top of the new one now: detach it, and with it all that the host had
+  // there.
   if (umount2(".", MNT_DETACH) != 0) return Fail(call, "detach old root");
   if (chdir("/") != 0) return Fail(call, "chdir /");
   close(context->root);
@@ -251,8 +263,9 @@ int StepMaskPath(const Step& step, StepContext* context, const char** call) {
   int tree;
   if (S_ISDIR(info.st_mode)) {
     if (context->mask_directory < 0) {
-      const int mount = NewMount("tmpfs", "size=4k,nr_inodes=1,mode=0555", sys::kMountAttrRdonly | sys::kMountAttrNosuid |
-                                                                      sys::kMountAttrNodev | sys::kMountAttrNoexec);
+      const int mount = NewMount("tmpfs", "size=4k,nr_inodes=1,mode=0555",
+                                 sys::kMountAttrRdonly | sys::kMountAttrNosuid |
+                                     sys::kMountAttrNodev | sys::kMountAttrNoexec);
       if (mount < 0) return FailClosing(call, "create mask", target);
       if (sys::MoveMount(mount, target) != 0) return FailClosing(call, "mask", mount);
       context->mask_directory = mount;  // attached now: the next ones are clones of it
@@ -276,11 +289,13 @@ int StepMaskPath(const Step& step, StepContext* context, const char** call) {
 
 int StepReadonlyPath(const Step& step, StepContext* context, const char** call) {
   const int target = OpenInRoot(context->root, step.String(0).data(), Links::kFollowInRoot);
-  if (target < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : Fail(call, "open read-only path");
+  if (target < 0)
+    return errno == ENOENT || errno == ENOTDIR ? 0 : Fail(call, "open read-only path");
   const int tree = sys::OpenTree(
       target, "", AT_EMPTY_PATH | sys::kAtRecursive | sys::kOpenTreeClone | sys::kOpenTreeCloexec);
   if (tree < 0) return FailClosing(call, "clone read-only path", target);
-  if (sys::MountSetattr(tree, AT_EMPTY_PATH | sys::kAtRecursive, {.set = sys::kMountAttrRdonly}) != 0) {
+  if (sys::MountSetattr(tree, AT_EMPTY_PATH | sys::kAtRecursive, {.set = sys::kMountAttrRdonly}) !=
+      0) {
     close(target);
     return FailClosing(call, "mount_setattr", tree);
   }
@@ -299,15 +314,18 @@ int StepSetMountAttr(const Step& step, StepContext* context, const char** call) 
 
 int EnsureProc(StepContext* context, const char** call) {
   if (context->proc >= 0) return 0;
-  context->proc = NewMount("proc", "", sys::kMountAttrNosuid | sys::kMountAttrNodev | sys::kMountAttrNoexec);
+  context->proc =
+      NewMount("proc", "", sys::kMountAttrNosuid | sys::kMountAttrNodev | sys::kMountAttrNoexec);
   return context->proc >= 0 ? 0 : Fail(call, "mount proc");
 }
 
 int StepTerminal(const Step&, StepContext* context, const char** call) {
-  // Only the container's own devpts can be at /dev/pts, and its ptmx is 5:2; the image cannot put another there.
+  // Only the container's own devpts can be at /dev/pts, and its ptmx is 5:2; the image cannot put
+  // another there.
   const int path = OpenInRoot(context->root, "/dev/pts/ptmx", Links::kRefuse);
   struct stat info;
-  if (path < 0 || fstat(path, &info) != 0 || !S_ISCHR(info.st_mode) || info.st_rdev != makedev(5, 2)) {
+  if (path < 0 || fstat(path, &info) != 0 || !S_ISCHR(info.st_mode) ||
+      info.st_rdev != makedev(5, 2)) {
     errno = ENODEV;
     return Fail(call, "find /dev/pts/ptmx");
   }
@@ -344,9 +362,11 @@ int StepTerminal(const Step&, StepContext* context, const char** call) {
 }
 
 int StepLinkConsole(const Step&, StepContext* context, const char** call) {
-  const int tree = sys::OpenTree(context->terminal, "", AT_EMPTY_PATH | sys::kOpenTreeClone | sys::kOpenTreeCloexec);
+  const int tree = sys::OpenTree(context->terminal, "",
+                                 AT_EMPTY_PATH | sys::kOpenTreeClone | sys::kOpenTreeCloexec);
   if (tree < 0) return Fail(call, "clone pty");
-  return Attach(tree, OpenOrMakeInRoot(context->root, "/dev/console", wire::kFile, Links::kRefuse), call);
+  return Attach(tree, OpenOrMakeInRoot(context->root, "/dev/console", wire::kFile, Links::kRefuse),
+                call);
 }
 
 }  // namespace berth::monitor

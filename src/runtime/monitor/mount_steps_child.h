@@ -1,4 +1,5 @@
-// The steps of a plan that build the container's file system. 0, or -1 with errno and *call naming what failed.
+// The steps of a plan that build the container's file system. 0, or -1 with errno and *call naming
+// what failed.
 #pragma once
 
 #include "src/runtime/monitor/steps_child.h"
@@ -19,7 +20,8 @@ int StepSetMountAttr(const Step& step, StepContext* context, const char** call);
 int StepTerminal(const Step& step, StepContext* context, const char** call);
 int StepLinkConsole(const Step& step, StepContext* context, const char** call);
 
-// A detached procfs of the calling process's own pid namespace in context->proc, unless there is one.
+// A detached procfs of the calling process's own pid namespace in context->proc, unless there is
+// one.
 int EnsureProc(StepContext* context, const char** call);
 
 }  // namespace berth::monitor

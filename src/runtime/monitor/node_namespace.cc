@@ -24,19 +24,24 @@ int Complain(const char* call) {
 
 int MakeNodeNamespace(const char* data_dir) {
   if (unshare(CLONE_NEWNS) != 0) return Complain("unshare mount namespace");
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return Complain("make mounts private");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return Complain("make mounts private");
   const int data = sys::OpenTree(AT_FDCWD, data_dir, sys::kOpenTreeClone | sys::kOpenTreeCloexec);
   if (data < 0) return Complain("bind data directory");
-  if (mount("berth", data_dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16k,mode=0700") != 0) {
+  if (mount("berth", data_dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16k,mode=0700") !=
+      0) {
     return Complain("mount tmpfs");
   }
-  if (chdir(data_dir) != 0 || mkdir("data", 0700) != 0 || mkdir("rootfs", 0755) != 0 || mkdir("shm", 0755) != 0) {
+  if (chdir(data_dir) != 0 || mkdir("data", 0700) != 0 || mkdir("rootfs", 0755) != 0 ||
+      mkdir("shm", 0755) != 0) {
     return Complain("make directories");
   }
   const int target = open("data", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (target < 0 || sys::MoveMount(data, target) != 0) return Complain("attach data directory");
-  if (sys::PivotRoot(".", ".") != 0 || umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) return Complain("pivot_root");
-  if (mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
+  if (sys::PivotRoot(".", ".") != 0 || umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
+    return Complain("pivot_root");
+  if (mount(nullptr, "/", nullptr,
+            MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
     return Complain("make root read-only");
   }
   if (write(1, "ready\n", 6) != 6) return Complain("write");
@@ -52,7 +57,8 @@ int OpenVolumes(char** paths, int count) {
                              sys::kOpenTreeClone | sys::kOpenTreeCloexec | sys::kAtRecursive);
     // A volume that is not there is made as a directory, as the kubelet's users expect of hostPath.
     if (tree < 0 && errno == ENOENT && mkdir(paths[i], 0755) == 0) {
-      tree = sys::OpenTree(AT_FDCWD, paths[i], sys::kOpenTreeClone | sys::kOpenTreeCloexec | sys::kAtRecursive);
+      tree = sys::OpenTree(AT_FDCWD, paths[i],
+                           sys::kOpenTreeClone | sys::kOpenTreeCloexec | sys::kAtRecursive);
     }
     struct {
       int error;

@@ -41,13 +41,16 @@ Packet::Result Packet::Receive(int socket) {
   }
   bytes_ = n;
   memcpy(&header_, data_, sizeof(header_));
-  if (header_.magic != wire::kProtocolMagic || header_.version != wire::kProtocolVersion) return Result::kClosed;
+  if (header_.magic != wire::kProtocolMagic || header_.version != wire::kProtocolVersion)
+    return Result::kClosed;
   return Result::kMessage;
 }
 
-void Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds, int fd_count) {
-  wire::Header header = {
-      .magic = wire::kProtocolMagic, .version = wire::kProtocolVersion, .type = static_cast<uint16_t>(type)};
+void Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds,
+          int fd_count) {
+  wire::Header header = {.magic = wire::kProtocolMagic,
+                         .version = wire::kProtocolVersion,
+                         .type = static_cast<uint16_t>(type)};
   iovec iov[2] = {{&header, sizeof(header)}, {const_cast<void*>(payload), bytes}};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 8)] = {};
   msghdr message = {};

@@ -42,7 +42,8 @@ class Packet {
   char data_[1024];
 };
 
-void Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds = nullptr, int fd_count = 0);
+void Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds = nullptr,
+          int fd_count = 0);
 template <typename T>
 void Send(int socket, wire::Type type, const T& payload) {
   Send(socket, type, &payload, sizeof(payload));

@@ -61,7 +61,8 @@ int OpenOrMakeInRoot(int root, std::string_view path, wire::PathKind kind, Links
     if (next < 0 && errno == ENOENT) {
       const int made = last && kind == wire::kFile ? mknodat(parent, name, S_IFREG | 0644, 0)
                                                    : mkdirat(parent, name, 0755);
-      if (made == 0 || errno == EEXIST) next = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+      if (made == 0 || errno == EEXIST)
+        next = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     }
     const int error = errno;
     close(parent);
@@ -72,7 +73,8 @@ int OpenOrMakeInRoot(int root, std::string_view path, wire::PathKind kind, Links
   return -1;
 }
 
-int OpenParentInRoot(int root, std::string_view path, const char** name, char* buffer, unsigned buffer_bytes) {
+int OpenParentInRoot(int root, std::string_view path, const char** name, char* buffer,
+                     unsigned buffer_bytes) {
   const size_t slash = path.rfind('/');
   if (slash == std::string_view::npos || path.size() >= buffer_bytes) {
     errno = EINVAL;
@@ -81,7 +83,8 @@ int OpenParentInRoot(int root, std::string_view path, const char** name, char* b
   memcpy(buffer, path.data(), path.size());
   buffer[path.size()] = '\0';
   *name = buffer + slash + 1;
-  return OpenOrMakeInRoot(root, slash == 0 ? "/" : path.substr(0, slash), wire::kDirectory, Links::kRefuse);
+  return OpenOrMakeInRoot(root, slash == 0 ? "/" : path.substr(0, slash), wire::kDirectory,
+                          Links::kRefuse);
 }
 
 }  // namespace berth::monitor

@@ -31,7 +31,8 @@ bool Plan::Map(int fd) {
   struct stat info;
   if (fstat(fd, &info) != 0) return false;
   errno = EBADMSG;
-  if (info.st_size < static_cast<off_t>(sizeof(header_)) || info.st_size > wire::kPlanMaxBytes) return false;
+  if (info.st_size < static_cast<off_t>(sizeof(header_)) || info.st_size > wire::kPlanMaxBytes)
+    return false;
   void* base = mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return false;
   base_ = static_cast<const char*>(base);
@@ -48,14 +49,16 @@ bool Plan::Check() const {
     wire::StepHeader step;
     if (left < sizeof(step)) return false;
     memcpy(&step, at, sizeof(step));
-    if (step.bytes < sizeof(step) || step.bytes > left || step.string_count > wire::kStepMaxStrings) return false;
+    if (step.bytes < sizeof(step) || step.bytes > left || step.string_count > wire::kStepMaxStrings)
+      return false;
     size_t inner = step.bytes - sizeof(step);
     const char* cursor = at + sizeof(step);
     for (uint32_t s = 0; s < step.string_count; ++s) {
       uint32_t length;
       if (inner < sizeof(length) + 1) return false;
       memcpy(&length, cursor, sizeof(length));
-      if (length > inner - sizeof(length) - 1 || cursor[sizeof(length) + length] != '\0') return false;
+      if (length > inner - sizeof(length) - 1 || cursor[sizeof(length) + length] != '\0')
+        return false;
       cursor += sizeof(length) + length + 1;
       inner -= sizeof(length) + length + 1;
     }

@@ -1,4 +1,5 @@
-// A launch plan, mapped and checked: every length of launch_plan_wire.h is verified before a step is given out.
+// A launch plan, mapped and checked: every length of launch_plan_wire.h is verified before a step
+// is given out.
 #pragma once
 
 #include <cstddef>

@@ -22,7 +22,8 @@
 namespace berth::monitor {
 namespace {
 
-constexpr int64_t kDrainMs = 1500;        // for output held open by processes that outlive the container's first
+constexpr int64_t kDrainMs =
+    1500;  // for output held open by processes that outlive the container's first
 constexpr int64_t kLeafRetryMs = 5;
 constexpr int kLeafTries = 400;
 
@@ -33,10 +34,14 @@ void CloseFd(int* fd) {
   *fd = -1;
 }
 
-int ExitCode(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+int ExitCode(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
 
 // An index of a request among the descriptors behind the plan, or none.
-bool IsFdOrNone(const Packet& packet, int32_t index) { return index >= -1 && index < packet.fd_count() - 1; }
+bool IsFdOrNone(const Packet& packet, int32_t index) {
+  return index >= -1 && index < packet.fd_count() - 1;
+}
 
 bool SameId(const char* a, const char* b) { return memcmp(a, b, wire::kIdBytes) == 0; }
 
@@ -65,7 +70,8 @@ void Unlink(T** list, T* object) {
 
 }  // namespace
 
-bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace, wire::ErrorReply* failed) {
+bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
+                wire::ErrorReply* failed) {
   own_pid_namespace_ = syscall(SYS_pidfd_open, getpid(), 0);
   StepContext context;
   context.fds = fds;
@@ -117,8 +123,9 @@ bool Pod::OpenLogPipes(Container* container, ChildRequest* request, int* write_e
 void Pod::Start(int connection, Packet* packet) {
   wire::StartRequest start;
   Plan plan;
-  if (!packet->Read(&start) || packet->fd_count() < 1 || !IsFdOrNone(*packet, start.cgroup_dir_fd) ||
-      !IsFdOrNone(*packet, start.memory_dir_fd) || !IsFdOrNone(*packet, start.log_fd)) {
+  if (!packet->Read(&start) || packet->fd_count() < 1 ||
+      !IsFdOrNone(*packet, start.cgroup_dir_fd) || !IsFdOrNone(*packet, start.memory_dir_fd) ||
+      !IsFdOrNone(*packet, start.log_fd)) {
     return SendError(connection, -1, EBADMSG, "start request");
   }
   if (Find(start.container_id) != nullptr) return SendError(connection, -1, EEXIST, "start");
@@ -132,7 +139,8 @@ void Pod::Start(int connection, Packet* packet) {
   container->unified = start.flags & wire::kCgroupIsUnified;
 
   // The plan's operands count from the first descriptor behind the plan.
-  ChildRequest request = {.plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
+  ChildRequest request = {
+      .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
   const int cgroup_index = start.cgroup_dir_fd + 1, memory_index = start.memory_dir_fd + 1;
   const int log_index = start.log_fd + 1;
   request.clone_flags = CLONE_NEWNS | (start.pid_mode == wire::PidMode::kNew ? CLONE_NEWPID : 0);
@@ -144,7 +152,8 @@ void Pod::Start(int connection, Packet* packet) {
     request.pid_namespace = init_pidfd_;
   }
   request.own_pid_namespace = own_pid_namespace_;
-  if (container->unified && start.cgroup_dir_fd >= 0) request.clone_into_cgroup = packet->fds()[cgroup_index];
+  if (container->unified && start.cgroup_dir_fd >= 0)
+    request.clone_into_cgroup = packet->fds()[cgroup_index];
 
   int write_ends[2] = {-1, -1};
   const char* call = "pipe";
@@ -170,16 +179,19 @@ void Pod::Start(int connection, Packet* packet) {
                                 },
                                 container, 0};
   loop_->Add(container->channel, &container->channel_handler);
-  container->stop_timer = {.fire = [](void* owner) {
-                             auto* self = static_cast<Container*>(owner);
-                             self->pod->KillAll(self);
-                             self->pod->loop_->Arm(&self->stop_timer, 1000);  // again, until it is dead
-                           },
+  container->stop_timer = {.fire =
+                               [](void* owner) {
+                                 auto* self = static_cast<Container*>(owner);
+                                 self->pod->KillAll(self);
+                                 self->pod->loop_->Arm(&self->stop_timer,
+                                                       1000);  // again, until it is dead
+                               },
                            .owner = container};
-  container->drain_timer = {.fire = [](void* owner) {
-                              auto* self = static_cast<Container*>(owner);
-                              self->pod->FinishExit(self);
-                            },
+  container->drain_timer = {.fire =
+                                [](void* owner) {
+                                  auto* self = static_cast<Container*>(owner);
+                                  self->pod->FinishExit(self);
+                                },
                             .owner = container};
   container->next = containers_;
   containers_ = container;
@@ -236,7 +248,8 @@ void Pod::OutputReady(Container* container, int which) {
     return;
   }
   CloseOutput(container, which);  // end of file; EIO from a terminal without a slave
-  if (container->state == Container::State::kDraining && container->output[0] < 0 && container->output[1] < 0) {
+  if (container->state == Container::State::kDraining && container->output[0] < 0 &&
+      container->output[1] < 0) {
     FinishExit(container);
   }
 }
@@ -250,7 +263,8 @@ void Pod::CloseOutput(Container* container, int which) {
 
 void Pod::KillAll(Container* container) {
   if (container->cgroup >= 0) KillCgroup(container->cgroup);
-  if (container->state == Container::State::kStarting || container->state == Container::State::kRunning) {
+  if (container->state == Container::State::kStarting ||
+      container->state == Container::State::kRunning) {
     kill(container->pid, SIGKILL);
   }
 }
@@ -281,12 +295,14 @@ void Pod::Exited(Container* container, int status) {
   loop_->Disarm(&container->stop_timer);
   if (container->failed_start) {
     if (container->cgroup >= 0) KillCgroup(container->cgroup);
-    if (container->requester >= 0) Send(container->requester, wire::Type::kError, container->failure);
+    if (container->requester >= 0)
+      Send(container->requester, wire::Type::kError, container->failure);
     Unlink(&containers_, container);
     Discard(container);
     return;
   }
-  // Where the container had no pid namespace of its own, others of its processes may live on: it ends as a whole.
+  // Where the container had no pid namespace of its own, others of its processes may live on: it
+  // ends as a whole.
   if (container->cgroup >= 0) KillCgroup(container->cgroup);
   container->state = Container::State::kDraining;
   loop_->Arm(&container->drain_timer, kDrainMs);
@@ -330,10 +346,12 @@ bool Pod::WriteExitRecord(const Container& container) {
   char name[wire::kIdBytes + 8], temporary[wire::kIdBytes + 12], text[256];
   snprintf(name, sizeof(name), "%.*s.exit", wire::kIdBytes, container.id);
   snprintf(temporary, sizeof(temporary), "%s.tmp", name);
-  const int length = snprintf(text, sizeof(text), "version=1\nexit_code=%d\nflags=%u\nfinished_at=%lld\n",
-                              container.exit.exit_code, container.exit.flags,
-                              static_cast<long long>(container.exit.finished_at));
-  const int fd = openat(state_dir_, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const int length =
+      snprintf(text, sizeof(text), "version=1\nexit_code=%d\nflags=%u\nfinished_at=%lld\n",
+               container.exit.exit_code, container.exit.flags,
+               static_cast<long long>(container.exit.finished_at));
+  const int fd =
+      openat(state_dir_, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   const bool written = write(fd, text, length) == length;
   close(fd);
@@ -362,10 +380,12 @@ void Pod::Discard(Container* container) {
 void Pod::StartExec(int connection, Packet* packet) {
   wire::ExecRequest wanted;
   Plan plan;
-  if (!packet->Read(&wanted) || packet->fd_count() < 1) return SendError(connection, -1, EBADMSG, "exec request");
+  if (!packet->Read(&wanted) || packet->fd_count() < 1)
+    return SendError(connection, -1, EBADMSG, "exec request");
   Container* container = FindOrRefuse(connection, wanted.container_id);
   if (container == nullptr) return;
-  if (container->state != Container::State::kRunning) return SendError(connection, -1, ESRCH, "exec");
+  if (container->state != Container::State::kRunning)
+    return SendError(connection, -1, ESRCH, "exec");
   if (!plan.Map(packet->fds()[0])) return SendError(connection, -1, errno, "read plan");
   Exec* exec = Make<Exec>();
   if (exec == nullptr) return SendError(connection, -1, ENOMEM, "exec");
@@ -377,7 +397,8 @@ void Pod::StartExec(int connection, Packet* packet) {
   execs_ = exec;
 
   const char* call = "make exec cgroup";
-  ChildRequest request = {.plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
+  ChildRequest request = {
+      .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
   request.pid_namespace = container->pidfd;
   request.own_pid_namespace = own_pid_namespace_;
   request.container = container->pidfd;
@@ -410,11 +431,12 @@ void Pod::StartExec(int connection, Packet* packet) {
                            },
                            exec, 0};
   loop_->Add(exec->channel, &exec->channel_handler);
-  exec->deadline = {.fire = [](void* owner) {
-                      auto* self = static_cast<Exec*>(owner);
-                      self->timed_out = true;
-                      KillCgroup(self->leaf);
-                    },
+  exec->deadline = {.fire =
+                        [](void* owner) {
+                          auto* self = static_cast<Exec*>(owner);
+                          self->timed_out = true;
+                          KillCgroup(self->leaf);
+                        },
                     .owner = exec};
   if (wanted.timeout_ms != 0) loop_->Arm(&exec->deadline, wanted.timeout_ms);
 }
@@ -430,7 +452,8 @@ void Pod::ExecChannelReady(Exec* exec) {
     memcpy(&exec->failure, data + sizeof(wire::Header), sizeof(exec->failure));
     return;
   }
-  if (exec->requester >= 0) Send(exec->requester, wire::Type::kStarted, wire::StartedReply{.pid = exec->pid});
+  if (exec->requester >= 0)
+    Send(exec->requester, wire::Type::kStarted, wire::StartedReply{.pid = exec->pid});
 }
 
 void Pod::ExecExited(Exec* exec, int status) {
@@ -442,9 +465,10 @@ void Pod::ExecExited(Exec* exec, int status) {
     exec->requester = -1;
   }
   if (exec->requester >= 0) {
-    wire::ExitEvent event = {.exit_code = ExitCode(status),
-                             .flags = exec->timed_out ? static_cast<uint32_t>(wire::kExitTimeout) : 0,
-                             .finished_at = WallNanoseconds()};
+    wire::ExitEvent event = {
+        .exit_code = ExitCode(status),
+        .flags = exec->timed_out ? static_cast<uint32_t>(wire::kExitTimeout) : 0,
+        .finished_at = WallNanoseconds()};
     memcpy(event.container_id, exec->container->id, wire::kIdBytes);
     Send(exec->requester, wire::Type::kExit, event);
     // What it left behind lives until the connection closes: its output may still be read.
@@ -453,17 +477,19 @@ void Pod::ExecExited(Exec* exec, int status) {
   RemoveLeaf(exec);
 }
 
-// Kills what is left of the exec and removes its cgroup, which is busy until the last of it is dead.
+// Kills what is left of the exec and removes its cgroup, which is busy until the last of it is
+// dead.
 void Pod::RemoveLeaf(Exec* exec) {
   if (exec->leaf >= 0) KillCgroup(exec->leaf);
-  if (exec->leaf < 0 || unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 || errno != EBUSY ||
-      ++exec->reap_tries > kLeafTries) {
+  if (exec->leaf < 0 || unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 ||
+      errno != EBUSY || ++exec->reap_tries > kLeafTries) {
     return RemoveExec(exec);
   }
-  exec->reap_leaf = {.fire = [](void* owner) {
-                       auto* self = static_cast<Exec*>(owner);
-                       self->pod->RemoveLeaf(self);
-                     },
+  exec->reap_leaf = {.fire =
+                         [](void* owner) {
+                           auto* self = static_cast<Exec*>(owner);
+                           self->pod->RemoveLeaf(self);
+                         },
                      .owner = exec};
   loop_->Arm(&exec->reap_leaf, kLeafRetryMs);
 }
@@ -502,7 +528,8 @@ void Pod::Stop(int connection, const Packet& packet) {
 
 void Pod::ReopenLog(int connection, Packet* packet) {
   wire::ContainerRequest request;
-  if (!packet->Read(&request) || packet->fd_count() != 1) return SendError(connection, -1, EBADMSG, "reopen request");
+  if (!packet->Read(&request) || packet->fd_count() != 1)
+    return SendError(connection, -1, EBADMSG, "reopen request");
   Container* container = FindOrRefuse(connection, request.container_id);
   if (container == nullptr) return;
   container->log.Flush();
@@ -548,7 +575,8 @@ void Pod::Watch(int connection) {
   for (int& watcher : watchers_) {
     if (watcher >= 0) continue;
     watcher = connection;
-    for (const Container* container = containers_; container != nullptr; container = container->next) {
+    for (const Container* container = containers_; container != nullptr;
+         container = container->next) {
       if (container->state == Container::State::kExited) {
         Send(connection, wire::Type::kExit, container->exit);
       } else {
@@ -563,7 +591,8 @@ void Pod::Watch(int connection) {
 }
 
 void Pod::Shutdown(int connection) {
-  for (Container* container = containers_; container != nullptr; container = container->next) KillAll(container);
+  for (Container* container = containers_; container != nullptr; container = container->next)
+    KillAll(container);
   if (init_pid_ > 0) kill(init_pid_, SIGKILL);
   SendOk(connection);
   loop_->Stop();

@@ -1,4 +1,5 @@
-// The pod: its containers and execs, from their start to their exit record. The monitor's one state.
+// The pod: its containers and execs, from their start to their exit record. The monitor's one
+// state.
 #pragma once
 
 #include <sys/types.h>
@@ -24,7 +25,7 @@ struct Container {
   bool failed_start = false;
   wire::ErrorReply failure = {};
   bool stop_requested = false;
-  int requester = -1;  // connection that waits for kStarted; -1 once told or gone
+  int requester = -1;        // connection that waits for kStarted; -1 once told or gone
   int output[2] = {-1, -1};  // read ends of stdout and stderr, or the terminal's master in [0]
   bool terminal = false;
   LogWriter log;
@@ -40,7 +41,7 @@ struct Exec {
   pid_t pid = -1;
   int channel = -1;
   int requester = -1;
-  int leaf = -1;          // its cgroup
+  int leaf = -1;  // its cgroup
   char leaf_name[24];
   bool exited = false, timed_out = false, failed_start = false;
   wire::ErrorReply failure = {};
@@ -55,7 +56,8 @@ class Pod {
 
   // Runs the pod's own plan on this process, and starts the pod's init if there is to be one.
   // False after *failed is filled.
-  bool SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace, wire::ErrorReply* failed);
+  bool SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
+             wire::ErrorReply* failed);
 
   void Start(int connection, Packet* packet);
   void StartExec(int connection, Packet* packet);

@@ -50,7 +50,9 @@ int StepSetNs(const Step& step, StepContext* context, const char** call) {
 }
 
 int StepJoinContainer(const Step&, StepContext* context, const char** call) {
-  return sys::SetNs(context->container, CLONE_NEWNS | CLONE_NEWCGROUP) == 0 ? 0 : Fail(call, "join container");
+  return sys::SetNs(context->container, CLONE_NEWNS | CLONE_NEWCGROUP) == 0
+             ? 0
+             : Fail(call, "join container");
 }
 
 int StepSetHostname(const Step& step, StepContext*, const char** call) {
@@ -58,7 +60,9 @@ int StepSetHostname(const Step& step, StepContext*, const char** call) {
   return sethostname(name.data(), name.size()) == 0 ? 0 : Fail(call, "sethostname");
 }
 
-int StepNewSession(const Step&, StepContext*, const char** call) { return setsid() >= 0 ? 0 : Fail(call, "setsid"); }
+int StepNewSession(const Step&, StepContext*, const char** call) {
+  return setsid() >= 0 ? 0 : Fail(call, "setsid");
+}
 
 int StepStdio(const Step& step, StepContext* context, const char** call) {
   const int64_t wanted[] = {step.a(), step.b(), step.c()};
@@ -78,12 +82,15 @@ int StepStdio(const Step& step, StepContext* context, const char** call) {
   return 0;
 }
 
-// Without CAP_SYS_RESOURCE a process cannot lower its oom_score_adj (proc_pid_oom_score_adj(5)): the value that
-// it has is then kept, since a container that runs a little less protected beats one that does not run.
+// Without CAP_SYS_RESOURCE a process cannot lower its oom_score_adj (proc_pid_oom_score_adj(5)):
+// the value that it has is then kept, since a container that runs a little less protected beats one
+// that does not run.
 int StepWriteProc(const Step& step, StepContext* context, const char** call) {
   if (EnsureProc(context, call) != 0) return -1;
   const int fd = openat(context->proc, step.String(0).data(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT && (step.a() & wire::kTolerateAbsent) ? 0 : Fail(call, "open /proc file");
+  if (fd < 0)
+    return errno == ENOENT && (step.a() & wire::kTolerateAbsent) ? 0
+                                                                 : Fail(call, "open /proc file");
   const std::string_view value = step.String(1);
   const bool written = write(fd, value.data(), value.size()) == static_cast<ssize_t>(value.size());
   const int error = errno;
@@ -96,7 +103,8 @@ int StepWriteProc(const Step& step, StepContext* context, const char** call) {
 }
 
 int StepSetRlimit(const Step& step, StepContext*, const char** call) {
-  rlimit limit = {.rlim_cur = static_cast<rlim_t>(step.b()), .rlim_max = static_cast<rlim_t>(step.c())};
+  rlimit limit = {.rlim_cur = static_cast<rlim_t>(step.b()),
+                  .rlim_max = static_cast<rlim_t>(step.c())};
   const auto resource = static_cast<int>(step.a());
   if (setrlimit(resource, &limit) == 0) return 0;
   rlimit now;
@@ -125,7 +133,8 @@ int StepSetIdentity(const Step& step, StepContext*, const char** call) {
   const std::string_view groups = step.String(0);
   const auto gid = static_cast<gid_t>(step.b());
   const auto uid = static_cast<uid_t>(step.a());
-  if (syscall(SYS_setgroups, groups.size() / sizeof(gid_t), groups.data()) != 0) return Fail(call, "setgroups");
+  if (syscall(SYS_setgroups, groups.size() / sizeof(gid_t), groups.data()) != 0)
+    return Fail(call, "setgroups");
   if (syscall(SYS_setresgid, gid, gid, gid) != 0) return Fail(call, "setgid");
   if (prctl(PR_SET_KEEPCAPS, 1) != 0) return Fail(call, "keep capabilities");
   if (syscall(SYS_setresuid, uid, uid, uid) != 0) return Fail(call, "setuid");
@@ -161,9 +170,11 @@ int StepSetCapabilities(const Step& step, StepContext*, const char** call) {
     next[half].inheritable = static_cast<uint32_t>(ambient >> (32 * half));
   }
   if (syscall(SYS_capset, &header, next) != 0) return Fail(call, "capset");
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return Fail(call, "clear ambient");
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+    return Fail(call, "clear ambient");
   for (int capability = 0; capability < 64; ++capability) {
-    if ((ambient >> capability & 1) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) {
+    if ((ambient >> capability & 1) &&
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) {
       return Fail(call, "raise ambient");
     }
   }
@@ -176,13 +187,17 @@ int StepNoNewPrivs(const Step&, StepContext*, const char** call) {
 
 int StepSeccomp(const Step& step, StepContext*, const char** call) {
   const std::string_view code = step.String(0);
-  // The string's bytes are not aligned in the plan; the kernel copies them, so only the pointer type matters.
+  // The string's bytes are not aligned in the plan; the kernel copies them, so only the pointer
+  // type matters.
   sock_fprog program = {.len = static_cast<unsigned short>(code.size() / sizeof(sock_filter)),
                         .filter = reinterpret_cast<sock_filter*>(const_cast<char*>(code.data()))};
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : Fail(call, "load seccomp filter");
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0
+             ? 0
+             : Fail(call, "load seccomp filter");
 }
 
-// execvpe(3) without its allocation: the file as named if it has a '/', else in each directory of the plan's PATH.
+// execvpe(3) without its allocation: the file as named if it has a '/', else in each directory of
+// the plan's PATH.
 int ExecInPath(char* const* argv, char* const* env) {
   const char* file = argv[0];
   if (strchr(file, '/') != nullptr) return execve(file, argv, env);

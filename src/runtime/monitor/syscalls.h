@@ -16,7 +16,8 @@ inline constexpr unsigned kFsopenCloexec = 1, kFsmountCloexec = 1;
 inline constexpr unsigned kFsconfigSetFlag = 0, kFsconfigSetString = 1, kFsconfigCmdCreate = 6;
 inline constexpr unsigned kMoveMountFromEmptyPath = 4, kMoveMountToEmptyPath = 0x40;
 inline constexpr unsigned kOpenTreeClone = 1, kOpenTreeCloexec = 02000000, kAtRecursive = 0x8000;
-inline constexpr uint64_t kMountAttrRdonly = 1, kMountAttrNosuid = 2, kMountAttrNodev = 4, kMountAttrNoexec = 8;
+inline constexpr uint64_t kMountAttrRdonly = 1, kMountAttrNosuid = 2, kMountAttrNodev = 4,
+                          kMountAttrNoexec = 8;
 
 struct MountAttr {
   uint64_t set, clear, propagation, userns_fd;
@@ -29,13 +30,20 @@ inline int FsconfigFlag(int fd, const char* key) {
 inline int FsconfigString(int fd, const char* key, const char* value) {
   return syscall(SYS_fsconfig, fd, kFsconfigSetString, key, value, 0);
 }
-inline int FsconfigCreate(int fd) { return syscall(SYS_fsconfig, fd, kFsconfigCmdCreate, nullptr, nullptr, 0); }
-inline int Fsmount(int fd, uint64_t attributes) { return syscall(SYS_fsmount, fd, kFsmountCloexec, attributes); }
+inline int FsconfigCreate(int fd) {
+  return syscall(SYS_fsconfig, fd, kFsconfigCmdCreate, nullptr, nullptr, 0);
+}
+inline int Fsmount(int fd, uint64_t attributes) {
+  return syscall(SYS_fsmount, fd, kFsmountCloexec, attributes);
+}
 // Moves the detached mount `mount` onto the directory or file `target`, both by fd.
 inline int MoveMount(int mount, int target) {
-  return syscall(SYS_move_mount, mount, "", target, "", kMoveMountFromEmptyPath | kMoveMountToEmptyPath);
+  return syscall(SYS_move_mount, mount, "", target, "",
+                 kMoveMountFromEmptyPath | kMoveMountToEmptyPath);
 }
-inline int OpenTree(int at, const char* path, unsigned flags) { return syscall(SYS_open_tree, at, path, flags); }
+inline int OpenTree(int at, const char* path, unsigned flags) {
+  return syscall(SYS_open_tree, at, path, flags);
+}
 inline int MountSetattr(int fd, unsigned flags, MountAttr attr) {
   return syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof(attr));
 }
@@ -46,7 +54,9 @@ inline int Openat2(int at, const char* path, uint64_t flags, uint64_t resolve) {
 inline int PivotRoot(const char* new_root, const char* put_old) {
   return syscall(SYS_pivot_root, new_root, put_old);
 }
-inline int CloseRangeCloexec(unsigned first) { return syscall(SYS_close_range, first, ~0U, 4 /* CLOEXEC */); }
+inline int CloseRangeCloexec(unsigned first) {
+  return syscall(SYS_close_range, first, ~0U, 4 /* CLOEXEC */);
+}
 inline pid_t Clone3(clone_args* args) { return syscall(SYS_clone3, args, sizeof(*args)); }
 inline int SetNs(int fd, int type) { return syscall(SYS_setns, fd, type); }
 

@@ -117,7 +117,9 @@ class HostSide {
     if (!absl::IsUnimplemented(masquerade)) return masquerade;
     // A kernel without nf_tables' inet family: pods reach each other and the node, not the outside.
     has_nat_ = false;
-    if (log_ != nullptr) log_->Warning("no masquerade: pods do not reach the outside", {{"error", masquerade.message()}});
+    if (log_ != nullptr)
+      log_->Warning("no masquerade: pods do not reach the outside",
+                    {{"error", masquerade.message()}});
     return absl::OkStatus();
   }
 
@@ -355,7 +357,8 @@ absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Open(Options optio
   ASSIGN_OR_RETURN(NetlinkSocket route, NetlinkSocket::Open(NETLINK_ROUTE));
   ASSIGN_OR_RETURN(NetlinkSocket nft, NetlinkSocket::Open(NETLINK_NETFILTER));
   ASSIGN_OR_RETURN(NetlinkSocket reaper_route, NetlinkSocket::Open(NETLINK_ROUTE));
-  HostSide host(options.bridge, pool.Gateways(), pool.subnets(), std::move(route), std::move(nft), options.log);
+  HostSide host(options.bridge, pool.Gateways(), pool.subnets(), std::move(route), std::move(nft),
+                options.log);
   auto network = std::make_unique<BridgeNetworkImpl>(std::move(options), database, std::move(pool),
                                                      std::move(host), std::move(reaper_route));
   RETURN_IF_ERROR(network->Load());

@@ -121,7 +121,8 @@ void FillContainerStatus(const ContainerRecord& container, cri::ContainerStatus*
   *out->mutable_annotations() = config.annotations();
   *out->mutable_mounts() = config.mounts();
   out->set_log_path(container.log_path);
-  if (config.linux().has_resources()) *out->mutable_resources()->mutable_linux() = config.linux().resources();
+  if (config.linux().has_resources())
+    *out->mutable_resources()->mutable_linux() = config.linux().resources();
   cri::LinuxContainerUser* user = out->mutable_user()->mutable_linux();
   user->set_uid(container.image.uid);
   user->set_gid(container.image.gid);
@@ -135,7 +136,8 @@ void FillImage(const Image& image, cri::Image* out) {
   for (const std::string& digest : image.repo_digests) out->add_repo_digests(digest);
   out->set_size(static_cast<uint64_t>(image.size_bytes));
   out->mutable_spec()->set_image(image.id);
-  const std::pair<absl::string_view, absl::string_view> user = absl::StrSplit(image.config.user, absl::MaxSplits(':', 1));
+  const std::pair<absl::string_view, absl::string_view> user =
+      absl::StrSplit(image.config.user, absl::MaxSplits(':', 1));
   int64_t uid;
   if (absl::SimpleAtoi(user.first, &uid)) {
     out->mutable_uid()->set_value(uid);
@@ -151,13 +153,15 @@ bool Matches(const cri::PodSandboxFilter& filter, const PodRecord& pod) {
 }
 
 bool Matches(const cri::ContainerFilter& filter, const ContainerRecord& container) {
-  return absl::StartsWith(container.id, filter.id()) && absl::StartsWith(container.pod_id, filter.pod_sandbox_id()) &&
+  return absl::StartsWith(container.id, filter.id()) &&
+         absl::StartsWith(container.pod_id, filter.pod_sandbox_id()) &&
          (!filter.has_state() || filter.state().state() == StateOf(container.status.state)) &&
          LabelsMatch(filter.label_selector(), RequestOf(container).config().labels());
 }
 
 bool Matches(const cri::ContainerStatsFilter& filter, const ContainerRecord& container) {
-  return absl::StartsWith(container.id, filter.id()) && absl::StartsWith(container.pod_id, filter.pod_sandbox_id()) &&
+  return absl::StartsWith(container.id, filter.id()) &&
+         absl::StartsWith(container.pod_id, filter.pod_sandbox_id()) &&
          LabelsMatch(filter.label_selector(), RequestOf(container).config().labels());
 }
 

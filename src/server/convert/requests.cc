@@ -25,7 +25,9 @@ absl::Status Refused(absl::string_view field, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", why));
 }
 
-absl::Status NotServed(absl::string_view field) { return Refused(field, "is not supported by this version of Berth"); }
+absl::Status NotServed(absl::string_view field) {
+  return Refused(field, "is not supported by this version of Berth");
+}
 
 // Names end up in files, logs and terminals: no control characters, a sane length.
 absl::Status CheckText(absl::string_view field, const std::string& text, size_t max) {
@@ -67,7 +69,8 @@ absl::StatusOr<NamespaceMode> ParseMode(absl::string_view field, cri::NamespaceM
 }
 
 absl::Status CheckSharedMode(absl::string_view field, NamespaceMode mode) {
-  if (mode == NamespaceMode::kContainer) return Refused(field, "CONTAINER is not possible: it is the pod's");
+  if (mode == NamespaceMode::kContainer)
+    return Refused(field, "CONTAINER is not possible: it is the pod's");
   return absl::OkStatus();
 }
 
@@ -80,7 +83,8 @@ absl::Status CheckUserNamespace(const cri::NamespaceOption& options) {
   if (!options.has_userns_options()) return absl::OkStatus();
   const cri::UserNamespace& user = options.userns_options();
   if (user.mode() != cri::NODE) return NotServed("userns_options.mode other than NODE");
-  if (user.uids_size() != 0 || user.gids_size() != 0) return Refused("userns_options", "mode NODE takes no mappings");
+  if (user.uids_size() != 0 || user.gids_size() != 0)
+    return Refused("userns_options", "mode NODE takes no mappings");
   return absl::OkStatus();
 }
 
@@ -101,8 +105,10 @@ absl::StatusOr<PodSpec> ParsePodNamespaces(const cri::PodSandboxConfig& config) 
 }
 
 absl::Status CheckSelinux(const cri::SELinuxOption& label) {
-  if (label.user().empty() && label.role().empty() && label.type().empty() && label.level().empty()) return absl::OkStatus();
-  return Refused("security_context.selinux_options", "SELinux labels are not supported by this version of Berth");
+  if (label.user().empty() && label.role().empty() && label.type().empty() && label.level().empty())
+    return absl::OkStatus();
+  return Refused("security_context.selinux_options",
+                 "SELinux labels are not supported by this version of Berth");
 }
 
 absl::Status CheckApparmor(const cri::SecurityProfile& profile) {
@@ -118,25 +124,31 @@ absl::Status CheckApparmor(const cri::SecurityProfile& profile) {
 absl::Status CheckPodSecurity(const cri::LinuxSandboxSecurityContext& security) {
   if (security.privileged()) return NotServed("security_context.privileged");
   RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
-  // seccomp and apparmor of a pod are for a process that Berth's pods do not have: each container names its own.
+  // seccomp and apparmor of a pod are for a process that Berth's pods do not have: each container
+  // names its own.
   if (security.has_run_as_group() && !security.has_run_as_user()) {
     return Refused("security_context.run_as_group", "needs run_as_user");
   }
   return absl::OkStatus();
 }
 
-// Only sysctls of namespaces that are the pod's own: all others are the node's (sysctl(8), namespaces(7)).
+// Only sysctls of namespaces that are the pod's own: all others are the node's (sysctl(8),
+// namespaces(7)).
 absl::Status CheckSysctl(const std::string& name, const std::string& value, const PodSpec& pod) {
   constexpr const char* kIpc[] = {"kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."};
   const std::string field = absl::StrCat("linux.sysctls[", name, "]");
   RETURN_IF_ERROR(CheckText("linux.sysctls", name, kMaxName));
   RETURN_IF_ERROR(CheckText(field, value, kMaxName));
-  if (name.find('/') != std::string::npos || name.find("..") != std::string::npos) return Refused(field, "is not a dotted name");
+  if (name.find('/') != std::string::npos || name.find("..") != std::string::npos)
+    return Refused(field, "is not a dotted name");
   const bool network = absl::StartsWith(name, "net.");
-  const bool ipc = std::any_of(std::begin(kIpc), std::end(kIpc), [&](const char* each) { return absl::StartsWith(name, each); });
+  const bool ipc = std::any_of(std::begin(kIpc), std::end(kIpc),
+                               [&](const char* each) { return absl::StartsWith(name, each); });
   if (!network && !ipc) return Refused(field, "is not a sysctl of a pod's own namespaces");
-  if (network && pod.network != NamespaceMode::kPod) return Refused(field, "the pod has the node's network namespace");
-  if (ipc && pod.ipc != NamespaceMode::kPod) return Refused(field, "the pod has the node's IPC namespace");
+  if (network && pod.network != NamespaceMode::kPod)
+    return Refused(field, "the pod has the node's network namespace");
+  if (ipc && pod.ipc != NamespaceMode::kPod)
+    return Refused(field, "the pod has the node's IPC namespace");
   return absl::OkStatus();
 }
 
@@ -147,7 +159,8 @@ absl::Status CheckCgroupParent(const std::string& parent) {
     if (part == "." || part == "..") return Refused("cgroup_parent", "has \"..\" in it");
   }
   if (absl::EndsWith(parent, ".slice")) {
-    return Refused("cgroup_parent", absl::StrCat(parent, " is a systemd slice, but the cgroup driver is cgroupfs"));
+    return Refused("cgroup_parent",
+                   absl::StrCat(parent, " is a systemd slice, but the cgroup driver is cgroupfs"));
   }
   return CheckText("cgroup_parent", parent, 4000);
 }
@@ -161,12 +174,15 @@ absl::StatusOr<DnsConfig> ParseDns(const cri::DNSConfig& dns) {
 
 absl::StatusOr<CgroupLimits> ParseResources(const cri::LinuxContainerResources& resources) {
   CgroupLimits limits;
-  if (resources.memory_limit_in_bytes() < 0) return Refused("resources.memory_limit_in_bytes", "is negative");
+  if (resources.memory_limit_in_bytes() < 0)
+    return Refused("resources.memory_limit_in_bytes", "is negative");
   if (resources.memory_limit_in_bytes() > 0) {
     limits.memory_bytes = resources.memory_limit_in_bytes();
-    if (resources.memory_swap_limit_in_bytes() != 0) limits.memory_swap_bytes = resources.memory_swap_limit_in_bytes();
+    if (resources.memory_swap_limit_in_bytes() != 0)
+      limits.memory_swap_bytes = resources.memory_swap_limit_in_bytes();
   }
-  if (resources.cpu_shares() > 0) limits.cpu_shares = std::clamp<int64_t>(resources.cpu_shares(), 2, 262144);
+  if (resources.cpu_shares() > 0)
+    limits.cpu_shares = std::clamp<int64_t>(resources.cpu_shares(), 2, 262144);
   if (resources.cpu_period() > 0) limits.cpu_period_us = resources.cpu_period();
   if (resources.cpu_quota() != 0) limits.cpu_quota_us = resources.cpu_quota();
   limits.cpuset_cpus = resources.cpuset_cpus();
@@ -182,13 +198,18 @@ absl::Status CheckMount(const cri::Mount& mount) {
   const std::string field = absl::StrCat("mounts[", mount.container_path(), "]");
   if (mount.has_image()) return NotServed(field + ".image");
   if (!mount.image_sub_path().empty()) return NotServed(field + ".image_sub_path");
-  if (mount.propagation() != cri::PROPAGATION_PRIVATE) return NotServed(field + ".propagation other than PRIVATE");
+  if (mount.propagation() != cri::PROPAGATION_PRIVATE)
+    return NotServed(field + ".propagation other than PRIVATE");
   if (mount.recursive_read_only()) {
-    return absl::InvalidArgumentError(absl::StrCat("RROUnsupported: ", field, ".recursive_read_only is not supported by this version of Berth"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("RROUnsupported: ", field,
+                     ".recursive_read_only is not supported by this version of Berth"));
   }
-  if (mount.uidmappings_size() != 0 || mount.gidmappings_size() != 0) return NotServed(field + ".uidMappings and gidMappings");
+  if (mount.uidmappings_size() != 0 || mount.gidmappings_size() != 0)
+    return NotServed(field + ".uidMappings and gidMappings");
   if (mount.mount_options_size() != 0) return NotServed(field + ".mount_options");
-  if (mount.host_path().empty() || mount.host_path()[0] != '/') return Refused(field + ".host_path", "is not absolute");
+  if (mount.host_path().empty() || mount.host_path()[0] != '/')
+    return Refused(field + ".host_path", "is not absolute");
   RETURN_IF_ERROR(CheckText(field + ".host_path", mount.host_path(), 4000));
   return CheckText(field + ".container_path", mount.container_path(), 4000);
 }
@@ -196,12 +217,14 @@ absl::Status CheckMount(const cri::Mount& mount) {
 absl::StatusOr<int> ParseSignal(cri::Signal signal) {
   if (signal == cri::SIGNAL_RUNTIME_DEFAULT) return 0;
   std::string name = cri::Signal_Name(signal);
-  if (name.empty()) return Refused("stop_signal", absl::StrCat("unknown value ", static_cast<int>(signal)));
+  if (name.empty())
+    return Refused("stop_signal", absl::StrCat("unknown value ", static_cast<int>(signal)));
   name = absl::StrReplaceAll(name, {{"SIGNAL_", ""}, {"PLUS", "+"}, {"MINUS", "-"}});
   return ParseStopSignal(name);
 }
 
-absl::Status ParseSecurity(const cri::LinuxContainerSecurityContext& security, ContainerConfig* config) {
+absl::Status ParseSecurity(const cri::LinuxContainerSecurityContext& security,
+                           ContainerConfig* config) {
   if (security.privileged()) return NotServed("security_context.privileged");
   RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
   RETURN_IF_ERROR(CheckApparmor(security.apparmor()));
@@ -209,16 +232,19 @@ absl::Status ParseSecurity(const cri::LinuxContainerSecurityContext& security, C
   ASSIGN_OR_RETURN(config->pid, ParseMode("namespace_options.pid", options.pid()));
   RETURN_IF_ERROR(CheckTarget(options));
   RETURN_IF_ERROR(CheckUserNamespace(options));
-  if (security.capabilities().add_ambient_capabilities_size() != 0) return NotServed("capabilities.add_ambient_capabilities");
+  if (security.capabilities().add_ambient_capabilities_size() != 0)
+    return NotServed("capabilities.add_ambient_capabilities");
   config->add_capabilities = Strings(security.capabilities().add_capabilities());
   config->drop_capabilities = Strings(security.capabilities().drop_capabilities());
   if (security.has_run_as_user()) config->user.run_as_user = security.run_as_user().value();
   if (security.has_run_as_group()) config->user.run_as_group = security.run_as_group().value();
   config->user.run_as_username = security.run_as_username();
-  if (security.has_run_as_group() && !security.has_run_as_user() && security.run_as_username().empty()) {
+  if (security.has_run_as_group() && !security.has_run_as_user() &&
+      security.run_as_username().empty()) {
     return Refused("security_context.run_as_group", "needs run_as_user or run_as_username");
   }
-  config->user.supplemental_groups = {security.supplemental_groups().begin(), security.supplemental_groups().end()};
+  config->user.supplemental_groups = {security.supplemental_groups().begin(),
+                                      security.supplemental_groups().end()};
   config->user.strict_groups = security.supplemental_groups_policy() == cri::Strict;
   config->readonly_rootfs = security.readonly_rootfs();
   config->no_new_privs = security.no_new_privs();
@@ -226,7 +252,9 @@ absl::Status ParseSecurity(const cri::LinuxContainerSecurityContext& security, C
   config->readonly_paths = Strings(security.readonly_paths());
   for (const auto* list : {&config->masked_paths, &config->readonly_paths}) {
     for (const std::string& path : *list) {
-      if (path.empty() || path[0] != '/') return Refused("security_context.masked_paths and readonly_paths", "a path is not absolute");
+      if (path.empty() || path[0] != '/')
+        return Refused("security_context.masked_paths and readonly_paths",
+                       "a path is not absolute");
     }
   }
   if (security.has_seccomp()) {
@@ -240,7 +268,8 @@ absl::Status ParseSecurity(const cri::LinuxContainerSecurityContext& security, C
         return NotServed("security_context.seccomp.profile_type=Localhost");
     }
     if (!security.seccomp().localhost_ref().empty()) {
-      return Refused("security_context.seccomp.localhost_ref", "is only for profile_type Localhost");
+      return Refused("security_context.seccomp.localhost_ref",
+                     "is only for profile_type Localhost");
     }
   }
   return absl::OkStatus();
@@ -253,7 +282,8 @@ absl::StatusOr<ParsedPod> ParsePodRequest(const cri::RunPodSandboxRequest& reque
   ParsedPod parsed;
   PodConfig& config = parsed.config;
   if (!request.runtime_handler().empty()) {
-    return Refused("runtime_handler", absl::StrCat("\"", request.runtime_handler(), "\" is not configured"));
+    return Refused("runtime_handler",
+                   absl::StrCat("\"", request.runtime_handler(), "\" is not configured"));
   }
   if (from.metadata().name().empty()) return Refused("metadata.name", "is empty");
   config.name = from.metadata().name();
@@ -265,13 +295,15 @@ absl::StatusOr<ParsedPod> ParsePodRequest(const cri::RunPodSandboxRequest& reque
   RETURN_IF_ERROR(CheckText("metadata.namespace", config.pod_namespace, kMaxName));
   ASSIGN_OR_RETURN(config.namespaces, ParsePodNamespaces(from));
   config.log_directory = from.log_directory();
-  if (!config.log_directory.empty() && config.log_directory[0] != '/') return Refused("log_directory", "is not absolute");
+  if (!config.log_directory.empty() && config.log_directory[0] != '/')
+    return Refused("log_directory", "is not absolute");
   RETURN_IF_ERROR(CheckText("log_directory", config.log_directory, 4000));
   if (from.has_dns_config()) {
     ASSIGN_OR_RETURN(config.dns, ParseDns(from.dns_config()));
   }
   for (const cri::PortMapping& port : from.port_mappings()) {
-    if (port.host_port() > 0 && config.namespaces.network != NamespaceMode::kNode) return NotServed("port_mappings.host_port");
+    if (port.host_port() > 0 && config.namespaces.network != NamespaceMode::kNode)
+      return NotServed("port_mappings.host_port");
   }
   for (const auto& [name, value] : from.linux().sysctls()) {
     RETURN_IF_ERROR(CheckSysctl(name, value, config.namespaces));
@@ -321,7 +353,8 @@ absl::StatusOr<ParsedContainer> ParseContainerRequest(const cri::CreateContainer
   RETURN_IF_ERROR(ParseSecurity(from.linux().security_context(), &config));
   ASSIGN_OR_RETURN(config.limits, ParseResources(from.linux().resources()));
   const int64_t score = from.linux().resources().oom_score_adj();
-  if (score < -1000 || score > 1000) return Refused("resources.oom_score_adj", "is not within -1000..1000");
+  if (score < -1000 || score > 1000)
+    return Refused("resources.oom_score_adj", "is not within -1000..1000");
   config.oom_score_adj = static_cast<int>(score);
   auto stored = std::make_shared<cri::CreateContainerRequest>(request);
   stored->clear_sandbox_config();  // the pod has its own
@@ -337,11 +370,13 @@ RegistryAuth ParseAuth(const cri::AuthConfig& auth) {
                       .registry_token = auth.registry_token(),
                       .server_address = auth.server_address()};
   std::string decoded;
-  if (parsed.username.empty() && !auth.auth().empty() && absl::Base64Unescape(auth.auth(), &decoded)) {
+  if (parsed.username.empty() && !auth.auth().empty() &&
+      absl::Base64Unescape(auth.auth(), &decoded)) {
     const size_t colon = decoded.find(':');
     parsed.username = decoded.substr(0, colon);
     if (colon != std::string::npos) parsed.password = decoded.substr(colon + 1);
-    parsed.password.erase(std::find(parsed.password.begin(), parsed.password.end(), '\0'), parsed.password.end());
+    parsed.password.erase(std::find(parsed.password.begin(), parsed.password.end(), '\0'),
+                          parsed.password.end());
   }
   return parsed;
 }

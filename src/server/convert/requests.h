@@ -1,5 +1,5 @@
-// CRI requests as plain values. Pure. What this version does not serve is refused here, by the field's name, with
-// InvalidArgument or Unimplemented; api/cri/coverage.tsv lists each field.
+// CRI requests as plain values. Pure. What this version does not serve is refused here, by the
+// field's name, with InvalidArgument or Unimplemented; api/cri/coverage.tsv lists each field.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ using PodRequestPtr = std::shared_ptr<const runtime::v1::RunPodSandboxRequest>;
 using ContainerRequestPtr = std::shared_ptr<const runtime::v1::CreateContainerRequest>;
 
 absl::StatusOr<ParsedPod> ParsePodRequest(const runtime::v1::RunPodSandboxRequest& request);
-absl::StatusOr<ParsedContainer> ParseContainerRequest(const runtime::v1::CreateContainerRequest& request);
+absl::StatusOr<ParsedContainer> ParseContainerRequest(
+    const runtime::v1::CreateContainerRequest& request);
 RegistryAuth ParseAuth(const runtime::v1::AuthConfig& auth);
 
 // For stored requests.

@@ -5,7 +5,8 @@
 
 namespace berth {
 
-grpc::Status AdminService::PullImage(grpc::ServerContext* context, const berth::v1::PullImageRequest* request,
+grpc::Status AdminService::PullImage(grpc::ServerContext* context,
+                                     const berth::v1::PullImageRequest* request,
                                      grpc::ServerWriter<berth::v1::PullImageProgress>* writer) {
   return calls_.Serve("BerthPullImage", context, [&]() -> absl::Status {
     const auto progress = [&](const PullProgress& from) {
@@ -16,11 +17,12 @@ grpc::Status AdminService::PullImage(grpc::ServerContext* context, const berth::
       message.set_total_bytes(from.total_bytes);
       writer->Write(message);  // a caller that is gone is seen by IsCancelled
     };
-    ASSIGN_OR_RETURN(const std::string id,
-                     images_.Pull({.reference = request->reference(),
-                                   .auth = {.username = request->username(), .password = request->password()},
-                                   .progress = progress,
-                                   .cancelled = [context] { return context->IsCancelled(); }}));
+    ASSIGN_OR_RETURN(
+        const std::string id,
+        images_.Pull({.reference = request->reference(),
+                      .auth = {.username = request->username(), .password = request->password()},
+                      .progress = progress,
+                      .cancelled = [context] { return context->IsCancelled(); }}));
     berth::v1::PullImageProgress last;
     last.set_state("done");
     last.set_image_id(id);
@@ -29,7 +31,8 @@ grpc::Status AdminService::PullImage(grpc::ServerContext* context, const berth::
   });
 }
 
-grpc::Status AdminService::ContainerPlan(grpc::ServerContext* context, const berth::v1::ContainerPlanRequest* request,
+grpc::Status AdminService::ContainerPlan(grpc::ServerContext* context,
+                                         const berth::v1::ContainerPlanRequest* request,
                                          berth::v1::ContainerPlanResponse* response) {
   return calls_.Serve("ContainerPlan", context, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const LaunchPlan plan, node_.ContainerPlan(request->container_id()));

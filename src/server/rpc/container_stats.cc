@@ -1,8 +1,8 @@
+#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
-#include "absl/time/clock.h"
 
 namespace berth {
 
@@ -32,8 +32,8 @@ void RuntimeService::FillStats(const ContainerRecord& container, cri::ContainerS
     CpuSample& sample = cpu_samples_[container.id];
     if (sample.at_ns == 0 || now - sample.at_ns >= kWindowNs) {
       if (sample.at_ns != 0 && usage->cpu_ns >= sample.usage_ns) {
-        sample.rate = static_cast<uint64_t>(static_cast<double>(usage->cpu_ns - sample.usage_ns) * 1e9 /
-                                            static_cast<double>(now - sample.at_ns));
+        sample.rate = static_cast<uint64_t>(static_cast<double>(usage->cpu_ns - sample.usage_ns) *
+                                            1e9 / static_cast<double>(now - sample.at_ns));
       }
       sample.at_ns = now;
       sample.usage_ns = usage->cpu_ns;
@@ -42,15 +42,17 @@ void RuntimeService::FillStats(const ContainerRecord& container, cri::ContainerS
   }
   cri::MemoryUsage* memory = out->mutable_memory();
   memory->set_timestamp(now);
-  const uint64_t working_set =
-      usage->memory_bytes > usage->memory_inactive_file ? usage->memory_bytes - usage->memory_inactive_file : 0;
+  const uint64_t working_set = usage->memory_bytes > usage->memory_inactive_file
+                                   ? usage->memory_bytes - usage->memory_inactive_file
+                                   : 0;
   memory->mutable_working_set_bytes()->set_value(working_set);
   memory->mutable_usage_bytes()->set_value(usage->memory_bytes);
   memory->mutable_rss_bytes()->set_value(usage->memory_rss);
   memory->mutable_page_faults()->set_value(usage->page_faults);
   memory->mutable_major_page_faults()->set_value(usage->major_page_faults);
   if (usage->memory_limit) {
-    memory->mutable_available_bytes()->set_value(*usage->memory_limit > working_set ? *usage->memory_limit - working_set : 0);
+    memory->mutable_available_bytes()->set_value(
+        *usage->memory_limit > working_set ? *usage->memory_limit - working_set : 0);
   }
   if (usage->swap_bytes) {
     out->mutable_swap()->set_timestamp(now);
@@ -58,8 +60,9 @@ void RuntimeService::FillStats(const ContainerRecord& container, cri::ContainerS
   }
 }
 
-grpc::Status RuntimeService::ContainerStats(grpc::ServerContext* context, const cri::ContainerStatsRequest* request,
-    cri::ContainerStatsResponse* response) {
+grpc::Status RuntimeService::ContainerStats(grpc::ServerContext* context,
+                                            const cri::ContainerStatsRequest* request,
+                                            cri::ContainerStatsResponse* response) {
   return calls_.Serve("ContainerStats", context, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const ContainerPtr container, node_.FindContainer(request->container_id()));
     FillStats(*container, response->mutable_stats());

@@ -1,8 +1,8 @@
+#include <nlohmann/json.hpp>
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
-#include <nlohmann/json.hpp>
 
 namespace berth {
 
@@ -22,8 +22,9 @@ std::string InfoJson(const ContainerRecord& container, const Node& node) {
 
 }  // namespace
 
-grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext* context, const cri::ContainerStatusRequest* request,
-    cri::ContainerStatusResponse* response) {
+grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext* context,
+                                             const cri::ContainerStatusRequest* request,
+                                             cri::ContainerStatusResponse* response) {
   return calls_.Serve("ContainerStatus", context, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const ContainerPtr container, node_.FindContainer(request->container_id()));
     FillContainerStatus(*container, response->mutable_status());

@@ -7,11 +7,13 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const cri::CreateContainerRequest* request,
-    cri::CreateContainerResponse* response) {
+grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
+                                             const cri::CreateContainerRequest* request,
+                                             cri::CreateContainerResponse* response) {
   return calls_.Serve("CreateContainer", context, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(ParsedContainer container, ParseContainerRequest(*request));
-    ASSIGN_OR_RETURN(const std::string id, node_.CreateContainer(request->pod_sandbox_id(), std::move(container)));
+    ASSIGN_OR_RETURN(const std::string id,
+                     node_.CreateContainer(request->pod_sandbox_id(), std::move(container)));
     response->set_container_id(id);
     return absl::OkStatus();
   });

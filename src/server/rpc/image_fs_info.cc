@@ -1,15 +1,15 @@
+#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
-#include "absl/time/clock.h"
 
 namespace berth {
 
 namespace cri = runtime::v1;
 
 grpc::Status ImageService::ImageFsInfo(grpc::ServerContext* context, const cri::ImageFsInfoRequest*,
-    cri::ImageFsInfoResponse* response) {
+                                       cri::ImageFsInfoResponse* response) {
   return calls_.Serve("ImageFsInfo", context, [&]() -> absl::Status {
     const int64_t now = absl::GetCurrentTimeNanos();
     const ImageStore::Usage images = images_.DiskUsage();

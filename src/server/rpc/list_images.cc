@@ -7,8 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status ImageService::ListImages(grpc::ServerContext* context, const cri::ListImagesRequest* request,
-    cri::ListImagesResponse* response) {
+grpc::Status ImageService::ListImages(grpc::ServerContext* context,
+                                      const cri::ListImagesRequest* request,
+                                      cri::ListImagesResponse* response) {
   return calls_.Serve("ListImages", context, [&]() -> absl::Status {
     const std::string& wanted = request->filter().image().image();
     for (const Image& image : images_.List()) {

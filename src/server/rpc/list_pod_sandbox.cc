@@ -7,8 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context, const cri::ListPodSandboxRequest* request,
-    cri::ListPodSandboxResponse* response) {
+grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context,
+                                            const cri::ListPodSandboxRequest* request,
+                                            cri::ListPodSandboxResponse* response) {
   return calls_.Serve("ListPodSandbox", context, [&]() -> absl::Status {
     const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
     for (const auto& [id, pod] : snapshot->pods) {

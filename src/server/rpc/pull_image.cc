@@ -9,19 +9,22 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status ImageService::PullImage(grpc::ServerContext* context, const cri::PullImageRequest* request,
-    cri::PullImageResponse* response) {
+grpc::Status ImageService::PullImage(grpc::ServerContext* context,
+                                     const cri::PullImageRequest* request,
+                                     cri::PullImageResponse* response) {
   return calls_.Serve("PullImage", context, [&]() -> absl::Status {
-    if (request->image().image().empty()) return absl::InvalidArgumentError("image.image: is empty");
+    if (request->image().image().empty())
+      return absl::InvalidArgumentError("image.image: is empty");
     const absl::StatusOr<std::string> id =
         images_.Pull({.reference = request->image().image(),
                       .auth = ParseAuth(request->auth()),
                       .cancelled = [context] { return context->IsCancelled(); }});
     // The kubelet recognises sentinels like RegistryUnavailable only in errors of code Unknown.
     if (absl::IsUnavailable(id.status())) {
-    const std::string message = absl::StrReplaceAll(id.status().message(), {{"RegistryUnavailable: ", ""}});
-    return absl::UnknownError(absl::StrCat("RegistryUnavailable: ", message));
-  }
+      const std::string message =
+          absl::StrReplaceAll(id.status().message(), {{"RegistryUnavailable: ", ""}});
+      return absl::UnknownError(absl::StrCat("RegistryUnavailable: ", message));
+    }
     if (!id.ok()) return id.status();
     response->set_image_ref(*id);
     return absl::OkStatus();

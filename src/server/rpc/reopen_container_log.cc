@@ -7,8 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::ReopenContainerLog(grpc::ServerContext* context, const cri::ReopenContainerLogRequest* request,
-    cri::ReopenContainerLogResponse*) {
+grpc::Status RuntimeService::ReopenContainerLog(grpc::ServerContext* context,
+                                                const cri::ReopenContainerLogRequest* request,
+                                                cri::ReopenContainerLogResponse*) {
   return calls_.Serve("ReopenContainerLog", context, [&]() -> absl::Status {
     return node_.ReopenContainerLog(request->container_id());
   });

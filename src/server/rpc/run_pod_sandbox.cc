@@ -7,8 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const cri::RunPodSandboxRequest* request,
-    cri::RunPodSandboxResponse* response) {
+grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
+                                           const cri::RunPodSandboxRequest* request,
+                                           cri::RunPodSandboxResponse* response) {
   return calls_.Serve("RunPodSandbox", context, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(ParsedPod pod, ParsePodRequest(*request));
     ASSIGN_OR_RETURN(const std::string id, node_.RunPod(std::move(pod)));

@@ -7,8 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext* context, const cri::RuntimeConfigRequest*,
-    cri::RuntimeConfigResponse* response) {
+grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext* context,
+                                           const cri::RuntimeConfigRequest*,
+                                           cri::RuntimeConfigResponse* response) {
   return calls_.Serve("RuntimeConfig", context, [&]() -> absl::Status {
     response->mutable_linux()->set_cgroup_driver(cri::CGROUPFS);
     return absl::OkStatus();

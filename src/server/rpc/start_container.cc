@@ -7,8 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const cri::StartContainerRequest* request,
-    cri::StartContainerResponse*) {
+grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
+                                            const cri::StartContainerRequest* request,
+                                            cri::StartContainerResponse*) {
   return calls_.Serve("StartContainer", context, [&]() -> absl::Status {
     return node_.StartContainer(request->container_id());
   });

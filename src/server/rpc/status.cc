@@ -1,8 +1,8 @@
+#include <nlohmann/json.hpp>
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
-#include <nlohmann/json.hpp>
 
 namespace berth {
 
@@ -10,12 +10,9 @@ namespace cri = runtime::v1;
 namespace {
 
 std::string ConfigJson(const Config& config) {
-  return nlohmann::json{{"dataDir", config.data_dir},
-                        {"stateDir", config.data_dir},
-                        {"socket", config.socket},
-                        {"cgroupRoot", config.cgroup_root},
-                        {"bridge", config.bridge},
-                        {"ipv4Subnet", config.ipv4_subnet},
+  return nlohmann::json{{"dataDir", config.data_dir},      {"stateDir", config.data_dir},
+                        {"socket", config.socket},         {"cgroupRoot", config.cgroup_root},
+                        {"bridge", config.bridge},         {"ipv4Subnet", config.ipv4_subnet},
                         {"ipv6Subnet", config.ipv6_subnet}}
       .dump();
 }
@@ -33,7 +30,7 @@ std::string NodeJson(const Node& node) {
 }  // namespace
 
 grpc::Status RuntimeService::Status(grpc::ServerContext* context, const cri::StatusRequest* request,
-    cri::StatusResponse* response) {
+                                    cri::StatusResponse* response) {
   return calls_.Serve("Status", context, [&]() -> absl::Status {
     for (const char* type : {"RuntimeReady", "NetworkReady"}) {
       cri::RuntimeCondition* condition = response->mutable_status()->add_conditions();

@@ -7,10 +7,12 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const cri::StopContainerRequest* request,
-    cri::StopContainerResponse*) {
+grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context,
+                                           const cri::StopContainerRequest* request,
+                                           cri::StopContainerResponse*) {
   return calls_.Serve("StopContainer", context, [&]() -> absl::Status {
-    return node_.StopContainer(request->container_id(), absl::Seconds(request->timeout()), DeadlineOf(*context));
+    return node_.StopContainer(request->container_id(), absl::Seconds(request->timeout()),
+                               DeadlineOf(*context));
   });
 }
 

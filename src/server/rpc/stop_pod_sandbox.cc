@@ -7,11 +7,11 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const cri::StopPodSandboxRequest* request,
-    cri::StopPodSandboxResponse*) {
-  return calls_.Serve("StopPodSandbox", context, [&]() -> absl::Status {
-    return node_.StopPod(request->pod_sandbox_id());
-  });
+grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context,
+                                            const cri::StopPodSandboxRequest* request,
+                                            cri::StopPodSandboxResponse*) {
+  return calls_.Serve("StopPodSandbox", context,
+                      [&]() -> absl::Status { return node_.StopPod(request->pod_sandbox_id()); });
 }
 
 }  // namespace berth

@@ -1,5 +1,6 @@
-// A JSON writer for the probe: keys in the order they are written, text escaped byte for byte (bytes that are
-// not ASCII become \u00XX). One document at a time, into a growing buffer, written to stdout by json_flush().
+// A JSON writer for the probe: keys in the order they are written, text escaped byte for byte
+// (bytes that are not ASCII become \u00XX). One document at a time, into a growing buffer, written
+// to stdout by json_flush().
 #pragma once
 
 #include <stddef.h>

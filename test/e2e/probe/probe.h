@@ -1,11 +1,13 @@
-// The probe: a static program that test images carry. It reports what a process sees from inside a container
-// (report, tree, paths, ps), or behaves in a way that a runtime must cope with (sleep, ignore-term, ...).
+// The probe: a static program that test images carry. It reports what a process sees from inside a
+// container (report, tree, paths, ps), or behaves in a way that a runtime must cope with (sleep,
+// ignore-term, ...).
 #pragma once
 
 // report.c: one JSON document on stdout. Exit code 0.
 int report(int argc, char** argv, char** env);
 int paths(int argc, char** argv);  // what reading and writing each path gives
-int tree(int argc, char** argv);   // every file below a directory: type, mode, owner, content, xattrs
+int tree(int argc,
+         char** argv);  // every file below a directory: type, mode, owner, content, xattrs
 
 // behave.c
 int behave(int argc, char** argv);  // -1: no such mode
