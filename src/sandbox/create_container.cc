@@ -114,7 +114,14 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
         "resources.unified: this node has cgroup v1; these are files of cgroup v2");
   }
 
+  // The row comes last: a directory without one is swept at the next start, a row without its
+  // directory is a container that cannot be started.
   Undo undo;
+  const std::string directory = ContainerDir(record->id);
+  undo.Push([&] { MoveToTrash(directory); });
+  RETURN_IF_ERROR(MakeDirs(directory, 0700));
+  RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
+  RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
   RETURN_IF_ERROR(InsertContainer(database_, {.id = record->id,
                                               .pod_id = pod->id,
                                               .name = name,
@@ -122,17 +129,6 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
                                               .config = container.bytes,
                                               .image = EncodeContainerImage(record->image),
                                               .status = EncodeContainerStatus(record->status)}));
-  undo.Push([&] {
-    MoveToTrash(ContainerDir(record->id));
-    const absl::Status deleted = DeleteContainer(database_, record->id);
-    if (!deleted.ok())
-      log_.Error("container not rolled back",
-                 {{"container", record->id}, {"error", deleted.message()}});
-  });
-  const std::string directory = ContainerDir(record->id);
-  RETURN_IF_ERROR(MakeDirs(directory, 0700));
-  RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
-  RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
   state_.PutContainer(record);
   undo.Commit();
   return record->id;

@@ -124,8 +124,10 @@ absl::Status CheckApparmor(const cri::SecurityProfile& profile) {
 absl::Status CheckPodSecurity(const cri::LinuxSandboxSecurityContext& security) {
   if (security.privileged()) return NotServed("security_context.privileged");
   RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
-  // seccomp and apparmor of a pod are for a process that Berth's pods do not have: each container
-  // names its own.
+  if (security.seccomp().profile_type() == cri::SecurityProfile::Localhost) {
+    return NotServed("security_context.seccomp.profile_type=Localhost");
+  }
+  RETURN_IF_ERROR(CheckApparmor(security.apparmor()));
   if (security.has_run_as_group() && !security.has_run_as_user()) {
     return Refused("security_context.run_as_group", "needs run_as_user");
   }
