@@ -71,7 +71,12 @@ absl::Status InheritCpuset(const std::string& directory) {
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
     ASSIGN_OR_RETURN(const std::string own, ReadFileAt(AT_FDCWD, directory + file));
     if (own.find_first_not_of(" \n") != std::string::npos) continue;
-    ASSIGN_OR_RETURN(const std::string inherited, ReadFileAt(AT_FDCWD, parent + file));
+    // A parent that somebody died on before it was filled (the root always has all) is filled first.
+    ASSIGN_OR_RETURN(std::string inherited, ReadFileAt(AT_FDCWD, parent + file));
+    if (inherited.find_first_not_of(" \n") == std::string::npos) {
+      RETURN_IF_ERROR(InheritCpuset(parent));
+      ASSIGN_OR_RETURN(inherited, ReadFileAt(AT_FDCWD, parent + file));
+    }
     RETURN_IF_ERROR(WriteFileAt(AT_FDCWD, directory + file, absl::StripAsciiWhitespace(inherited)));
   }
   return absl::OkStatus();
@@ -216,7 +221,7 @@ absl::Status Cgroups::CreateIn(const Hierarchy& hierarchy, const std::string& pa
                                 "cpuset") != hierarchy.controllers.end();
   const bool controllers = hierarchy.unified && mode_ == Mode::kV2;
   if (::mkdir(directory.c_str(), 0755) != 0) {
-    if (errno == EEXIST) return absl::OkStatus();
+    if (errno == EEXIST) return cpuset ? InheritCpuset(directory) : absl::OkStatus();
     if (errno != ENOENT) return ErrnoStatus("mkdir", directory);
     RETURN_IF_ERROR(CreateIn(hierarchy, path.substr(0, path.rfind('/'))));
     if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST)
