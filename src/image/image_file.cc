@@ -1,4 +1,4 @@
-// ReadImageFile (user.h): one file through the layer directories.
+// ReadImageFile and ImageHasDirectory (user.h): one path through the layer directories.
 #include <fcntl.h>
 
 #include "src/base/status_macros.h"
@@ -11,10 +11,8 @@ namespace {
 
 constexpr size_t kMaxFile = 1 << 20;
 
-}  // namespace
-
-absl::StatusOr<std::string> ReadImageFile(int data_dir_fd, const std::vector<std::string>& layers,
-                                          absl::string_view path) {
+absl::StatusOr<LayerEntry> FindInImage(int data_dir_fd, const std::vector<std::string>& layers,
+                                       absl::string_view path) {
   std::vector<UniqueFd> open;
   std::vector<int> fds;
   for (const std::string& layer : layers) {
@@ -22,11 +20,24 @@ absl::StatusOr<std::string> ReadImageFile(int data_dir_fd, const std::vector<std
     fds.push_back(fd.get());
     open.push_back(std::move(fd));
   }
-  ASSIGN_OR_RETURN(const LayerEntry entry, FindInLayers(fds, path));
+  return FindInLayers(fds, path);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadImageFile(int data_dir_fd, const std::vector<std::string>& layers,
+                                          absl::string_view path) {
+  ASSIGN_OR_RETURN(const LayerEntry entry, FindInImage(data_dir_fd, layers, path));
   if (entry.kind != LayerEntry::Kind::kPresent || !S_ISREG(entry.st.st_mode)) return "";
   ASSIGN_OR_RETURN(UniqueFd file,
                    OpenFile(entry.parent.get(), entry.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   return ReadFd(file.get(), kMaxFile, path);
+}
+
+absl::StatusOr<bool> ImageHasDirectory(int data_dir_fd, const std::vector<std::string>& layers,
+                                       absl::string_view path) {
+  ASSIGN_OR_RETURN(const LayerEntry entry, FindInImage(data_dir_fd, layers, path));
+  return entry.kind == LayerEntry::Kind::kPresent && S_ISDIR(entry.st.st_mode);
 }
 
 }  // namespace berth

@@ -42,4 +42,8 @@ absl::StatusOr<ResolvedUser> ResolveUser(const UserRequest& request, absl::strin
 absl::StatusOr<std::string> ReadImageFile(int data_dir_fd, const std::vector<std::string>& layers,
                                           absl::string_view path);
 
+// Whether such an overlay has a directory at the relative `path`, reached without symbolic links.
+absl::StatusOr<bool> ImageHasDirectory(int data_dir_fd, const std::vector<std::string>& layers,
+                                       absl::string_view path);
+
 }  // namespace berth

@@ -15,22 +15,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/base/unique_fd.h"
+#include "src/kernel/cgroup_limits.h"
+#include "src/kernel/device_filter.h"
 
 namespace berth {
-
-// Unset fields leave the file as it is. Values are in CRI terms (v1 style), converted for v2.
-struct CgroupLimits {
-  std::optional<int64_t> memory_bytes;
-  std::optional<int64_t> memory_swap_bytes;  // memory + swap; -1 unlimited
-  std::optional<int64_t> cpu_shares;         // 2..262144
-  std::optional<int64_t> cpu_quota_us;       // -1 unlimited
-  std::optional<int64_t> cpu_period_us;
-  std::optional<int64_t> pids;
-  std::string cpuset_cpus, cpuset_mems;  // list format, "" leaves
-  std::map<std::string, uint64_t>
-      hugepages;  // page size ("2MB") -> bytes; skipped without the controller
-  std::map<std::string, std::string> unified;  // v2 file -> value; InvalidArgument on v1
-};
 
 struct CgroupUsage {
   uint64_t cpu_ns = 0;
@@ -55,7 +43,7 @@ class Cgroups {
     kV1,
     kHybrid,
     kV2
-  };  // kHybrid: v1 controllers and a cgroup2 mount without them
+  };  // kHybrid: v1 controllers and a cgroup2 mount, which has those that v1 has not
 
   // Reads /proc/self/mountinfo. FailedPrecondition without a usable hierarchy.
   static absl::StatusOr<Cgroups> Detect();
@@ -69,12 +57,24 @@ class Cgroups {
   // refused. Makes it and its missing parents, ready to be joined. Those that exist are left as
   // they are.
   absl::Status Create(const std::string& path) const;
-  // The same in the hierarchies that account memory, CPU and pids only (for a monitor's own leaf).
+  // The same in the hierarchies that account memory, CPU and pids only (for a monitor's own leaf);
+  // below a systemd scope in name=systemd as well, where systemd counts the scope's processes.
   absl::Status CreateAccounting(const std::string& path) const;
+  // For a cgroup that is not in use yet: what was written before an error stays.
   absl::Status SetLimits(const std::string& path, const CgroupLimits& limits) const;
-  // Nothing but the usual pseudo devices (null, zero, full, random, urandom, tty, ptmx, pts) may be
-  // used; mknod(2) stays allowed. v1: devices.allow; v2: a BPF_PROG_TYPE_CGROUP_DEVICE program.
-  absl::Status RestrictDevices(const std::string& path) const;
+  // For one in use: goes from the limits `from` to the limits `to`, both complete, and writes only
+  // what differs. What `from` has and `to` has not is lifted (a file of `unified` is left). All or
+  // nothing: on an error what was written is put back; the error names file, value and cause. A
+  // memory limit below what is in use and cannot be reclaimed is FailedPrecondition, and kills
+  // nobody. One call at a time for a cgroup.
+  absl::Status UpdateLimits(const std::string& path, const CgroupLimits& from,
+                            const CgroupLimits& to) const;
+  // Nothing but the usual pseudo devices may be used (see MakeDevicePolicy, device_filter.h);
+  // mknod(2) stays allowed. `more` comes behind those, in order; {allow, 'a'} lifts the
+  // restriction. Called again it replaces the rules: on v2 in one step, on v1 there is a moment in
+  // which nothing may be opened. Without a devices controller (v1) there is no restriction.
+  absl::Status RestrictDevices(const std::string& path,
+                               const std::vector<DeviceRule>& more = {}) const;
   absl::StatusOr<CgroupHandle> Open(const std::string& path) const;
   absl::StatusOr<CgroupUsage> Read(const std::string& path) const;
 
@@ -87,22 +87,23 @@ class Cgroups {
  private:
   struct Hierarchy {
     std::string mount_point;
-    std::vector<std::string> controllers;  // v1; the named hierarchy has "name=systemd"
+    std::vector<std::string> controllers;  // v1's named hierarchy has "name=systemd"
     bool unified = false;
   };
   const Hierarchy* Find(absl::string_view controller) const;
   std::string PathOf(absl::string_view controller, const std::string& path) const;
   absl::Status CreateIn(const Hierarchy& hierarchy, const std::string& path) const;
-  absl::Status SetLimitsV1(const std::string& path, const CgroupLimits& limits) const;
-  absl::Status SetLimitsV2(const std::string& path, const CgroupLimits& limits) const;
+  // The writes for `limits` that this kernel has files for.
+  absl::StatusOr<std::vector<CgroupWrite>> LimitWrites(const std::string& path,
+                                                       const CgroupLimits& limits) const;
+  std::string FileOf(const CgroupWrite& write, const std::string& path) const;
+  void OrderWrites(const std::string& path, std::vector<CgroupWrite>* writes) const;
+  absl::StatusOr<std::string> InheritedCpuset(const std::string& path, const char* file) const;
   absl::StatusOr<CgroupUsage> ReadV1(const std::string& path) const;
   absl::StatusOr<CgroupUsage> ReadV2(const std::string& path) const;
 
   Mode mode_ = Mode::kV1;
   std::vector<Hierarchy> hierarchies_;
 };
-
-// cpu.shares (2..262144) as cpu.weight (1..10000): 1024 is 100.
-int64_t CpuWeightFromShares(int64_t shares);
 
 }  // namespace berth

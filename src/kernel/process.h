@@ -22,6 +22,7 @@ struct SpawnRequest {
   std::vector<int> cgroup_tasks;  // cgroup v1: the child writes "0" to each (tasks files, O_WRONLY)
   int cgroup_dir = -1;            // cgroup v2: CLONE_INTO_CGROUP
   bool new_session = true;
+  std::string cwd;  // absolute; "" stays where the caller is
 };
 
 struct SpawnedProcess {

@@ -29,6 +29,7 @@ int RunSpawnChild(void* argument) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 
   if (child->new_session && setsid() < 0) return Fail(child, "setsid");
+  if (child->cwd != nullptr && chdir(child->cwd) != 0) return Fail(child, "chdir");
   for (int i = 0; i < child->cgroup_tasks_count; ++i) {
     if (write(child->cgroup_tasks[i], "0", 1) != 1) return Fail(child, "join cgroup");
   }

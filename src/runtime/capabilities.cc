@@ -1,6 +1,7 @@
 #include "src/runtime/capabilities.h"
 
 #include <sys/capability.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 
@@ -62,7 +63,17 @@ absl::StatusOr<uint64_t> ResolveCapabilities(const std::vector<std::string>& add
   return set;
 }
 
-std::string CapabilityNames(uint64_t set) {
+uint64_t HeldCapabilities() {
+  uint64_t held = 0;
+  for (int capability = 0; capability < 64; ++capability) {
+    const int is_held = prctl(PR_CAPBSET_READ, capability);
+    if (is_held < 0) break;  // EINVAL: beyond the last one that this kernel knows
+    if (is_held == 1) held |= Bit(capability);
+  }
+  return held;
+}
+
+std::vector<std::string> CapabilityList(uint64_t set) {
   std::vector<std::string> names;
   for (int capability = 0; capability < 64; ++capability) {
     if ((set >> capability & 1) == 0) continue;
@@ -71,7 +82,22 @@ std::string CapabilityNames(uint64_t set) {
     names.push_back(absl::AsciiStrToUpper(name));
     cap_free(name);
   }
-  return absl::StrJoin(names, ",");
+  return names;
+}
+
+std::string CapabilityNames(uint64_t set) { return absl::StrJoin(CapabilityList(set), ","); }
+
+absl::StatusOr<uint64_t> ParseCapabilities(const std::vector<std::string>& names) {
+  uint64_t set = 0;
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, "CAP_") || name != absl::AsciiStrToUpper(name)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("capabilities: unknown capability \"", name, "\""));
+    }
+    ASSIGN_OR_RETURN(const uint64_t bit, Parse(name));
+    set |= bit;
+  }
+  return set;
 }
 
 }  // namespace berth

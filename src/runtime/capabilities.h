@@ -19,7 +19,16 @@ uint64_t DefaultCapabilities();
 absl::StatusOr<uint64_t> ResolveCapabilities(const std::vector<std::string>& add,
                                              const std::vector<std::string>& drop);
 
+// What this process could give away: its bounding set (capabilities(7)). A privileged container
+// gets all of it.
+uint64_t HeldCapabilities();
+
 // "CAP_CHOWN,CAP_KILL"
 std::string CapabilityNames(uint64_t set);
+
+// As the OCI runtime specification writes them: "CAP_CHOWN", exactly. What has no name is left out;
+// InvalidArgument names what is none.
+std::vector<std::string> CapabilityList(uint64_t set);
+absl::StatusOr<uint64_t> ParseCapabilities(const std::vector<std::string>& names);
 
 }  // namespace berth

@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 #include <sys/capability.h>
 
+#include <fstream>
+#include <string>
+#include <vector>
+
 namespace berth {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr uint64_t Bit(int capability) { return uint64_t{1} << capability; }
@@ -65,6 +70,35 @@ TEST(ResolveCapabilities, RefusesWhatIsNoCapabilityByItsName) {
       EXPECT_THAT(std::string(status.message()), HasSubstr(std::string("\"") + name + "\""));
     }
   }
+}
+
+TEST(CapabilityList, HasTheNamesOfTheOciSpecification) {
+  EXPECT_THAT(CapabilityList(Bit(CAP_CHOWN) | Bit(CAP_NET_ADMIN)),
+              ElementsAre("CAP_CHOWN", "CAP_NET_ADMIN"));
+}
+
+TEST(CapabilityList, IsReadBackForEveryCapabilityOfTheKernel) {
+  const absl::StatusOr<uint64_t> set = ParseCapabilities(CapabilityList(All()));
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(*set, All());
+}
+
+TEST(ParseCapabilities, TakesNamesAsTheyAreWrittenOnly) {
+  EXPECT_EQ(ParseCapabilities({}).value(), 0u);
+  for (const char* name : {"CHOWN", "cap_chown", "CAP_Chown", "ALL", "CAP_ALL", "CAP_", "", "0"}) {
+    const absl::Status status = ParseCapabilities({"CAP_KILL", name}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(std::string("\"") + name + "\""));
+  }
+}
+
+TEST(HeldCapabilities, IsTheBoundingSetOfProc) {
+  std::ifstream status("/proc/self/status");
+  std::string line, bounding;
+  while (std::getline(status, line)) {
+    if (line.rfind("CapBnd:", 0) == 0) bounding = line.substr(line.find_first_not_of(" \t", 7));
+  }
+  EXPECT_EQ(HeldCapabilities(), std::stoull(bounding, nullptr, 16));
 }
 
 TEST(CapabilityNames, OfTheEmptySetIsEmpty) { EXPECT_EQ(CapabilityNames(0), ""); }

@@ -12,55 +12,56 @@
 
 #include "absl/status/statusor.h"
 #include "src/runtime/launch_plan.h"
+#include "src/runtime/spec.h"
 
 namespace berth {
 
 // What a plan depends on of the node it runs on.
 struct NodeFacts {
   bool overlay_by_fsopen = true;  // kernel >= 6.8: lowerdir+ (wire::kOverlayByFsopen)
+  bool idmapped_layers = true;    // kernel >= 5.19: overlays of id-mapped layers
   bool cgroup_v2 = false;
   bool unified = false;                     // v1 with a cgroup2 mount beside it
   std::vector<std::string> v1_hierarchies;  // mount options of each: "cpu,cpuacct", "name=systemd"
-};
-
-enum class NamespaceMode { kPod, kContainer, kNode };
-
-// Who a process runs as, and what it may do: the same for a container's first process and for an
-// exec.
-struct ProcessIdentity {
-  uid_t uid = 0;
-  gid_t gid = 0;
-  std::vector<gid_t> groups;
-  uint64_t capabilities = 0;  // bounding, permitted, effective
-  bool no_new_privs = false;
-  std::string seccomp;  // BPF; "" unconfined
-  std::optional<int> oom_score_adj;
-};
-
-struct VolumeMount {
-  std::string target;
-  int fd_index = 0;  // among the volume descriptors
-  bool readonly = false;
-  bool is_directory = true;
+  std::string data_dir;                     // as the host has it; "/data" in the node's namespace
 };
 
 struct ContainerSpec {
+  // The root: an overlay of these, or an existing directory of an OCI bundle.
   std::vector<std::string> layers;  // lowest first, relative to the data directory
   std::string upper, work;          // likewise
-  std::string pod_dir;              // likewise: holds hosts, hostname, resolv.conf
+  std::string rootfs_path;          // absolute; with it there are no layers
+  Propagation root_propagation = Propagation::kPrivate;
+  std::string mount_label;  // SELinux context of the root and of the mounts made for it; ""
+
+  std::string pod_dir;  // relative to the data directory: holds hosts, hostname, resolv.conf
   std::vector<std::string> args, env;
   std::string cwd = "/";
   ProcessIdentity identity;
   bool terminal = false;
+  bool stdin_open = false;  // a pipe that the monitor keeps; else /dev/null
   bool readonly_rootfs = false;
   std::vector<std::string> masked_paths, readonly_paths;
-  std::vector<VolumeMount> volumes;
+  std::vector<MountSpec> mounts;         // all of them, in order
+  std::vector<DeviceSpec> devices;       // all of them, the usual ones included
+  std::vector<std::string> directories;  // made in the root where absent, 0755
+  ContainerNamespaces namespaces;
+  Hooks hooks;
+  // What createContainer and startContainer hooks read: OCI state JSON with "%PID%" for the pid.
+  std::string creating_state, created_state;
+  std::optional<HostView> host_view;  // needed with createContainer hooks
+  // OCI bundles only: a container of a pod has the pod's.
+  std::string hostname, domainname;
+  std::map<std::string, std::string> sysctls;
+  int start_fifo = -1;  // among the volume descriptors: the exec waits for it (kWaitForStart)
 };
 
-// How many descriptors of each kind come with the start message, in this order.
+// What the descriptors of a start message are, in this order. Each is there as often as it says.
 struct PlanFds {
-  int cgroup_tasks = 0;
-  int volumes = 0;
+  int cgroup_tasks = 0;  // v1 `tasks` files
+  int volumes = 0;       // detached trees: MountSpec::fd_index and DeviceSpec::fd_index
+  bool user_namespace = false;
+  bool host_mounts = false;  // the host's mount namespace, for HostView
 };
 
 LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds);
@@ -69,6 +70,7 @@ struct ExecSpec {
   std::vector<std::string> args, env;
   std::string cwd = "/";
   ProcessIdentity identity;
+  bool user_namespace = false;  // the container is in the pod's
 };
 
 // stdin is /dev/null; the descriptors behind the cgroup's are stdout and stderr.
@@ -80,10 +82,27 @@ struct PodSpec {
   NamespaceMode pid = NamespaceMode::kContainer;
   std::string hostname;                        // "" keeps the node's
   std::map<std::string, std::string> sysctls;  // dotted names, of the pod's own namespaces only
+  UserNamespace user;
 };
 
 // What the pod's monitor does to itself: namespaces, host name, /dev/shm. With ipc kNode,
 // `host_shm_fd` is the index of a detached bind of the node's /dev/shm.
 LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd);
+
+// A runtime with the command line of runc(8), which a RuntimeClass names.
+struct OciRuntime {
+  std::string path;  // absolute
+  std::string root;  // its --root
+  bool systemd_cgroup = false;
+};
+
+// The runtime's `create` for a bundle whose config.json is written, in a private copy of the
+// host's mount namespace where the container's root and /dev/shm are attached below the bundle
+// (HostView). Descriptors as PlanFds says.
+LaunchPlan BuildOciCreatePlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds,
+                              const OciRuntime& runtime, const std::string& container_id);
+// Any other command of it in the host's mount namespace: descriptors are the host's mount
+// namespace, stdout, stderr.
+LaunchPlan BuildOciCommandPlan(const OciRuntime& runtime, const std::vector<std::string>& command);
 
 }  // namespace berth

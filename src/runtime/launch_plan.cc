@@ -4,12 +4,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "src/base/status_macros.h"
 
 namespace berth {
@@ -28,14 +30,14 @@ constexpr OpText kOps[] = {
     {Op::kJoinCgroup, "join-cgroup", true, false, false},
     {Op::kUnshare, "unshare", true, false, false},
     {Op::kSetNs, "set-namespace", true, true, false},
-    {Op::kJoinContainer, "join-container", false, false, false},
+    {Op::kJoinContainer, "join-container", true, false, false},
     {Op::kSetHostname, "set-hostname", false, false, false},
     {Op::kNewSession, "new-session", false, false, false},
-    {Op::kPrivateMounts, "private-mounts", false, false, false},
-    {Op::kMountOverlay, "mount-overlay", true, false, false},
+    {Op::kPrivateMounts, "private-mounts", true, false, false},
+    {Op::kMountOverlay, "mount-overlay", true, true, false},
     {Op::kMount, "mount", true, false, false},
-    {Op::kBind, "bind", true, false, true},
-    {Op::kMakeNode, "make-node", true, true, false},
+    {Op::kBind, "bind", true, true, true},
+    {Op::kMakeNode, "make-node", true, true, true},
     {Op::kMakeDir, "make-directory", true, false, false},
     {Op::kSymlink, "symlink", false, false, false},
     {Op::kPivotRoot, "pivot-root", false, false, false},
@@ -50,10 +52,22 @@ constexpr OpText kOps[] = {
     {Op::kChdir, "chdir", false, false, false},
     {Op::kSetIdentity, "set-identity", true, true, false},
     {Op::kDropBounding, "keep-bounding-capabilities", true, false, false},
-    {Op::kSetCapabilities, "set-capabilities", true, true, false},
+    {Op::kSetCapabilities, "set-capabilities", true, true, true},
     {Op::kNoNewPrivs, "no-new-privileges", false, false, false},
-    {Op::kSeccomp, "load-seccomp", false, false, false},
+    {Op::kSeccomp, "load-seccomp", true, false, false},
     {Op::kExec, "exec", false, false, false},
+    {Op::kSetAmbient, "set-ambient-capabilities", true, false, false},
+    {Op::kOpenTree, "open-tree", true, true, false},
+    {Op::kIdmapTree, "id-map-tree", true, true, false},
+    {Op::kEnterUserNamespace, "enter-user-namespace", true, true, false},
+    {Op::kBindRoot, "bind-root", true, true, false},
+    {Op::kMountImage, "mount-image", true, true, true},
+    {Op::kSetUmask, "set-umask", true, false, false},
+    {Op::kHook, "hook", false, false, true},
+    {Op::kAskHooks, "ask-for-hooks", false, false, false},
+    {Op::kSetDomainname, "set-domain-name", false, false, false},
+    {Op::kCreateUserNamespace, "create-user-namespace", true, false, false},
+    {Op::kWaitForStart, "wait-for-start", true, false, false},
 };
 
 std::optional<OpText> TextOf(Op op) {
@@ -67,8 +81,30 @@ void Append(std::string* out, const void* bytes, size_t size) {
   out->append(static_cast<const char*>(bytes), size);
 }
 
+// Lists are ended or parted by newlines; a line is a line.
+std::string OneLine(absl::string_view text) {
+  return absl::StrReplaceAll(absl::StripSuffix(text, "\n"), {{"\n", ","}});
+}
+
+// The arguments, which begin at `first`, and how many variables there are: their values may be
+// secrets.
+void AppendCommand(std::string* line, const PlanStep& step, size_t first) {
+  const size_t end = std::min(step.strings.size(), first + static_cast<size_t>(step.a));
+  for (size_t i = first; i < end; ++i)
+    absl::StrAppend(line, " ", absl::StrReplaceAll(step.strings[i], {{"\n", "\\n"}}));
+  absl::StrAppend(line, " (", step.b, " environment variables)");
+}
+
 std::string Operand(const char* name, int64_t value) {
   return absl::StrFormat(" %s=%s%x", name, value < 0 ? "-" : "0x", value < 0 ? -value : value);
+}
+
+// Operands that name a tree: a descriptor, or what kOpenTree kept.
+bool NamesTree(Op op) { return op == Op::kBind || op == Op::kIdmapTree; }
+
+std::string FirstOperand(const PlanStep& step) {
+  if (NamesTree(step.op) && step.a < -1) return absl::StrCat(" a=slot", -2 - step.a);
+  return Operand("a", step.a);
 }
 
 }  // namespace
@@ -103,7 +139,7 @@ std::string EncodePlan(const LaunchPlan& plan) {
 std::string DescribeStep(const PlanStep& step) {
   const std::optional<OpText> text = TextOf(step.op);
   std::string line = text ? text->name : absl::StrCat("step-", static_cast<int>(step.op));
-  if (text && text->a) line += Operand("a", step.a);
+  if (text && text->a) line += FirstOperand(step);
   if (text && text->b) line += Operand("b", step.b);
   if (text && text->c) line += Operand("c", step.c);
   switch (step.op) {
@@ -114,12 +150,13 @@ std::string DescribeStep(const PlanStep& step) {
       absl::StrAppend(&line, " ", step.strings[0].size() / 4, " groups");
       break;
     case Op::kExec:
-      // Environment values may be secrets.
-      for (int64_t i = 0; i < step.a; ++i) absl::StrAppend(&line, " ", step.strings[i]);
-      absl::StrAppend(&line, " (", step.b, " environment variables)");
+      AppendCommand(&line, step, 0);
+      break;
+    case Op::kHook:  // the state that it reads comes first
+      AppendCommand(&line, step, 1);
       break;
     default:
-      for (const std::string& operand : step.strings) absl::StrAppend(&line, " ", operand);
+      for (const std::string& operand : step.strings) absl::StrAppend(&line, " ", OneLine(operand));
   }
   return line;
 }

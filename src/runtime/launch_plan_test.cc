@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using wire::Op;
 
-constexpr int kLastOp = static_cast<int>(Op::kDropBounding);
+constexpr int kLastOp = static_cast<int>(Op::kWaitForStart);
 
 std::string Bytes(std::initializer_list<int> values) {
   std::string out;
@@ -65,6 +65,8 @@ TEST(WireOps, KeepTheirNumbers) {
   EXPECT_EQ(static_cast<int>(Op::kSeccomp), 25);
   EXPECT_EQ(static_cast<int>(Op::kExec), 26);
   EXPECT_EQ(static_cast<int>(Op::kDropBounding), 29);
+  EXPECT_EQ(static_cast<int>(Op::kEnterUserNamespace), 33);
+  EXPECT_EQ(static_cast<int>(Op::kWaitForStart), 41);
   EXPECT_EQ(sizeof(wire::PlanHeader), 16u);
   EXPECT_EQ(sizeof(wire::StepHeader), 36u);
 }
@@ -95,10 +97,34 @@ TEST(DescribePlan, ShowsArgumentsButNoValueOfTheEnvironment) {
 
 TEST(DescribeStep, ShowsBinaryOperandsAsTheirSize) {
   EXPECT_EQ(DescribeStep({.op = Op::kSeccomp, .strings = {std::string(24, '\xff')}}),
-            "load-seccomp 3 instructions");
+            "load-seccomp a=0x0 3 instructions");
   EXPECT_EQ(DescribeStep(
                 {.op = Op::kSetIdentity, .strings = {std::string(8, '\1')}, .a = 1000, .b = 100}),
             "set-identity a=0x3e8 b=0x64 2 groups");
+}
+
+TEST(DescribeStep, ShowsAHookWithoutItsStateAndItsEnvironment) {
+  EXPECT_EQ(DescribeStep({.op = Op::kHook,
+                          .strings = {"{\"id\":\"c\"}", "/bin/hook", "-v", "TOKEN=s3cret"},
+                          .a = 2,
+                          .b = 1,
+                          .c = 1000}),
+            "hook c=0x3e8 /bin/hook -v (1 environment variables)");
+}
+
+TEST(DescribeStep, NamesTheSlotOfATree) {
+  EXPECT_EQ(DescribeStep({.op = Op::kBind, .strings = {"/v"}, .a = wire::TreeSlot(3)}),
+            "bind a=slot3 b=0x0 c=0x0 /v");
+  EXPECT_EQ(DescribeStep({.op = Op::kIdmapTree, .a = wire::TreeSlot(0), .b = 2}),
+            "id-map-tree a=slot0 b=0x2");
+}
+
+TEST(DescribeStep, KeepsListsOnItsOneLine) {
+  EXPECT_EQ(DescribeStep({.op = Op::kMount, .strings = {"tmpfs", "/t", "mode=755\nsize=4k"}}),
+            "mount a=0x0 tmpfs /t mode=755,size=4k");
+  EXPECT_EQ(
+      DescribeStep({.op = Op::kCreateUserNamespace, .strings = {"0 1000 10\n", "0 2000 5\n"}}),
+      "create-user-namespace a=0x0 0 1000 10 0 2000 5");
 }
 
 TEST(DescribeStep, ShowsNegativeOperandsWithTheirSign) {

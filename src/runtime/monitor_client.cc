@@ -1,6 +1,7 @@
 #include "src/runtime/monitor_client.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,10 +11,12 @@
 #include <limits>
 #include <map>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
@@ -78,6 +81,26 @@ absl::StatusOr<Type> TypeOf(absl::string_view data) {
   return static_cast<Type>(header.type);
 }
 
+// A runtime's or a hook's end, which the call names; the errno behind it says nothing more.
+bool IsVerdict(absl::string_view call) {
+  return absl::StartsWith(call, "hook ") || absl::StartsWith(call, "runtime ");
+}
+
+absl::Status HookStatus(const PlanStep& step, const std::string& call) {
+  const std::string path = step.strings.size() > 1 ? step.strings[1] : "";
+  return absl::Status(
+      call == "hook timed out" ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kAborted,
+      absl::StrCat("hook \"", path, "\": ", absl::StripPrefix(call, "hook "),
+                   call == "hook timed out" ? absl::StrCat(" after ", step.c, " ms") : ""));
+}
+
+// EINVAL of mount_setattr(2), seen by people as what it means.
+absl::Status IdmapStatus(const std::string& call, const PlanStep& step) {
+  const std::string object = step.strings.size() > 3 ? step.strings[3] : "volume";
+  return absl::FailedPreconditionError(absl::StrCat(
+      call, " ", object, ": its file system cannot be ID-mapped (no user namespace for this pod)"));
+}
+
 // What a user reads first when a program cannot be started.
 absl::Status ExecStatus(const PlanStep& step, int error) {
   const std::string& file = step.strings[0];
@@ -95,10 +118,13 @@ absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
   if (reply.error <= 0)
     return absl::DataLossError(absl::StrCat("monitor: ", call, ": an error without a cause"));
   if (plan == nullptr || reply.step < 0 || static_cast<size_t>(reply.step) >= plan->steps.size()) {
+    if (IsVerdict(call)) return absl::AbortedError(call);
     return ErrnoStatus("monitor", call, reply.error);
   }
   const PlanStep& step = plan->steps[reply.step];
   if (step.op == wire::Op::kExec) return ExecStatus(step, reply.error);
+  if (step.op == wire::Op::kHook && IsVerdict(call)) return HookStatus(step, call);
+  if (absl::StartsWith(call, "id-map") && reply.error == EINVAL) return IdmapStatus(call, step);
   return ErrnoStatus(call, absl::StrCat("(", DescribeStep(step), ")"), reply.error);
 }
 
@@ -121,6 +147,92 @@ std::vector<int> WithTasks(int plan, const CgroupHandle& cgroup) {
   std::vector<int> fds = {plan};
   for (const UniqueFd& tasks : cgroup.tasks) fds.push_back(tasks.get());
   return fds;
+}
+
+// The last error that an OCI runtime wrote to its log: a line of JSON with "msg", or any line.
+std::string LastRuntimeError(int directory) {
+  const std::string text = ReadFileAt(directory, "log.json").value_or("");
+  const std::vector<absl::string_view> lines = absl::StrSplit(text, '\n', absl::SkipWhitespace());
+  if (lines.empty()) return "";
+  constexpr absl::string_view kMember = "\"msg\":";
+  const size_t member = lines.back().find(kMember);
+  if (member == absl::string_view::npos) return std::string(lines.back());
+  absl::string_view rest =
+      absl::StripLeadingAsciiWhitespace(lines.back().substr(member + kMember.size()));
+  std::string message;
+  if (!absl::ConsumePrefix(&rest, "\"")) return std::string(lines.back());
+  for (size_t i = 0; i < rest.size() && rest[i] != '"'; ++i) {
+    if (rest[i] == '\\' && i + 1 < rest.size()) ++i;
+    message += rest[i];
+  }
+  return message;
+}
+
+bool ClonesPidNamespace(const LaunchPlan& plan) {
+  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const PlanStep& step) {
+    return step.op == wire::Op::kEnterUserNamespace && (step.b & CLONE_NEWPID) != 0;
+  });
+}
+
+// How long hooks may take in the course of a start, beside what the monitor itself takes.
+absl::Duration HookTime(const LaunchPlan& plan) {
+  absl::Duration time;
+  for (const PlanStep& step : plan.steps) {
+    if (step.op == wire::Op::kHook) time += absl::Milliseconds(step.c);
+  }
+  return time;
+}
+
+// Answers what the monitor asks while a process is being started. The callback's error is the
+// start's.
+absl::Status AnswerRequest(int socket, Type type, Packet& packet, const ContainerStart& start) {
+  ASSIGN_OR_RETURN(const wire::StartedReply due, Payload<wire::StartedReply>(packet));
+  absl::Status done;
+  if (type == Type::kHooksDue && start.run_hooks) {
+    done = start.run_hooks(due.pid);
+  } else if (type == Type::kSeccompListener && start.take_seccomp_listener) {
+    if (packet.fds.size() != 1) return absl::DataLossError("monitor: no seccomp listener came");
+    done = start.take_seccomp_listener(due.pid, std::move(packet.fds[0]));
+  } else {
+    done = absl::InternalError("monitor: asks for what nobody here can do");
+  }
+  const wire::HooksDone answer = {.error = done.ok() ? 0 : ECANCELED};
+  RETURN_IF_ERROR(SendPacket(socket, Message(Type::kHooksDone, answer), {}));
+  return done;
+}
+
+// Waits for kStarted. After an error of a callback the monitor still answers, once the process is
+// gone.
+absl::StatusOr<pid_t> AwaitStarted(int socket, const ContainerStart& start) {
+  absl::Status failed;
+  while (true) {
+    absl::StatusOr<Packet> packet =
+        ReceivePacket(socket, absl::Now() + kAnswerTimeout + HookTime(*start.plan));
+    if (absl::IsUnavailable(packet.status()))
+      return absl::UnavailableError("monitor: closed the connection");
+    if (absl::IsDeadlineExceeded(packet.status()))
+      return absl::DeadlineExceededError("monitor: does not answer");
+    if (!packet.ok()) return packet.status();
+    ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
+    if (type == Type::kHooksDue || type == Type::kSeccompListener) {
+      failed.Update(AnswerRequest(socket, type, *packet, start));
+      continue;
+    }
+    if (!failed.ok()) return failed;
+    if (type == Type::kStarted) {
+      ASSIGN_OR_RETURN(const wire::StartedReply reply, Payload<wire::StartedReply>(*packet));
+      return reply.pid;
+    }
+    if (type != Type::kError)
+      return absl::DataLossError(
+          absl::StrCat("monitor: unexpected answer ", static_cast<int>(type)));
+    const absl::Status error = ErrorFrom(*packet, start.plan);
+    const std::string said = start.pid_dir.valid() && absl::IsAborted(error)
+                                 ? LastRuntimeError(start.pid_dir.get())
+                                 : "";
+    if (said.empty()) return error;
+    return absl::Status(error.code(), absl::StrCat(error.message(), ": ", said));
+  }
 }
 
 struct OutputPipe {
@@ -187,10 +299,15 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan) const 
                    Receive(socket.get(), Type::kHelloReply, absl::Now() + kAnswerTimeout, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
   MonitorHello hello{.pid = reply.pid};
-  if (reply.has_network == 0) return hello;
-  if (packet.fds.size() != 2) return absl::DataLossError("monitor: hello without its descriptors");
-  hello.network_namespace = std::move(packet.fds[0]);
-  hello.netlink = std::move(packet.fds[1]);
+  const size_t network = reply.has_network != 0 ? 2 : 0,
+               user = reply.has_user_namespace != 0 ? 1 : 0;
+  if (packet.fds.size() != network + user)
+    return absl::DataLossError("monitor: hello without its descriptors");
+  if (network != 0) {
+    hello.network_namespace = std::move(packet.fds[0]);
+    hello.netlink = std::move(packet.fds[1]);
+  }
+  if (user != 0) hello.user_namespace = std::move(packet.fds[network]);
   return hello;
 }
 
@@ -199,28 +316,32 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*start.plan));
   std::vector<int> fds = WithTasks(plan.get(), *start.cgroup);
   for (const UniqueFd& volume : start.volumes) fds.push_back(volume.get());
-  const auto add = [&fds](const UniqueFd& fd) {
-    if (!fd.valid()) return -1;
-    fds.push_back(fd.get());
+  const auto add = [&fds](int fd) {
+    if (fd < 0) return -1;
+    fds.push_back(fd);
     return static_cast<int>(fds.size()) - 2;  // operands count from behind the plan
   };
+  add(start.user_namespace);
+  add(start.host_mounts);
   wire::StartRequest request = {};
   CopyId(start.container_id, request.container_id);
   if (start.terminal) request.flags |= wire::kTerminalFlag;
   if (start.cgroup->unified) request.flags |= wire::kCgroupIsUnified;
+  if (start.stdin_open) request.flags |= wire::kStdinOpen;
+  if (start.pid_dir.valid()) request.flags |= wire::kLauncher;
+  if (ClonesPidNamespace(*start.plan)) request.flags |= wire::kPlanClonesPid;
   request.pid_mode = start.pid_mode;
-  request.cgroup_dir_fd = add(start.cgroup->directory);
-  request.memory_dir_fd = add(start.cgroup->memory);
-  request.log_fd = add(start.log);
+  CopyId(start.target_id, request.target_id);
+  request.cgroup_dir_fd = add(start.cgroup->directory.get());
+  request.memory_dir_fd = add(start.cgroup->memory.get());
+  request.log_fd = add(start.log.get());
+  request.pid_dir_fd = add(start.pid_dir.get());
   if (fds.size() > wire::kMaxMessageFds) {
     return absl::InvalidArgumentError(
         absl::StrCat("mounts: ", start.volumes.size(), " are more than one container may have"));
   }
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
-  ASSIGN_OR_RETURN(const Packet packet,
-                   Receive(socket.get(), Type::kStarted, absl::Now() + kAnswerTimeout, start.plan));
-  ASSIGN_OR_RETURN(const wire::StartedReply reply, Payload<wire::StartedReply>(packet));
-  return reply.pid;
+  return AwaitStarted(socket.get(), start);
 }
 
 absl::Status MonitorClient::Stop(absl::string_view container_id, int signal,
@@ -239,15 +360,21 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*request.plan));
   ExecSyncResult result;
   OutputPipe pipes[2] = {{.into = &result.output}, {.into = &result.error_output}};
-  std::vector<int> fds = WithTasks(plan.get(), *request.cgroup);
+  std::vector<int> fds = {plan.get()};
+  wire::ExecRequest message = {};
+  if (request.outside_container) {
+    message.flags |= wire::kOutsideContainer;
+    if (request.host_mounts >= 0) fds.push_back(request.host_mounts);
+  } else {
+    fds = WithTasks(plan.get(), *request.cgroup);
+    message.tasks_fd_count = static_cast<uint32_t>(request.cgroup->tasks.size());
+  }
   for (OutputPipe& pipe : pipes) {
     RETURN_IF_ERROR(OpenPipe(&pipe));
     fds.push_back(pipe.write.get());
   }
-  wire::ExecRequest message = {};
   CopyId(request.container_id, message.container_id);
   message.timeout_ms = Milliseconds(request.timeout);
-  message.tasks_fd_count = static_cast<uint32_t>(request.cgroup->tasks.size());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kExec, message), fds));
   for (OutputPipe& pipe : pipes) pipe.write.reset();
 
@@ -303,7 +430,13 @@ absl::Status MonitorClient::Forget(absl::string_view container_id) const {
   wire::ContainerRequest request = {};
   CopyId(container_id, request.container_id);
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kForget, request), {}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  const absl::Status done = Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  // EBUSY
+  if (absl::IsUnavailable(done) && absl::StrContains(done.message(), "forget")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("forget container ", container_id, ": it has not exited"));
+  }
+  return done;
 }
 
 absl::Status MonitorClient::Shutdown() const {

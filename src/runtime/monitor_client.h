@@ -32,7 +32,9 @@ struct MonitorStart {
 
 struct MonitorHello {
   pid_t pid = -1;
+  pid_t pod_init_pid = 0;               // 0 without a pid namespace of the pod's own
   UniqueFd network_namespace, netlink;  // invalid for host-network pods
+  UniqueFd user_namespace;              // invalid without one of the pod's own
 };
 
 struct ContainerStart {
@@ -42,7 +44,16 @@ struct ContainerStart {
   std::vector<UniqueFd> volumes;
   wire::PidMode pid_mode = wire::PidMode::kNew;
   bool terminal = false;
-  UniqueFd log;  // invalid: output is dropped
+  bool stdin_open = false;
+  std::string target_id;                      // PidMode::kContainer
+  UniqueFd log;                               // invalid: output is dropped
+  int user_namespace = -1, host_mounts = -1;  // descriptors behind the volumes (PlanFds)
+  // The plan runs an OCI runtime's `create`; it leaves the container's pid in "<pid_dir>/pid".
+  UniqueFd pid_dir;
+  // Called in the start's course, with the container's pid, when the plan asks for it; an error
+  // ends the start.
+  std::function<absl::Status(pid_t pid)> run_hooks;
+  std::function<absl::Status(pid_t pid, UniqueFd listener)> take_seccomp_listener;
 };
 
 struct ExecSyncRequest {
@@ -52,6 +63,9 @@ struct ExecSyncRequest {
   absl::Duration timeout;           // zero: none
   size_t max_output_bytes = 0;      // stdout and stderr together; the rest is read and dropped
   std::function<bool()> cancelled;  // polled
+  bool outside_container = false;   // the plan is a command of an OCI runtime: no pid namespace, no
+                                    // leaf cgroup, and the container need not run
+  int host_mounts = -1;             // first descriptor of such a plan
 };
 
 struct ExecSyncResult {

@@ -8,7 +8,7 @@
 namespace berth::wire {
 
 inline constexpr uint32_t kProtocolMagic = 0x314d5242;  // "BRM1"
-inline constexpr uint16_t kProtocolVersion = 1;
+inline constexpr uint16_t kProtocolVersion = 2;
 inline constexpr uint32_t kMaxMessageBytes = 16 << 10;
 inline constexpr int kMaxMessageFds = 64;
 
@@ -34,13 +34,19 @@ enum class Type : uint16_t {
   kShutdown = 7,  // empty; kills what runs, answers kOk, ends
   kResize = 8,    // ResizeRequest; kOk
   kForget = 9,    // ContainerRequest: an exited container's record is dropped; kOk
+  kHooksDone = 10,  // HooksDone: the answer to kHooksDue or kSeccompListener, on their connection
   // replies
   kOk = 100,
-  kError = 101,       // ErrorReply
-  kHelloReply = 102,  // HelloReply; fds: network namespace, a NETLINK_ROUTE socket opened inside it
-  kStarted = 103,     // StartedReply
-  kExit = 104,        // ExitEvent
-  kRunning = 105,     // RunningEvent
+  kError = 101,  // ErrorReply
+  kHelloReply =
+      102,  // HelloReply; fds: network namespace, a NETLINK_ROUTE socket opened inside it (if
+            // has_network), then the pod's user namespace (if has_user_namespace)
+  kStarted = 103,  // StartedReply
+  kExit = 104,     // ExitEvent
+  kRunning = 105,  // RunningEvent
+  // Between kStart (kExec) and its kStarted or kError, on its connection; wait for kHooksDone:
+  kHooksDue = 106,         // StartedReply: kAskHooks was reached
+  kSeccompListener = 107,  // StartedReply; fd: the notify descriptor
 };
 
 struct Header {
@@ -57,7 +63,13 @@ enum class PidMode : uint32_t { kNew = 0, kPod = 1, kNode = 2, kContainer = 3 };
 enum StartFlag : uint32_t {
   kTerminalFlag = 1,  // the plan has kTerminal: one master fd comes back
   kCgroupIsUnified =
-      2,  // cgroup_dir_fd is on a cgroup2 mount: CLONE_INTO_CGROUP and cgroup.kill work
+      2,           // cgroup_dir_fd is on a cgroup2 mount: CLONE_INTO_CGROUP and cgroup.kill work
+  kStdinOpen = 4,  // stdin is a pipe, whose other end the monitor keeps
+  kPlanClonesPid = 8,  // kEnterUserNamespace makes the pid namespace, not the first clone
+  kLauncher = 16,      // the plan execs an OCI runtime's create: once that has ended with 0, the
+                       // container is the process that "<pid_dir>/pid" names
+  kOutsideContainer = 32,  // ExecRequest: the plan enters nothing of the container, which need not
+                           // run; it has no leaf cgroup
 };
 
 struct StartRequest {
@@ -68,6 +80,8 @@ struct StartRequest {
                           // hierarchy)
   int32_t memory_dir_fd;  // index, the cgroup that has memory.events or memory.oom_control; -1 none
   int32_t log_fd;         // index, -1: output is read and dropped
+  int32_t pid_dir_fd;     // index, with kLauncher; else -1
+  char target_id[kIdBytes];  // PidMode::kContainer: a running container of the pod
 };
 
 struct StopRequest {
@@ -95,8 +109,9 @@ struct ResizeRequest {
 
 struct HelloReply {
   int32_t pid;
-  int32_t pod_init_pid;  // 0 without a pod pid namespace
-  uint32_t has_network;  // 1: two fds come with this message
+  int32_t pod_init_pid;         // 0 without a pod pid namespace
+  uint32_t has_network;         // 1: two fds come with this message
+  uint32_t has_user_namespace;  // 1: one more
 };
 
 struct ErrorReply {
@@ -107,6 +122,10 @@ struct ErrorReply {
 
 struct StartedReply {
   int32_t pid;
+};
+
+struct HooksDone {
+  int32_t error;  // errno; 0 goes on
 };
 
 struct RunningEvent {
@@ -122,6 +141,12 @@ struct ExitEvent {
   uint32_t flags;
   int64_t finished_at;  // ns since the epoch
   uint64_t log_dropped_bytes;
+};
+
+// Of `berth-monitor --open-volumes`, one packet for each path.
+struct VolumeReply {
+  int32_t error;  // errno; 0: the detached tree comes with it
+  uint8_t is_directory, shared, slave, reserved;
 };
 
 }  // namespace berth::wire

@@ -1,27 +1,23 @@
-// The compiled filter, run by an interpreter of classic BPF as the kernel would run it, for each
-// architecture that a process of an x86-64 kernel can call through.
+// The default profile's filter: what it answers to every call of each architecture.
 #include "src/runtime/seccomp_profile.h"
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "src/runtime/capabilities.h"
 #include "src/runtime/seccomp_tables.h"
+#include "src/runtime/testing/filter_interpreter.h"
 
 #if defined(__x86_64__)
 
@@ -30,142 +26,21 @@ namespace {
 
 constexpr uint64_t Bit(int capability) { return uint64_t{1} << capability; }
 
-// One call as the filter sees it.
-struct Call {
-  uint32_t arch = AUDIT_ARCH_X86_64;
-  int number = 0;
-  uint64_t args[6] = {};
-};
-
-// The instructions that seccomp(2) admits, on a well-formed program; nullopt if it is not one.
-std::optional<uint32_t> Run(const std::vector<sock_filter>& program, const Call& call) {
-  seccomp_data data = {};
-  data.nr = call.number;
-  data.arch = call.arch;
-  std::copy(std::begin(call.args), std::end(call.args), data.args);
-  uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = {};
-  for (size_t at = 0; at < program.size(); ++at) {
-    const sock_filter& instruction = program[at];
-    const uint32_t k = instruction.k;
-    const uint32_t operand = BPF_SRC(instruction.code) == BPF_X ? x : k;
-    switch (BPF_CLASS(instruction.code)) {
-      case BPF_LD:
-        if (BPF_MODE(instruction.code) == BPF_ABS && k % 4 == 0 && k + 4 <= sizeof(data)) {
-          std::memcpy(&a, reinterpret_cast<const char*>(&data) + k, sizeof(a));
-        } else if (BPF_MODE(instruction.code) == BPF_MEM && k < BPF_MEMWORDS) {
-          a = memory[k];
-        } else if (BPF_MODE(instruction.code) == BPF_IMM) {
-          a = k;
-        } else {
-          return std::nullopt;
-        }
-        break;
-      case BPF_ST:
-        memory[k % BPF_MEMWORDS] = a;
-        break;
-      case BPF_ALU:
-        if (BPF_OP(instruction.code) != BPF_AND) return std::nullopt;
-        a &= operand;
-        break;
-      case BPF_MISC:
-        (BPF_MISCOP(instruction.code) == BPF_TAX ? x : a) =
-            BPF_MISCOP(instruction.code) == BPF_TAX ? a : x;
-        break;
-      case BPF_JMP: {
-        if (BPF_OP(instruction.code) == BPF_JA) {
-          at += k;
-          break;
-        }
-        bool taken = false;
-        switch (BPF_OP(instruction.code)) {
-          case BPF_JEQ:
-            taken = a == operand;
-            break;
-          case BPF_JGT:
-            taken = a > operand;
-            break;
-          case BPF_JGE:
-            taken = a >= operand;
-            break;
-          case BPF_JSET:
-            taken = (a & operand) != 0;
-            break;
-          default:
-            return std::nullopt;
-        }
-        at += taken ? instruction.jt : instruction.jf;
-        break;
-      }
-      case BPF_RET:
-        return BPF_RVAL(instruction.code) == BPF_A ? a : k;
-      default:
-        return std::nullopt;
-    }
-  }
-  return std::nullopt;  // ran off the end
-}
-
-std::string ActionName(std::optional<uint32_t> action) {
-  if (!action) return "broken program";
-  if (*action == SECCOMP_RET_ALLOW) return "allow";
-  if ((*action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
-    return strerrorname_np(*action & SECCOMP_RET_DATA);
-  return "action " + std::to_string(*action);
-}
-
-struct Arch {
-  const char* name;
-  uint32_t audit, scmp;
-};
-constexpr Arch kArches[] = {{"x86-64", AUDIT_ARCH_X86_64, SCMP_ARCH_X86_64},
-                            {"i386", AUDIT_ARCH_I386, SCMP_ARCH_X86},
-                            {"x32", AUDIT_ARCH_X86_64, SCMP_ARCH_X32}};
-
-// The number of a call on an architecture; negative if it has none. x32's carry __X32_SYSCALL_BIT.
-int Number(const Arch& arch, const char* name) {
-  return seccomp_syscall_resolve_name_arch(arch.scmp, name);
-}
-
-class Profile {
- public:
-  explicit Profile(uint64_t capabilities = DefaultCapabilities()) {
-    absl::StatusOr<std::string> compiled = CompileDefaultSeccompProfile(capabilities);
-    EXPECT_TRUE(compiled.ok()) << compiled.status();
-    if (!compiled.ok()) return;
-    EXPECT_EQ(compiled->size() % sizeof(sock_filter), 0u);
-    program_.resize(compiled->size() / sizeof(sock_filter));
-    std::memcpy(program_.data(), compiled->data(), program_.size() * sizeof(sock_filter));
-  }
-  const std::vector<sock_filter>& program() const { return program_; }
-
-  std::string OfNumber(const Arch& arch, int number,
-                       std::initializer_list<uint64_t> args = {}) const {
-    Call call{.arch = arch.audit, .number = number};
-    std::copy(args.begin(), args.end(), call.args);
-    return ActionName(Run(program_, call));
-  }
-  std::string Of(const Arch& arch, const char* name,
-                 std::initializer_list<uint64_t> args = {}) const {
-    return OfNumber(arch, Number(arch, name), args);
-  }
-
- private:
-  std::vector<sock_filter> program_;
-};
+Profile Of(uint64_t capabilities) { return Profile(CompileDefaultSeccompProfile(capabilities)); }
 
 const Profile& Default() {
-  static const Profile* profile = new Profile();
+  static const Profile* profile = new Profile(Of(DefaultCapabilities()));
   return *profile;
 }
 const Profile& Admin() {
-  static const Profile* profile = new Profile(DefaultCapabilities() | Bit(CAP_SYS_ADMIN));
+  static const Profile* profile = new Profile(Of(DefaultCapabilities() | Bit(CAP_SYS_ADMIN)));
   return *profile;
 }
 
 TEST(SeccompProfile, FitsTheKernelsLimitOfInstructions) {
   EXPECT_GT(Default().program().size(), 100u);
   EXPECT_LE(Default().program().size(), static_cast<size_t>(BPF_MAXINSNS));
-  EXPECT_LE(Profile(~uint64_t{0}).program().size(), static_cast<size_t>(BPF_MAXINSNS));
+  EXPECT_LE(Of(~uint64_t{0}).program().size(), static_cast<size_t>(BPF_MAXINSNS));
 }
 
 TEST(SeccompProfile, AllowsEachCallOfTheAllowedTable) {
@@ -179,7 +54,7 @@ TEST(SeccompProfile, AllowsEachCallOfTheAllowedTable) {
 }
 
 TEST(SeccompProfile, DeniesEachCallOfTheDeniedTableWhateverTheCapabilities) {
-  const Profile mighty(~uint64_t{0});
+  const Profile mighty = Of(~uint64_t{0});
   for (const Arch& arch : kArches) {
     for (const char* name : kDeniedSyscalls) {
       const int number = Number(arch, name);
@@ -231,8 +106,8 @@ TEST(SeccompProfile, DeniesWhatKernelsAreBrokenInto) {
 
 TEST(SeccompProfile, OpensAGuardedCallToItsCapabilityAndToNoOther) {
   for (const GuardedSyscall& guarded : kGuardedSyscalls) {
-    const Profile with(Bit(guarded.capability));
-    const Profile others(~(Bit(guarded.capability) | Bit(CAP_SYS_ADMIN)));
+    const Profile with = Of(Bit(guarded.capability));
+    const Profile others = Of(~(Bit(guarded.capability) | Bit(CAP_SYS_ADMIN)));
     for (const Arch& arch : kArches) {
       const int number = Number(arch, guarded.name);
       if (number < 0) continue;
@@ -382,16 +257,6 @@ TEST(SeccompTables, HoldNoMisspeltName) {
   for (const char* name : kDeniedSyscalls) EXPECT_TRUE(known(name)) << name;
   for (const GuardedSyscall& guarded : kGuardedSyscalls)
     EXPECT_TRUE(known(guarded.name)) << guarded.name;
-}
-
-TEST(SeccompCache, CompilesOnceForEachSetOfCapabilities) {
-  SeccompCache cache;
-  const absl::StatusOr<std::string> first = cache.Default(0), again = cache.Default(0),
-                                    other = cache.Default(~0ull);
-  ASSERT_TRUE(first.ok() && again.ok() && other.ok());
-  EXPECT_EQ(*first, *again);
-  EXPECT_NE(*first, *other);
-  EXPECT_EQ(*other, *CompileDefaultSeccompProfile(~0ull));
 }
 
 }  // namespace

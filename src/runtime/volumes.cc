@@ -13,16 +13,9 @@
 #include "src/base/status_macros.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
+#include "src/runtime/monitor_protocol.h"
 
 namespace berth {
-namespace {
-
-struct Reply {
-  int error;
-  int is_directory;
-};
-
-}  // namespace
 
 absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
                                                       const std::vector<std::string>& paths,
@@ -44,7 +37,7 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
   absl::Status status;
   for (const std::string& path : paths) {
     absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), deadline);
-    Reply reply;
+    wire::VolumeReply reply = {};
     if (absl::IsDeadlineExceeded(packet.status())) {
       status = absl::DeadlineExceededError(absl::StrCat("open volume ", path,
                                                         ": no answer from its file system within ",
@@ -57,7 +50,10 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
         status = ErrnoStatus("open volume", path, reply.error);
     }
     if (!status.ok()) break;
-    volumes.push_back({.tree = std::move(packet->fds[0]), .is_directory = reply.is_directory != 0});
+    volumes.push_back({.tree = std::move(packet->fds[0]),
+                       .is_directory = reply.is_directory != 0,
+                       .shared = reply.shared != 0,
+                       .slave = reply.slave != 0});
   }
   ::syscall(SYS_pidfd_send_signal, helper.pidfd.get(), SIGKILL, nullptr, 0);
   // A helper in an uninterruptible wait outlives this call; the daemon's reaper gets it when it

@@ -14,9 +14,13 @@ namespace berth {
 struct OpenedVolume {
   UniqueFd tree;  // detached recursive bind
   bool is_directory = true;
+  // Of the mount that the path is on: is it in a peer group, does it receive from one?
+  // (mount_namespaces(7))
+  bool shared = false, slave = false;
 };
 
-// One result for each path, in order. A path that does not exist is made as a directory (0755).
+// One result for each path, in order. A path that does not exist is made as a directory, with its
+// missing parents (0755), unless a link on the way leads nowhere (NotFound).
 // DeadlineExceeded names the path that hangs.
 absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
                                                       const std::vector<std::string>& paths,

@@ -1,23 +1,12 @@
 #include "src/sandbox/container_spec.h"
 
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <optional>
-
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "src/base/status_macros.h"
 #include "src/runtime/capabilities.h"
+#include "src/runtime/standard_mounts.h"
+#include "src/sandbox/container_mounts.h"
 
 namespace berth {
 namespace {
@@ -25,10 +14,6 @@ namespace {
 constexpr absl::string_view kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr size_t kMaxEnv = 10000;
-
-// Where nothing may be mounted: the kernel's own files, except those that CRI clients lawfully
-// replace.
-constexpr std::array kForbiddenTargets = {"/proc", "/sys"};
 
 absl::string_view KeyOf(absl::string_view variable) {
   return variable.substr(0, variable.find('='));
@@ -53,12 +38,19 @@ class Environment {
   absl::flat_hash_map<std::string, size_t> places_;
 };
 
-std::vector<std::string> EnvironmentOf(const ContainerRecord& container, const PodRecord& pod) {
+// The name a process of the pod sees as the host's.
+const std::string& HostnameOf(const PodRecord& pod, const ContainerSpecOptions& options) {
+  const std::string& own = pod.config.namespaces.hostname;
+  return own.empty() ? options.node_hostname : own;
+}
+
+std::vector<std::string> EnvironmentOf(const ContainerRecord& container, const PodRecord& pod,
+                                       const ContainerSpecOptions& options) {
   Environment env;
   env.Set(std::string(kDefaultPath));
   for (const std::string& variable : container.image.env) env.Set(variable);
-  if (!pod.config.namespaces.hostname.empty())
-    env.Set(absl::StrCat("HOSTNAME=", pod.config.namespaces.hostname));
+  const std::string& hostname = HostnameOf(pod, options);
+  if (!hostname.empty()) env.Set(absl::StrCat("HOSTNAME=", hostname));
   if (container.config.tty) env.Set("TERM=xterm");
   for (const std::string& variable : container.config.envs) env.Set(variable);
   if (!env.Has("HOME")) env.Set(absl::StrCat("HOME=", container.image.home));
@@ -80,166 +72,138 @@ std::string WorkingDirOf(const ContainerRecord& container) {
   return container.image.working_dir.empty() ? "/" : container.image.working_dir;
 }
 
-absl::Status CheckStrings(absl::string_view what, const std::vector<std::string>& strings) {
-  for (const std::string& text : strings) {
-    if (text.find('\0') != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat(what, ": has a NUL byte"));
-    }
+bool HasAll(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const std::string upper = absl::AsciiStrToUpper(name);
+    if (upper == "ALL" || upper == "CAP_ALL") return true;
   }
-  return absl::OkStatus();
+  return false;
 }
 
-absl::StatusOr<ProcessIdentity> IdentityOf(const ContainerRecord& container) {
+// Ambient capabilities have to be permitted and inheritable, too (capabilities(7)).
+absl::StatusOr<CapabilitySets> CapabilitiesOf(const ContainerConfig& config) {
+  CapabilitySets sets;
+  if (config.privileged) {
+    ASSIGN_OR_RETURN(sets.permitted, ResolveCapabilities({"ALL"}, {}));
+  } else {
+    ASSIGN_OR_RETURN(sets.permitted,
+                     ResolveCapabilities(config.add_capabilities, config.drop_capabilities));
+  }
+  if (HasAll(config.ambient_capabilities)) {
+    ASSIGN_OR_RETURN(sets.ambient, ResolveCapabilities({"ALL"}, {}));
+  } else {
+    ASSIGN_OR_RETURN(sets.ambient, ResolveCapabilities(config.ambient_capabilities, {"ALL"}));
+  }
+  sets.permitted |= sets.ambient;
+  sets.bounding = sets.effective = sets.permitted;
+  sets.inheritable = sets.ambient;
+  return sets;
+}
+
+absl::StatusOr<ProcessIdentity> IdentityOf(const ContainerRecord& container,
+                                           const ContainerSpecOptions& options) {
   ProcessIdentity identity{.uid = container.image.uid, .gid = container.image.gid};
   identity.groups.assign(container.image.groups.begin(), container.image.groups.end());
-  ASSIGN_OR_RETURN(identity.capabilities, ResolveCapabilities(container.config.add_capabilities,
-                                                              container.config.drop_capabilities));
+  ASSIGN_OR_RETURN(identity.caps, CapabilitiesOf(container.config));
   identity.no_new_privs = container.config.no_new_privs;
   identity.oom_score_adj = container.config.oom_score_adj;
+  identity.rlimits = options.rlimits;
   return identity;
 }
 
-struct SignalAlias {
-  absl::string_view name;
-  int number;
-};
-// Second names, which sigabbrev_np(3) does not tell.
-constexpr SignalAlias kAliases[] = {
-    {"CLD", SIGCHLD}, {"IOT", SIGABRT}, {"IO", SIGIO}, {"POLL", SIGPOLL}};
-
-std::optional<int> RealTimeSignal(absl::string_view name) {
-  if (name == "RTMIN") return SIGRTMIN;
-  if (name == "RTMAX") return SIGRTMAX;
-  int offset = 0;
-  if (name.size() < 7 || !absl::ascii_isdigit(name[6]) ||
-      !absl::SimpleAtoi(name.substr(6), &offset))
-    return std::nullopt;
-  if (offset > SIGRTMAX - SIGRTMIN) return std::nullopt;
-  if (absl::StartsWith(name, "RTMIN+")) return SIGRTMIN + offset;
-  if (absl::StartsWith(name, "RTMAX-")) return SIGRTMAX - offset;
-  return std::nullopt;
+absl::Status FillProcess(const ContainerRecord& container, const PodRecord& pod,
+                         const ContainerSpecOptions& options, ContainerSpec* spec) {
+  spec->args = CommandOf(container);
+  if (spec->args.empty() || spec->args[0].empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("container ", container.config.name,
+                                                   ": no command given, and image ",
+                                                   container.image.name, " has none"));
+  }
+  spec->env = EnvironmentOf(container, pod, options);
+  if (spec->env.size() > kMaxEnv) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("envs: ", spec->env.size(), " variables, at most ", kMaxEnv, " are allowed"));
+  }
+  RETURN_IF_ERROR(CheckStrings("command and args", spec->args));
+  RETURN_IF_ERROR(CheckStrings("envs", spec->env));
+  spec->cwd = WorkingDirOf(container);
+  RETURN_IF_ERROR(CheckStrings("working_dir", {spec->cwd}));
+  if (spec->cwd[0] != '/') {
+    return absl::InvalidArgumentError(
+        absl::StrCat("working_dir \"", spec->cwd, "\" is not absolute"));
+  }
+  ASSIGN_OR_RETURN(spec->identity, IdentityOf(container, options));
+  spec->terminal = container.config.tty;
+  spec->stdin_open = container.config.stdin_open;
+  return absl::OkStatus();
 }
 
-// "SIGTERM" or "TERM".
-std::optional<int> SignalByName(absl::string_view text) {
-  const absl::string_view name = absl::StripPrefix(text, "SIG");
-  for (int signal = 1; signal < NSIG; ++signal) {
-    const char* known = sigabbrev_np(signal);
-    if (known != nullptr && name == known) return signal;
-  }
-  for (const SignalAlias& alias : kAliases) {
-    if (name == alias.name) return alias.number;
-  }
-  return RealTimeSignal(name);
-}
-
-// "//a/./b/" is "/a/b".
-std::string CleanPath(absl::string_view path) {
-  std::string clean;
-  for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
-    if (part != ".") absl::StrAppend(&clean, "/", part);
-  }
-  return clean.empty() ? "/" : clean;
-}
-
-// Where the mounts of a container go, in their order.
-absl::StatusOr<std::vector<std::string>> MountTargets(const std::vector<BindMount>& mounts) {
-  std::vector<std::string> targets;
-  absl::flat_hash_set<std::string> seen;
-  for (const BindMount& mount : mounts) {
-    RETURN_IF_ERROR(CheckStrings("mounts", {mount.host_path, mount.container_path}));
-    if (mount.container_path.empty() || mount.container_path[0] != '/') {
-      return absl::InvalidArgumentError(
-          absl::StrCat("mounts: container_path \"", mount.container_path, "\" is not absolute"));
-    }
-    for (absl::string_view part : absl::StrSplit(mount.container_path, '/')) {
-      if (part == "..")
-        return absl::InvalidArgumentError(
-            absl::StrCat("mounts: container_path ", mount.container_path, " has \"..\""));
-    }
-    const std::string target = CleanPath(mount.container_path);
-    for (const char* forbidden : kForbiddenTargets) {
-      if (target == "/" || target == forbidden ||
-          absl::StartsWith(target, absl::StrCat(forbidden, "/"))) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("mounts: nothing may be mounted on ", mount.container_path));
-      }
-    }
-    if (!seen.insert(target).second) {
-      return absl::InvalidArgumentError(absl::StrCat("mounts: two are for ", mount.container_path));
-    }
-    targets.push_back(target);
-  }
-  return targets;
+// A privileged container sees all of the kernel's files as they are.
+absl::Status FillKernelView(const ContainerConfig& config, const PodSpec& pod,
+                            ContainerSpec* spec) {
+  spec->namespaces.user = pod.user;
+  // Root of a user namespace can mount the hierarchies of a cgroup namespace that it owns only.
+  spec->namespaces.private_cgroup = !config.privileged || !pod.user.IsNode();
+  spec->devices = StandardDevices(!pod.user.IsNode());
+  RETURN_IF_ERROR(CheckStrings("masked_paths", config.masked_paths));
+  RETURN_IF_ERROR(CheckStrings("readonly_paths", config.readonly_paths));
+  if (config.privileged) return absl::OkStatus();
+  spec->masked_paths = config.masked_paths;
+  spec->readonly_paths = config.readonly_paths;
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& container,
-                                                 const PodRecord& pod) {
+                                                 const PodRecord& pod,
+                                                 const ContainerSpecOptions& options) {
   ContainerSpec spec;
   spec.layers = container.image.layers;
   const std::string directory = absl::StrCat("containers/", container.id);
   spec.upper = directory + "/upper";
   spec.work = directory + "/work";
   spec.pod_dir = absl::StrCat("pods/", pod.id);
-  spec.args = CommandOf(container);
-  if (spec.args.empty() || spec.args[0].empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("container ", container.config.name,
-                                                   ": no command given, and image ",
-                                                   container.image.name, " has none"));
-  }
-  spec.env = EnvironmentOf(container, pod);
-  if (spec.env.size() > kMaxEnv) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("envs: ", spec.env.size(), " variables, at most ", kMaxEnv, " are allowed"));
-  }
-  RETURN_IF_ERROR(CheckStrings("command and args", spec.args));
-  RETURN_IF_ERROR(CheckStrings("envs", spec.env));
-  RETURN_IF_ERROR(CheckStrings("masked_paths", container.config.masked_paths));
-  RETURN_IF_ERROR(CheckStrings("readonly_paths", container.config.readonly_paths));
-  spec.cwd = WorkingDirOf(container);
-  RETURN_IF_ERROR(CheckStrings("working_dir", {spec.cwd}));
-  if (spec.cwd[0] != '/') {
-    return absl::InvalidArgumentError(
-        absl::StrCat("working_dir \"", spec.cwd, "\" is not absolute"));
-  }
-  ASSIGN_OR_RETURN(spec.identity, IdentityOf(container));
-  ASSIGN_OR_RETURN(const std::vector<std::string> targets, MountTargets(container.config.mounts));
-  spec.terminal = container.config.tty;
   spec.readonly_rootfs = container.config.readonly_rootfs;
-  spec.masked_paths = container.config.masked_paths;
-  spec.readonly_paths = container.config.readonly_paths;
-  for (size_t i = 0; i < container.config.mounts.size(); ++i) {
-    spec.volumes.push_back({.target = targets[i],
-                            .fd_index = static_cast<int>(i),
-                            .readonly = container.config.mounts[i].readonly});
-  }
+  RETURN_IF_ERROR(FillProcess(container, pod, options, &spec));
+  RETURN_IF_ERROR(FillKernelView(container.config, pod.config.namespaces, &spec));
+  RETURN_IF_ERROR(FillMounts(container, pod, options.data_dir, &spec));
   return spec;
 }
 
 absl::StatusOr<ExecSpec> BuildExecSpec(const ContainerRecord& container, const PodRecord& pod,
-                                       const std::vector<std::string>& command) {
+                                       const std::vector<std::string>& command,
+                                       const ContainerSpecOptions& options) {
   if (command.empty() || command[0].empty())
     return absl::InvalidArgumentError("cmd: no command given");
   RETURN_IF_ERROR(CheckStrings("cmd", command));
   ExecSpec spec;
   spec.args = command;
-  spec.env = EnvironmentOf(container, pod);
+  spec.env = EnvironmentOf(container, pod, options);
   spec.cwd = WorkingDirOf(container);
-  ASSIGN_OR_RETURN(spec.identity, IdentityOf(container));
+  ASSIGN_OR_RETURN(spec.identity, IdentityOf(container, options));
+  spec.user_namespace = !pod.config.namespaces.user.IsNode();
   return spec;
 }
 
-absl::StatusOr<int> ParseStopSignal(absl::string_view text) {
-  if (text.empty()) return 0;
-  int number = 0;
-  if (absl::SimpleAtoi(text, &number)) {
-    if (number > 0 && number < NSIG) return number;
-  } else if (const std::optional<int> signal = SignalByName(absl::AsciiStrToUpper(text))) {
-    return *signal;
-  }
-  return absl::InvalidArgumentError(absl::StrCat("stop signal \"", text, "\" does not exist"));
+CgroupLimits MergeLimits(const CgroupLimits& limits, const CgroupLimits& changes) {
+  CgroupLimits merged = limits;
+  const auto take = [](const std::optional<int64_t>& from, std::optional<int64_t>* to) {
+    if (from.has_value()) *to = from;
+  };
+  // A swap limit includes the memory limit: a new memory limit alone ends the old swap limit.
+  if (changes.memory_bytes.has_value()) merged.memory_swap_bytes.reset();
+  take(changes.memory_bytes, &merged.memory_bytes);
+  take(changes.memory_swap_bytes, &merged.memory_swap_bytes);
+  take(changes.cpu_shares, &merged.cpu_shares);
+  take(changes.cpu_quota_us, &merged.cpu_quota_us);
+  take(changes.cpu_period_us, &merged.cpu_period_us);
+  take(changes.pids, &merged.pids);
+  if (!changes.cpuset_cpus.empty()) merged.cpuset_cpus = changes.cpuset_cpus;
+  if (!changes.cpuset_mems.empty()) merged.cpuset_mems = changes.cpuset_mems;
+  for (const auto& [size, bytes] : changes.hugepages) merged.hugepages[size] = bytes;
+  for (const auto& [file, value] : changes.unified) merged.unified[file] = value;
+  return merged;
 }
 
 }  // namespace berth

@@ -29,7 +29,8 @@ std::string LogPathOf(const ContainerConfig& config, const PodConfig& pod) {
 
 // A container is in the pid namespace that its pod has, or in one of its own.
 absl::StatusOr<NamespaceMode> PidModeIn(NamespaceMode pod, NamespaceMode wanted) {
-  if (wanted == NamespaceMode::kContainer || wanted == pod) return wanted;
+  if (wanted == NamespaceMode::kContainer || wanted == NamespaceMode::kTarget || wanted == pod)
+    return wanted;
   if (wanted == NamespaceMode::kPod && pod == NamespaceMode::kNode) return NamespaceMode::kNode;
   return absl::InvalidArgumentError(
       wanted == NamespaceMode::kNode
@@ -72,6 +73,7 @@ absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image,
   resolved.entrypoint = image.config.entrypoint;
   resolved.cmd = image.config.cmd;
   resolved.working_dir = image.config.working_dir;
+  resolved.volumes = image.config.volumes;
   ASSIGN_OR_RETURN(resolved.stop_signal, ParseStopSignal(image.config.stop_signal));
   ASSIGN_OR_RETURN(const std::string passwd,
                    ReadImageFile(data_dir_fd_.get(), image.layers, "etc/passwd"));
@@ -85,6 +87,35 @@ absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image,
   resolved.groups.assign(user.groups.begin(), user.groups.end());
   resolved.home = user.home;
   return resolved;
+}
+
+absl::StatusOr<std::vector<ContainerImage::Mounted>> Node::LeaseMountedImages(
+    const ContainerConfig& config, std::vector<ImageLease>* leases) const {
+  std::vector<ContainerImage::Mounted> mounted;
+  for (const BindMount& mount : config.mounts) {
+    if (mount.image.empty()) continue;
+    auto leased = images_.Lease(mount.image);
+    if (!leased.ok()) {
+      return Annotate(leased.status(),
+                      absl::StrCat("ImageVolumeMountFailed: mounts[", mount.container_path, "]"));
+    }
+    leases->push_back(std::move(leased->second));
+    const Image& image = leased->first;
+    if (!mount.image_sub_path.empty()) {
+      ASSIGN_OR_RETURN(const bool found,
+                       ImageHasDirectory(data_dir_fd_.get(), image.layers, mount.image_sub_path));
+      if (!found) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("ImageVolumeMountFailed: mounts[", mount.container_path,
+                         "].image_sub_path: image ", mount.image, " has no directory ",
+                         mount.image_sub_path));
+      }
+    }
+    mounted.push_back({.id = image.id,
+                       .reference = image.repo_digests.empty() ? image.id : image.repo_digests[0],
+                       .layers = image.layers});
+  }
+  return mounted;
 }
 
 absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedContainer& container,
@@ -102,13 +133,25 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   // The lease keeps the layers until the row does (ImageInUse).
   ASSIGN_OR_RETURN(const auto leased, images_.Lease(container.config.image));
   ASSIGN_OR_RETURN(record->image, ResolveImage(leased.first, container.config));
+  std::vector<ImageLease> mounted_leases;
+  ASSIGN_OR_RETURN(record->image.mounted, LeaseMountedImages(container.config, &mounted_leases));
   if (container.config.image != leased.first.id && absl::StrContains(container.config.image, '/')) {
     record->image.name = container.config.image;
   }
   record->stop_signal = container.config.stop_signal != 0 ? container.config.stop_signal
                         : record->image.stop_signal != 0  ? record->image.stop_signal
                                                           : SIGTERM;
-  RETURN_IF_ERROR(BuildContainerSpec(*record, *pod).status());
+  if (record->config.privileged && !pod->config.privileged) {
+    return absl::InvalidArgumentError(
+        "security_context.privileged: the pod sandbox is not a privileged one");
+  }
+  if (record->config.pid == NamespaceMode::kTarget) {
+    RETURN_IF_ERROR(CheckTarget(*record));
+    ASSIGN_OR_RETURN(const ContainerPtr target, state_.FindContainer(record->config.target_id));
+    record->config.target_id = target->id;
+  }
+  // All that may be wrong with it is told now, not at its start.
+  RETURN_IF_ERROR(PrepareContainer(*record, *pod).status());
   if (cgroups_.mode() != Cgroups::Mode::kV2 && !record->config.limits.unified.empty()) {
     return absl::InvalidArgumentError(
         "resources.unified: this node has cgroup v1; these are files of cgroup v2");
@@ -122,6 +165,8 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   RETURN_IF_ERROR(MakeDirs(directory, 0700));
   RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
   RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
+  if (record->config.readonly_rootfs && !record->image.volumes.empty())
+    RETURN_IF_ERROR(MakeDirs(directory + "/volumes", 0755));
   RETURN_IF_ERROR(InsertContainer(database_, {.id = record->id,
                                               .pod_id = pod->id,
                                               .name = name,

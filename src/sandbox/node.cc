@@ -1,8 +1,10 @@
 #include "src/sandbox/node.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -22,13 +24,11 @@ namespace {
 
 constexpr absl::Duration kLayerSampleInterval = absl::Seconds(10);
 
-// Overlay takes each lower directory as an option of its own from 6.8 on
-// (Documentation/filesystems/overlayfs).
-bool HasLowerdirPlus() {
+bool KernelIsAtLeast(int wanted_major, int wanted_minor) {
   utsname name;
   int major = 0, minor = 0;
   if (::uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
-  return major > 6 || (major == 6 && minor >= 8);
+  return std::pair(major, minor) >= std::pair(wanted_major, wanted_minor);
 }
 
 struct TreeUsage {
@@ -58,7 +58,8 @@ Node::Node(Options options, Database& database, ImageStore& images, BridgeNetwor
       database_(database),
       images_(images),
       network_(network),
-      cgroups_(std::move(cgroups)) {}
+      cgroups_(std::move(cgroups)),
+      cdi_(options_.cdi_dirs) {}
 
 Node::~Node() {
   watcher_.reset();
@@ -91,11 +92,18 @@ absl::Status Node::Prepare() {
   ASSIGN_OR_RETURN(monitor_executable_, SealedCopy(options_.monitor_path));
   ASSIGN_OR_RETURN(mount_namespace_,
                    MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
-  facts_.overlay_by_fsopen = HasLowerdirPlus();
+  facts_.overlay_by_fsopen = KernelIsAtLeast(6, 8);
+  facts_.idmapped_layers = KernelIsAtLeast(5, 19);
   facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;
   facts_.unified = cgroups_.mode() == Cgroups::Mode::kHybrid;
   facts_.v1_hierarchies = cgroups_.V1Hierarchies();
-  RETURN_IF_ERROR(cgroups_.Create(options_.cgroup_root));
+  facts_.data_dir = options_.data_dir;
+  ASSIGN_OR_RETURN(lsm_, ReadLsmFacts());
+  char hostname[HOST_NAME_MAX + 1] = {};
+  if (::gethostname(hostname, HOST_NAME_MAX) != 0) return ErrnoStatus("gethostname", "node");
+  node_hostname_ = hostname;
+  ASSIGN_OR_RETURN(host_mounts_, OpenFile(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
+  if (!options_.systemd_cgroups) RETURN_IF_ERROR(cgroups_.Create(options_.cgroup_root));
   ASSIGN_OR_RETURN(
       watcher_,
       ExitWatcher::Start(
@@ -114,6 +122,9 @@ std::string Node::PodStateDir(absl::string_view id) const {
 }
 std::string Node::ContainerDir(absl::string_view id) const {
   return absl::StrCat(options_.data_dir, "/containers/", id);
+}
+std::string Node::BundleDir(absl::string_view container_id) const {
+  return ContainerDir(container_id) + "/bundle";
 }
 MonitorClient Node::Monitor(absl::string_view pod_id) const {
   return MonitorClient(PodStateDir(pod_id));
@@ -147,15 +158,19 @@ void Node::MoveToTrash(const std::string& path) {
 bool Node::ImageInUse(absl::string_view image_id) const {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->image.id == image_id && container->status.state != ContainerState::kExited)
-      return true;
+    if (container->status.state == ContainerState::kExited) continue;
+    if (container->image.id == image_id) return true;
+    for (const ContainerImage::Mounted& mounted : container->image.mounted) {
+      if (mounted.id == image_id) return true;
+    }
   }
   return false;
 }
 
 void Node::ReleaseIfIdle() {
   if (!Snapshot()->pods.empty()) return;
-  absl::Status released = cgroups_.Remove(options_.cgroup_root);
+  absl::Status released;
+  if (!options_.systemd_cgroups) released = cgroups_.Remove(options_.cgroup_root);
   released.Update(network_.RemoveIfUnused());
   if (!released.ok()) log_.Warning("not all is cleaned up", {{"error", released.message()}});
 }

@@ -18,9 +18,14 @@
 #include "src/base/log.h"
 #include "src/image/image_store.h"
 #include "src/kernel/cgroup.h"
+#include "src/kernel/lsm.h"
+#include "src/kernel/selinux.h"
+#include "src/runtime/cdi.h"
 #include "src/runtime/container_plan.h"
+#include "src/runtime/hooks.h"
 #include "src/runtime/monitor_client.h"
 #include "src/runtime/seccomp_profile.h"
+#include "src/sandbox/container_spec.h"
 #include "src/sandbox/exit_watcher.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/node_state.h"
@@ -40,6 +45,9 @@ struct ParsedContainer {
   std::string bytes;
 };
 
+// Gives each mount and device of the host its descriptor's index; their paths, in that order.
+std::vector<std::string> NumberVolumes(ContainerSpec* spec);
+
 // How stored requests become plain values again after a restart.
 struct RequestParsers {
   std::function<absl::StatusOr<ParsedPod>(absl::string_view bytes)> pod;
@@ -58,7 +66,11 @@ class Node {
     std::string state_dir;     // pods/<id>: monitor sockets and exit records; lost at a reboot
     std::string monitor_path;  // berth-monitor
     int64_t pids_limit = 0;    // processes of one container; 0 for no limit
+    std::vector<Rlimit> rlimits;  // of every process of a container
     std::string cgroup_root;   // where pods without a cgroup_parent go, e.g. "/berth"
+    bool systemd_cgroups = false;  // pods are systemd scopes; else their cgroups are made here
+    std::vector<std::string> cdi_dirs, hook_dirs;
+    std::map<std::string, std::string> handlers;  // name -> path of an OCI runtime
     RequestParsers parsers;
     const Log* log = nullptr;
   };
@@ -89,6 +101,11 @@ class Node {
   absl::Status StopContainer(absl::string_view id, absl::Duration timeout, absl::Time deadline);
   absl::Status RemoveContainer(absl::string_view id);
   absl::Status ReopenContainerLog(absl::string_view id);
+  // What is set in `changes` replaces what the container has; all of it or, with an error, nothing.
+  absl::Status UpdateContainer(absl::string_view id, const CgroupLimits& changes);
+  // Of a pod they inform only: its cgroup belongs to the caller.
+  absl::Status UpdatePod(absl::string_view id, const CgroupLimits& overhead,
+                         const CgroupLimits& resources);
   struct ExecSyncOptions {
     absl::Duration timeout;  // zero: none
     size_t max_output_bytes = 0;
@@ -99,6 +116,8 @@ class Node {
 
   // The plan that StartContainer carries out (or carried out), for people.
   absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
+  // The same as config.json of the OCI runtime specification.
+  absl::StatusOr<std::string> ContainerOciSpec(absl::string_view id) const;
   // NotFound while it does not run.
   absl::StatusOr<CgroupUsage> ContainerUsage(const ContainerRecord& container) const;
   // Bytes and inodes of the writable layer as of the last background pass; nullopt before the
@@ -108,18 +127,33 @@ class Node {
   };
   std::optional<LayerUsage> WritableLayerUsage(absl::string_view container_id) const;
 
+  struct Handler {
+    std::string name;  // "" is the built-in one
+    bool recursive_readonly = false, user_namespaces = false;
+  };
+  std::vector<Handler> Handlers() const;
+
   // With no pod left, removes what serves all pods: cgroup root, bridge.
   void ReleaseIfIdle();
   // True while a created or running container uses the image.
   bool ImageInUse(absl::string_view image_id) const;
   const std::string& data_dir() const { return options_.data_dir; }
   const Cgroups& cgroups() const { return cgroups_; }
+  const LsmFacts& lsm() const { return lsm_; }
 
  private:
   // What a live pod has besides its record.
   struct PodRuntime {
     UniqueFd monitor;  // pidfd; invalid for a monitor that an earlier berthd started
     UniqueFd netlink;  // inside the pod's network namespace
+    UniqueFd user_namespace;  // invalid without one of its own
+  };
+  // A container's spec with all that depends on the node's files.
+  struct PreparedContainer {
+    ContainerSpec spec;
+    std::vector<DeviceRule> device_rules;
+    std::string seccomp_json;  // "" unconfined
+    std::vector<UniqueFd> volumes;  // what the spec's fd_index count; only for a start
   };
 
   Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network,
@@ -133,6 +167,7 @@ class Node {
   std::string PodDataDir(absl::string_view id) const;
   std::string PodStateDir(absl::string_view id) const;
   std::string ContainerDir(absl::string_view id) const;
+  std::string BundleDir(absl::string_view container_id) const;
   MonitorClient Monitor(absl::string_view pod_id) const;
 
   absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name);
@@ -148,7 +183,52 @@ class Node {
                                             const std::string& name);
   absl::StatusOr<ContainerImage> ResolveImage(const Image& image,
                                               const ContainerConfig& config) const;
+  absl::StatusOr<PreparedContainer> PrepareContainer(const ContainerRecord& container,
+                                                     const PodRecord& pod) const;
+  absl::Status PrepareDevices(const ContainerRecord& container, PreparedContainer* prepared) const;
+  absl::Status PrepareHooks(const ContainerRecord& container, PreparedContainer* prepared) const;
+  absl::Status PrepareConfinement(const ContainerRecord& container, const PodRecord& pod,
+                                  ProcessIdentity* identity, std::string* mount_label) const;
+  absl::Status OpenContainerVolumes(PreparedContainer* prepared) const;
+  ContainerSpecOptions SpecOptions() const;
+  absl::StatusOr<std::vector<ContainerImage::Mounted>> LeaseMountedImages(
+      const ContainerConfig& config, std::vector<ImageLease>* leases) const;
+
   absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod);
+  absl::Status MakeContainerCgroup(const ContainerRecord& container,
+                                   const std::vector<DeviceRule>& device_rules) const;
+  absl::StatusOr<ContainerStart> PrepareStart(const ContainerRecord& container,
+                                              const PodRecord& pod,
+                                              PreparedContainer& prepared) const;
+  absl::StatusOr<int> LaunchBuiltIn(const ContainerRecord& container, const PodRecord& pod,
+                                    PreparedContainer prepared, ContainerStart start);
+  absl::Status CheckTarget(const ContainerRecord& container) const;
+  // -1: the node's.
+  int UserNamespaceOf(absl::string_view pod_id) const;
+  void RunAllHooks(const std::vector<Hook>& hooks, const OciState& state) const;
+  void RunPoststopHooks(const ContainerRecord& container, const PodRecord& pod) const;
+
+  // With an external OCI runtime (oci_handler.cc).
+  OciRuntime RuntimeOf(const PodRecord& pod) const;
+  absl::StatusOr<std::string> OciSpecOf(const ContainerRecord& container, const PodRecord& pod,
+                                        const PreparedContainer& prepared) const;
+  absl::StatusOr<int> LaunchWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                        PreparedContainer prepared, ContainerStart start);
+  absl::StatusOr<ExecSyncResult> RunRuntimeCommand(const ContainerRecord& container,
+                                                   const PodRecord& pod,
+                                                   const std::vector<std::string>& command,
+                                                   const ExecSyncOptions& options) const;
+  absl::StatusOr<ExecResult> ExecWithRuntime(const ContainerRecord& container,
+                                             const PodRecord& pod, const ExecSpec& spec,
+                                             const ExecSyncOptions& options) const;
+  absl::Status UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                 const CgroupLimits& limits) const;
+  void KillExecOf(const std::string& pid_file) const;
+  void DeleteWithRuntime(const ContainerRecord& container, const PodRecord& pod) const;
+
+  absl::StatusOr<std::string> PodCgroup(const PodRecord& pod) const;
+  absl::StatusOr<UniqueFd> MakeScope(const PodRecord& pod) const;
+  void StopScope(const PodRecord& pod) const;
   absl::StatusOr<UniqueFd> OpenLog(const ContainerRecord& container, const PodRecord& pod) const;
   absl::Status RemoveContainerLocked(const ContainerPtr& container);
   void PersistContainer(absl::string_view id);
@@ -168,9 +248,14 @@ class Node {
   BridgeNetwork& network_;
   const Cgroups cgroups_;
   NodeFacts facts_;
-  std::string boot_id_;
-  UniqueFd monitor_executable_, mount_namespace_, data_dir_fd_;
-  SeccompCache seccomp_;
+  LsmFacts lsm_;
+  std::string boot_id_, node_hostname_;
+  // The node's minimal mount namespace, and the one that berthd itself is in.
+  UniqueFd mount_namespace_, host_mounts_;
+  UniqueFd monitor_executable_, data_dir_fd_;
+  mutable SeccompCache seccomp_;
+  mutable CdiRegistry cdi_;
+  SelinuxCategories selinux_categories_;
   NodeState state_;
   KeyedLocks locks_;
   JoinedOperations<std::string> pod_creations_, container_creations_;

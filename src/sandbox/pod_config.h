@@ -1,14 +1,17 @@
 // Pods and containers as they were asked for, in plain values: what the server makes of CRI
-// messages.
+// messages (server/convert). Zero and empty mean "not asked for".
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "src/image/user.h"
 #include "src/kernel/cgroup.h"
+#include "src/kernel/lsm.h"
+#include "src/kernel/selinux.h"
 #include "src/runtime/container_plan.h"
 
 namespace berth {
@@ -17,6 +20,8 @@ struct DnsConfig {
   std::vector<std::string> servers, searches, options;
 };
 
+using SelinuxLabel = SelinuxRequest;
+
 struct PodConfig {
   std::string name, uid, pod_namespace;
   uint32_t attempt = 0;
@@ -24,14 +29,32 @@ struct PodConfig {
   std::string log_directory;     // absolute; "" for no logs
   std::optional<DnsConfig> dns;  // absent: the node's resolv.conf
   std::string cgroup_parent;     // "" for the node's default
+  std::string runtime_handler;   // "" for the built-in one
+  bool privileged = false;       // may have privileged containers
+  SelinuxLabel selinux;
+  CgroupLimits overhead, resources;  // inform only: the kubelet limits the pod's cgroup itself
+  std::map<std::string, std::string> labels, annotations;
 };
 
 struct BindMount {
   std::string host_path, container_path;
   bool readonly = false;
+  bool recursive_readonly = false;
+  Propagation propagation = Propagation::kPrivate;
+  bool noexec = false, nodev = false, nosuid = false;
+  bool idmapped = false;  // by the pod's user namespace
+  bool selinux_relabel = false;
+  // An image instead of a host path; always read-only.
+  std::string image, image_sub_path;
 };
 
-enum class SeccompMode { kUnconfined, kRuntimeDefault };
+struct DeviceRequest {
+  std::string host_path, container_path;
+  std::string access;  // of "rwm"
+};
+
+enum class SeccompMode { kUnconfined, kRuntimeDefault, kLocalhost };
+using ApparmorMode = ProfileKind;
 
 struct ContainerConfig {
   std::string name;
@@ -49,6 +72,17 @@ struct ContainerConfig {
   bool no_new_privs = false;
   bool readonly_rootfs = false;
   SeccompMode seccomp = SeccompMode::kUnconfined;
+  std::string seccomp_path;  // kLocalhost: absolute path of a profile on the host
+  ApparmorMode apparmor = ApparmorMode::kUnset;
+  std::string apparmor_profile;  // kLocalhost
+  SelinuxLabel selinux;          // empty: the pod's
+  bool privileged = false;
+  std::vector<std::string> ambient_capabilities;
+  std::vector<DeviceRequest> devices;
+  std::vector<std::string> cdi_devices;  // "vendor/class=name", from the field and the annotations
+  bool stdin_open = false, stdin_once = false;
+  std::string target_id;  // pid kTarget: a container of the pod
+  std::map<std::string, std::string> labels, annotations;
   std::vector<std::string> masked_paths, readonly_paths;
   NamespaceMode pid = NamespaceMode::kContainer;
   CgroupLimits limits;

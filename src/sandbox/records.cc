@@ -1,6 +1,7 @@
 #include "src/sandbox/records.h"
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 
@@ -35,14 +36,87 @@ absl::StatusOr<T> Decode(absl::string_view text, absl::string_view what,
   return result;
 }
 
+// Keys that came later are not in records of before: those have the default.
+template <typename T>
+void Take(const json& value, const char* key, T* out) {
+  if (const auto found = value.find(key); found != value.end()) found->get_to(*out);
+}
+
+struct LimitField {
+  const char* key;
+  std::optional<int64_t> CgroupLimits::*value;
+};
+constexpr LimitField kLimitFields[] = {
+    {"memory", &CgroupLimits::memory_bytes},      {"swap", &CgroupLimits::memory_swap_bytes},
+    {"cpu_shares", &CgroupLimits::cpu_shares},    {"cpu_quota", &CgroupLimits::cpu_quota_us},
+    {"cpu_period", &CgroupLimits::cpu_period_us}, {"pids", &CgroupLimits::pids},
+};
+
+// What is unset has no key.
+json LimitsJson(const CgroupLimits& limits) {
+  json value = {{"cpus", limits.cpuset_cpus},
+                {"mems", limits.cpuset_mems},
+                {"hugepages", limits.hugepages},
+                {"unified", limits.unified}};
+  for (const LimitField& field : kLimitFields) {
+    const std::optional<int64_t>& number = limits.*(field.value);
+    if (number.has_value()) value[field.key] = *number;
+  }
+  return value;
+}
+
+CgroupLimits LimitsFrom(const json& value) {
+  CgroupLimits limits;
+  value.at("cpus").get_to(limits.cpuset_cpus);
+  value.at("mems").get_to(limits.cpuset_mems);
+  value.at("hugepages").get_to(limits.hugepages);
+  value.at("unified").get_to(limits.unified);
+  for (const LimitField& field : kLimitFields) {
+    if (const auto found = value.find(field.key); found != value.end())
+      limits.*(field.value) = found->get<int64_t>();
+  }
+  return limits;
+}
+
+void PutLimits(const char* key, const std::optional<CgroupLimits>& limits, json* out) {
+  if (limits.has_value()) (*out)[key] = LimitsJson(*limits);
+}
+
+void TakeLimits(const json& value, const char* key, std::optional<CgroupLimits>* out) {
+  if (const auto found = value.find(key); found != value.end()) *out = LimitsFrom(*found);
+}
+
+json MountedJson(const std::vector<ContainerImage::Mounted>& images) {
+  json list = json::array();
+  for (const ContainerImage::Mounted& image : images)
+    list.push_back({{"id", image.id}, {"reference", image.reference}, {"layers", image.layers}});
+  return list;
+}
+
+void TakeMounted(const json& value, std::vector<ContainerImage::Mounted>* images) {
+  const auto found = value.find("mounted");
+  if (found == value.end()) return;
+  for (const json& each : *found) {
+    ContainerImage::Mounted& image = images->emplace_back();
+    each.at("id").get_to(image.id);
+    each.at("reference").get_to(image.reference);
+    each.at("layers").get_to(image.layers);
+  }
+}
+
 }  // namespace
 
 std::string EncodePodStatus(const PodStatus& status) {
-  return Dump({{"state", static_cast<int>(status.state)},
-               {"ips", status.ips},
-               {"cgroup", status.cgroup},
-               {"boot_id", status.boot_id},
-               {"monitor_pid", status.monitor_pid}});
+  json value = {{"state", static_cast<int>(status.state)},
+                {"ips", status.ips},
+                {"cgroup", status.cgroup},
+                {"boot_id", status.boot_id},
+                {"monitor_pid", status.monitor_pid},
+                {"pod_init_pid", status.pod_init_pid},
+                {"selinux_level", status.selinux_level}};
+  PutLimits("overhead", status.overhead, &value);
+  PutLimits("resources", status.resources, &value);
+  return Dump(value);
 }
 
 absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text) {
@@ -53,18 +127,24 @@ absl::StatusOr<PodStatus> DecodePodStatus(absl::string_view text) {
     value.at("cgroup").get_to(status->cgroup);
     value.at("boot_id").get_to(status->boot_id);
     value.at("monitor_pid").get_to(status->monitor_pid);
+    Take(value, "pod_init_pid", &status->pod_init_pid);
+    Take(value, "selinux_level", &status->selinux_level);
+    TakeLimits(value, "overhead", &status->overhead);
+    TakeLimits(value, "resources", &status->resources);
   });
 }
 
 std::string EncodeContainerStatus(const ContainerStatus& status) {
-  return Dump({{"state", static_cast<int>(status.state)},
-               {"started_at", status.started_at},
-               {"finished_at", status.finished_at},
-               {"exit_code", status.exit_code},
-               {"reason", status.reason},
-               {"message", status.message},
-               {"pid", status.pid},
-               {"log_dropped_bytes", status.log_dropped_bytes}});
+  json value = {{"state", static_cast<int>(status.state)},
+                {"started_at", status.started_at},
+                {"finished_at", status.finished_at},
+                {"exit_code", status.exit_code},
+                {"reason", status.reason},
+                {"message", status.message},
+                {"pid", status.pid},
+                {"log_dropped_bytes", status.log_dropped_bytes}};
+  PutLimits("limits", status.limits, &value);
+  return Dump(value);
 }
 
 absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
@@ -79,6 +159,7 @@ absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
         value.at("message").get_to(status->message);
         value.at("pid").get_to(status->pid);
         value.at("log_dropped_bytes").get_to(status->log_dropped_bytes);
+        TakeLimits(value, "limits", &status->limits);
       });
 }
 
@@ -95,7 +176,9 @@ std::string EncodeContainerImage(const ContainerImage& image) {
                {"uid", image.uid},
                {"gid", image.gid},
                {"groups", image.groups},
-               {"home", image.home}});
+               {"home", image.home},
+               {"volumes", image.volumes},
+               {"mounted", MountedJson(image.mounted)}});
 }
 
 absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text) {
@@ -114,6 +197,8 @@ absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text) {
                                   value.at("gid").get_to(image->gid);
                                   value.at("groups").get_to(image->groups);
                                   value.at("home").get_to(image->home);
+                                  Take(value, "volumes", &image->volumes);
+                                  TakeMounted(value, &image->mounted);
                                 });
 }
 

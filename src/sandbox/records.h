@@ -4,6 +4,7 @@
 
 #include <any>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct PodStatus {
   std::string cgroup;            // path of the pod's cgroup
   std::string boot_id;           // of the boot in which its monitor was started
   int monitor_pid = -1;
+  int pod_init_pid = 0;       // 0 without a pid namespace of the pod's own
+  std::string selinux_level;  // of all its containers; "" without SELinux
+  // As UpdatePodSandboxResources changed them; absent: as the pod was made.
+  std::optional<CgroupLimits> overhead, resources;
 };
 
 struct PodRecord {
@@ -42,6 +47,9 @@ struct ContainerStatus {
   std::string reason, message;
   int pid = -1;
   uint64_t log_dropped_bytes = 0;
+  bool poststop_due = false;  // hooks of its end are to be run when it is removed
+  // As UpdateContainerResources changed them, all of them; absent: ContainerConfig::limits.
+  std::optional<CgroupLimits> limits;
 };
 
 // What of the image a container goes on needing after the image may be gone. Stored with the
@@ -56,6 +64,12 @@ struct ContainerImage {
   uint32_t uid = 0, gid = 0;
   std::vector<uint32_t> groups;
   std::string home;
+  std::vector<std::string> volumes;  // paths of VOLUME
+  struct Mounted {
+    std::string id, reference;
+    std::vector<std::string> layers;
+  };
+  std::vector<Mounted> mounted;  // the images of image mounts, in their order
 };
 
 struct ContainerRecord {
@@ -70,6 +84,11 @@ struct ContainerRecord {
   int stop_signal = 15;
   ContainerStatus status;
 };
+
+// What limits the container now, or will when it starts.
+inline const CgroupLimits& LimitsOf(const ContainerRecord& container) {
+  return container.status.limits.has_value() ? *container.status.limits : container.config.limits;
+}
 
 // The JSON of the status and image columns (docs/formats/store.md). DataLoss for what is not such
 // JSON.

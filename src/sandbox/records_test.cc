@@ -20,7 +20,8 @@ TEST(PodStatusJson, ComesBackAsItWas) {
                               .ips = {"10.0.0.2", "fd00::2"},
                               .cgroup = "/berth/a",
                               .boot_id = "b-1",
-                              .monitor_pid = 77};
+                              .monitor_pid = 77,
+                              .pod_init_pid = 78};
     const absl::StatusOr<PodStatus> again = DecodePodStatus(EncodePodStatus(status));
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(again->state, state);
@@ -28,6 +29,7 @@ TEST(PodStatusJson, ComesBackAsItWas) {
     EXPECT_EQ(again->cgroup, status.cgroup);
     EXPECT_EQ(again->boot_id, status.boot_id);
     EXPECT_EQ(again->monitor_pid, 77);
+    EXPECT_EQ(again->pod_init_pid, 78);
   }
 }
 
@@ -56,6 +58,95 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
   }
 }
 
+CgroupLimits AllLimits() {
+  return {.memory_bytes = 1,
+          .memory_swap_bytes = -1,
+          .cpu_shares = 2,
+          .cpu_quota_us = -1,
+          .cpu_period_us = 100000,
+          .pids = 7,
+          .cpuset_cpus = "0-3",
+          .cpuset_mems = "0",
+          .hugepages = {{"2MB", 0}, {"1GB", std::numeric_limits<uint64_t>::max()}},
+          .unified = {{"memory.high", "max"}}};
+}
+
+void ExpectSame(const CgroupLimits& got, const CgroupLimits& expected) {
+  EXPECT_EQ(got.memory_bytes, expected.memory_bytes);
+  EXPECT_EQ(got.memory_swap_bytes, expected.memory_swap_bytes);
+  EXPECT_EQ(got.cpu_shares, expected.cpu_shares);
+  EXPECT_EQ(got.cpu_quota_us, expected.cpu_quota_us);
+  EXPECT_EQ(got.cpu_period_us, expected.cpu_period_us);
+  EXPECT_EQ(got.pids, expected.pids);
+  EXPECT_EQ(got.cpuset_cpus, expected.cpuset_cpus);
+  EXPECT_EQ(got.cpuset_mems, expected.cpuset_mems);
+  EXPECT_EQ(got.hugepages, expected.hugepages);
+  EXPECT_EQ(got.unified, expected.unified);
+}
+
+TEST(ContainerStatusJson, KeepsChangedLimitsAndThatThereAreNone) {
+  for (const CgroupLimits& limits : {AllLimits(), CgroupLimits{}}) {
+    const absl::StatusOr<ContainerStatus> again =
+        DecodeContainerStatus(EncodeContainerStatus({.limits = limits}));
+    ASSERT_TRUE(again.ok()) << again.status();
+    ASSERT_TRUE(again->limits.has_value());
+    ExpectSame(*again->limits, limits);
+  }
+  EXPECT_FALSE(DecodeContainerStatus(EncodeContainerStatus({}))->limits.has_value());
+}
+
+TEST(PodStatusJson, KeepsChangedResourcesAndTheLabelsLevel) {
+  const absl::StatusOr<PodStatus> again = DecodePodStatus(EncodePodStatus(
+      {.selinux_level = "s0:c1,c2", .overhead = CgroupLimits{}, .resources = AllLimits()}));
+  ASSERT_TRUE(again.ok()) << again.status();
+  ASSERT_TRUE(again->overhead.has_value() && again->resources.has_value());
+  ExpectSame(*again->overhead, CgroupLimits{});
+  ExpectSame(*again->resources, AllLimits());
+  EXPECT_EQ(again->selinux_level, "s0:c1,c2");
+  EXPECT_FALSE(DecodePodStatus(EncodePodStatus({}))->overhead.has_value());
+}
+
+// As the first version of the records had them.
+TEST(Records, ThoseFromBeforeAKeyExistedAreReadWithItsDefault) {
+  const absl::StatusOr<PodStatus> pod = DecodePodStatus(
+      R"({"state":1,"ips":["10.0.0.2"],"cgroup":"/c","boot_id":"b","monitor_pid":7})");
+  ASSERT_TRUE(pod.ok()) << pod.status();
+  EXPECT_EQ(pod->monitor_pid, 7);
+  EXPECT_EQ(pod->selinux_level, "");
+  EXPECT_FALSE(pod->resources.has_value());
+  const absl::StatusOr<ContainerStatus> status = DecodeContainerStatus(
+      R"({"state":2,"started_at":1,"finished_at":2,"exit_code":3,"reason":"Error","message":"",)"
+      R"("pid":4,"log_dropped_bytes":0})");
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->exit_code, 3);
+  EXPECT_FALSE(status->limits.has_value());
+  const absl::StatusOr<ContainerImage> image = DecodeContainerImage(
+      R"({"id":"sha256:1","name":"n","reference":"r","layers":["1"],"env":[],"entrypoint":[],)"
+      R"("cmd":["c"],"working_dir":"","stop_signal":0,"uid":1,"gid":2,"groups":[2],"home":"/"})");
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_EQ(image->uid, 1u);
+  EXPECT_TRUE(image->volumes.empty());
+  EXPECT_TRUE(image->mounted.empty());
+}
+
+TEST(Records, KeysThatCameLaterAreCheckedAsTheOthers) {
+  const auto with = [](const std::string& whole, const std::string& more) {
+    return absl::StrCat(whole.substr(0, whole.size() - 1), ",", more, "}");
+  };
+  for (const char* limits :
+       {R"("limits":7)", R"("limits":{})",
+        R"("limits":{"cpus":"","mems":"","hugepages":{},"unified":{},"memory":"x"})"}) {
+    EXPECT_EQ(DecodeContainerStatus(with(EncodeContainerStatus({}), limits)).status().code(),
+              absl::StatusCode::kDataLoss)
+        << limits;
+  }
+  EXPECT_EQ(DecodePodStatus(with(EncodePodStatus({}), R"("resources":[])")).status().code(),
+            absl::StatusCode::kDataLoss);
+  const std::string image =
+      absl::StrReplaceAll(EncodeContainerImage({}), {{R"("mounted":[])", R"("mounted":[{}])"}});
+  EXPECT_EQ(DecodeContainerImage(image).status().code(), absl::StatusCode::kDataLoss) << image;
+}
+
 // A path in an error may hold any bytes; the record of the error must still be stored.
 TEST(ContainerStatusJson, TakesAMessageThatIsNotUtf8) {
   const absl::StatusOr<ContainerStatus> again =
@@ -80,13 +171,19 @@ TEST(ContainerImageJson, ComesBackAsItWas) {
                                 .uid = 4294967294,
                                 .gid = 5,
                                 .groups = {6, 7},
-                                .home = "/h"};
+                                .home = "/h",
+                                .volumes = {"/data"},
+                                .mounted = {{"sha256:3", "m@sha256:4", {"5", "6"}}}};
   const absl::StatusOr<ContainerImage> again = DecodeContainerImage(EncodeContainerImage(image));
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(EncodeContainerImage(*again), EncodeContainerImage(image));
   EXPECT_EQ(again->uid, 4294967294u);
   EXPECT_EQ(again->layers, image.layers);
   EXPECT_EQ(again->cmd, image.cmd);
+  EXPECT_EQ(again->volumes, image.volumes);
+  ASSERT_EQ(again->mounted.size(), 1u);
+  EXPECT_EQ(again->mounted[0].id, "sha256:3");
+  EXPECT_EQ(again->mounted[0].layers, image.mounted[0].layers);
 }
 
 template <typename Decode>

@@ -159,6 +159,9 @@ absl::Status Node::RecoverPod(const PodPtr& pod) {
     return absl::OkStatus();
   }
   runtime->netlink = std::move(hello->netlink);
+  runtime->user_namespace = std::move(hello->user_namespace);
+  if (!pod->status.selinux_level.empty())
+    selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();
   absl::flat_hash_set<std::string> known;
   while (true) {
     ASSIGN_OR_RETURN(const Packet packet,

@@ -1,5 +1,9 @@
 // RunPodSandbox: directories, cgroup, monitor, network; undone in reverse if a step fails.
 #include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +13,8 @@
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
 #include "src/kernel/file.h"
+#include "src/kernel/process.h"
+#include "src/kernel/systemd_scope.h"
 #include "src/runtime/volumes.h"
 #include "src/sandbox/node.h"
 #include "src/sandbox/pod_files.h"
@@ -18,6 +24,9 @@ namespace berth {
 namespace {
 
 constexpr absl::Duration kVolumeTimeout = absl::Seconds(10);
+constexpr absl::Duration kScopeTimeout = absl::Seconds(30);
+
+std::string ScopeUnit(absl::string_view pod_id) { return absl::StrCat("berth-", pod_id, ".scope"); }
 
 std::string NameOf(const PodConfig& config) {
   return absl::StrCat(config.name, "/", config.pod_namespace, "/", config.uid, "/", config.attempt);
@@ -47,9 +56,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   record->config = pod.config;
   record->request = pod.request;
   record->request_bytes = pod.bytes;
-  const std::string parent =
-      pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
-  record->status.cgroup = absl::StrCat(absl::StripSuffix(parent, "/"), "/", record->id);
+  ASSIGN_OR_RETURN(record->status.cgroup, PodCgroup(*record));
   record->status.boot_id = boot_id_;
 
   Undo undo;
@@ -59,20 +66,30 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
                                         .config = pod.bytes,
                                         .status = EncodePodStatus(record->status)}));
   undo.Push([&] { DiscardPod(*record); });
+  if (lsm_.selinux) {
+    ASSIGN_OR_RETURN(record->status.selinux_level, selinux_categories_.Allocate());
+  }
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
   RETURN_IF_ERROR(MakeDirs(PodDataDir(record->id), 0700));
   RETURN_IF_ERROR(WritePodFiles(PodDataDir(record->id), pod.config));
   RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
 
+  UniqueFd parked;  // while it is open, the scope has a process
+  if (options_.systemd_cgroups) {
+    ASSIGN_OR_RETURN(parked, MakeScope(*record));
+  }
   SpawnedProcess process;
   absl::StatusOr<MonitorHello> hello = StartMonitor(*record, &process);
+  parked.reset();
   record->status.monitor_pid = process.pid;
   {
     absl::MutexLock lock(&mu_);
     runtimes_[record->id] = std::make_unique<PodRuntime>();
     runtimes_[record->id]->monitor = std::move(process.pidfd);
+    if (hello.ok()) runtimes_[record->id]->user_namespace = std::move(hello->user_namespace);
   }
   if (!hello.ok()) return hello.status();
+  record->status.pod_init_pid = hello->pod_init_pid;
   if (pod.config.namespaces.network == NamespaceMode::kPod) {
     ASSIGN_OR_RETURN(record->status.ips, network_.Attach(record->id, hello->network_namespace.get(),
                                                          hello->netlink.get()));
@@ -89,6 +106,49 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   if (!watching.ok())
     log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
   return record->id;
+}
+
+absl::StatusOr<std::string> Node::PodCgroup(const PodRecord& pod) const {
+  const std::string parent =
+      pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
+  if (!options_.systemd_cgroups)
+    return absl::StrCat(absl::StripSuffix(parent, "/"), "/", pod.id);
+  ASSIGN_OR_RETURN(const std::string slice, SliceOfCgroupParent(parent));
+  return ScopeCgroupPath(slice, ScopeUnit(pod.id));
+}
+
+// The scope ends when it gets empty: a parked process keeps it until the monitor is in it.
+absl::StatusOr<UniqueFd> Node::MakeScope(const PodRecord& pod) const {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe", "parked process");
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  ASSIGN_OR_RETURN(const SpawnedProcess process, Spawn({.executable_fd = monitor_executable_.get(),
+                                                        .argv = {"berth-monitor", "--park"},
+                                                        .fds = {read_end.get(), -1, -1}}));
+  // Reaped whatever happens: it ends as soon as the pipe is closed.
+  std::thread([pidfd = std::make_shared<UniqueFd>(UniqueFd(::dup(process.pidfd.get())))] {
+    ::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), nullptr, WEXITED);
+  }).detach();
+  const std::string parent =
+      pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
+  ASSIGN_OR_RETURN(const std::string slice, SliceOfCgroupParent(parent));
+  ASSIGN_OR_RETURN(const SystemdScopes scopes, SystemdScopes::Connect());
+  RETURN_IF_ERROR(scopes.Create(
+      {.unit = ScopeUnit(pod.id),
+       .slice = slice,
+       .description = absl::StrCat("pod ", pod.config.pod_namespace, "/", pod.config.name),
+       .parked_pid = process.pid},
+      absl::Now() + kScopeTimeout));
+  return write_end;
+}
+
+void Node::StopScope(const PodRecord& pod) const {
+  const absl::StatusOr<SystemdScopes> scopes = SystemdScopes::Connect();
+  const absl::Status stopped =
+      scopes.ok() ? scopes->Stop(ScopeUnit(pod.id), absl::Now() + kScopeTimeout) : scopes.status();
+  if (!stopped.ok())
+    log_.Warning("scope not stopped", {{"pod", pod.id}, {"error", stopped.message()}});
 }
 
 absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, SpawnedProcess* process) {

@@ -8,14 +8,15 @@
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
 #include "src/kernel/file.h"
-#include "src/runtime/volumes.h"
+#include "src/runtime/confinement.h"
+#include "src/runtime/hooks.h"
+#include "src/runtime/seccomp_listener.h"
 #include "src/sandbox/container_spec.h"
 #include "src/sandbox/node.h"
 
 namespace berth {
 namespace {
 
-constexpr absl::Duration kVolumeTimeout = absl::Seconds(30);
 constexpr int kStartErrorCode = 128;
 
 wire::PidMode PidModeOf(NamespaceMode mode) {
@@ -26,6 +27,8 @@ wire::PidMode PidModeOf(NamespaceMode mode) {
       return wire::PidMode::kNew;
     case NamespaceMode::kNode:
       return wire::PidMode::kNode;
+    case NamespaceMode::kTarget:
+      return wire::PidMode::kContainer;
   }
   return wire::PidMode::kNew;
 }
@@ -74,41 +77,134 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
 }
 
 absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodRecord& pod) {
-  ASSIGN_OR_RETURN(ContainerSpec spec, BuildContainerSpec(container, pod));
-  if (container.config.seccomp == SeccompMode::kRuntimeDefault) {
-    ASSIGN_OR_RETURN(spec.identity.seccomp, seccomp_.Default(spec.identity.capabilities));
-  }
-  std::vector<std::string> paths;
-  for (const BindMount& mount : container.config.mounts) paths.push_back(mount.host_path);
-  ASSIGN_OR_RETURN(std::vector<OpenedVolume> volumes,
-                   OpenVolumes(monitor_executable_.get(), paths, kVolumeTimeout));
-
+  ASSIGN_OR_RETURN(PreparedContainer prepared, PrepareContainer(container, pod));
+  ASSIGN_OR_RETURN(ContainerStart start, PrepareStart(container, pod, prepared));
   Undo undo;
-  ASSIGN_OR_RETURN(UniqueFd log, OpenLog(container, pod));
   undo.Push([&] { cgroups_.Remove(container.cgroup).IgnoreError(); });
+  RETURN_IF_ERROR(MakeContainerCgroup(container, prepared.device_rules));
+  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container.cgroup));
+  start.cgroup = &cgroup;
+  absl::StatusOr<int> pid =
+      pod.config.runtime_handler.empty()
+          ? LaunchBuiltIn(container, pod, std::move(prepared), std::move(start))
+          : LaunchWithRuntime(container, pod, std::move(prepared), std::move(start));
+  if (pid.ok()) undo.Commit();
+  return pid;
+}
+
+absl::Status Node::MakeContainerCgroup(const ContainerRecord& container,
+                                       const std::vector<DeviceRule>& device_rules) const {
   RETURN_IF_ERROR(cgroups_.Create(container.cgroup));
-  CgroupLimits limits = container.config.limits;
+  CgroupLimits limits = LimitsOf(container);
   if (options_.pids_limit > 0) limits.pids = options_.pids_limit;
   RETURN_IF_ERROR(cgroups_.SetLimits(container.cgroup, limits));
-  RETURN_IF_ERROR(cgroups_.RestrictDevices(container.cgroup));
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container.cgroup));
+  return cgroups_.RestrictDevices(container.cgroup, device_rules);
+}
 
+absl::StatusOr<ContainerStart> Node::PrepareStart(const ContainerRecord& container,
+                                                  const PodRecord& pod,
+                                                  PreparedContainer& prepared) const {
   ContainerStart start{.container_id = container.id,
-                       .cgroup = &cgroup,
                        .pid_mode = PidModeOf(container.config.pid),
                        .terminal = container.config.tty,
-                       .log = std::move(log)};
-  for (size_t i = 0; i < volumes.size(); ++i) {
-    spec.volumes[i].is_directory = volumes[i].is_directory;
-    start.volumes.push_back(std::move(volumes[i].tree));
+                       .stdin_open = container.config.stdin_open,
+                       .target_id = container.config.target_id};
+  if (container.config.pid == NamespaceMode::kTarget) RETURN_IF_ERROR(CheckTarget(container));
+  RETURN_IF_ERROR(OpenContainerVolumes(&prepared));
+  start.volumes = std::move(prepared.volumes);
+  ASSIGN_OR_RETURN(start.log, OpenLog(container, pod));
+  start.user_namespace = UserNamespaceOf(pod.id);
+  return start;
+}
+
+absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const PodRecord& pod,
+                                        PreparedContainer prepared, ContainerStart start) {
+  const ContainerSpec& spec = prepared.spec;
+  if (!spec.hooks.poststop.empty()) {
+    state_.UpdateContainer(container.id,
+                           [](ContainerRecord& record) { record.status.poststop_due = true; });
   }
-  const LaunchPlan plan = BuildContainerPlan(spec, facts_,
-                                             {.cgroup_tasks = static_cast<int>(cgroup.tasks.size()),
-                                              .volumes = static_cast<int>(start.volumes.size())});
+  if (spec.host_view.has_value()) {
+    RETURN_IF_ERROR(MakeDirs(spec.host_view->bundle + "/rootfs", 0755));
+    start.host_mounts = host_mounts_.get();
+  }
+  const LaunchPlan plan =
+      BuildContainerPlan(spec, facts_,
+                         {.cgroup_tasks = static_cast<int>(start.cgroup->tasks.size()),
+                          .volumes = static_cast<int>(start.volumes.size()),
+                          .user_namespace = start.user_namespace >= 0,
+                          .host_mounts = start.host_mounts >= 0});
   start.plan = &plan;
+  OciState state{.id = container.id,
+                 .status = "creating",
+                 .bundle = BundleDir(container.id),
+                 .annotations = container.config.annotations};
+  start.run_hooks = [&](pid_t pid) -> absl::Status {
+    state.pid = pid;
+    const std::string json = OciStateJson(state);
+    RETURN_IF_ERROR(RunHooks(spec.hooks.prestart, json, kHookTimeout));
+    return RunHooks(spec.hooks.create_runtime, json, kHookTimeout);
+  };
+  start.take_seccomp_listener = [&](pid_t pid, UniqueFd listener) {
+    return SendSeccompListener(
+        spec.identity.program,
+        {.container_id = container.id, .bundle = BundleDir(container.id), .pid = pid}, listener);
+  };
   ASSIGN_OR_RETURN(const pid_t pid, Monitor(pod.id).Start(std::move(start)));
-  undo.Commit();
+  const absl::Status confined = VerifyConfinementOfPid(pid, ExpectedOf(spec.identity));
+  if (!confined.ok()) {
+    cgroups_.Kill(container.cgroup);
+    return confined;
+  }
+  state.status = "running";
+  state.pid = pid;
+  RunAllHooks(spec.hooks.poststart, state);
   return pid;
+}
+
+// A pid namespace to join has a process in it, and belongs to a container of the same pod.
+absl::Status Node::CheckTarget(const ContainerRecord& container) const {
+  ASSIGN_OR_RETURN(const ContainerPtr target, state_.FindContainer(container.config.target_id));
+  if (target->pod_id != container.pod_id) {
+    return absl::InvalidArgumentError(absl::StrCat("namespace_options.target_id: container ",
+                                                   target->id, " is of another pod"));
+  }
+  if (target->status.state != ContainerState::kRunning) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("namespace_options.target_id: container ", target->id, " is not running"));
+  }
+  return absl::OkStatus();
+}
+
+int Node::UserNamespaceOf(absl::string_view pod_id) const {
+  absl::MutexLock lock(&mu_);
+  const auto runtime = runtimes_.find(pod_id);
+  return runtime == runtimes_.end() ? -1 : runtime->second->user_namespace.get();
+}
+
+// Once nothing of the container is left (config.md, "Poststop"); an OCI runtime runs its own.
+void Node::RunPoststopHooks(const ContainerRecord& container, const PodRecord& pod) const {
+  const absl::StatusOr<PreparedContainer> prepared = PrepareContainer(container, pod);
+  if (!prepared.ok()) {
+    log_.Warning("poststop hooks not run",
+                 {{"container", container.id}, {"error", prepared.status().message()}});
+    return;
+  }
+  RunAllHooks(prepared->spec.hooks.poststop, {.id = container.id,
+                                              .status = "stopped",
+                                              .pid = 0,
+                                              .bundle = BundleDir(container.id),
+                                              .annotations = container.config.annotations});
+}
+
+// Of hooks that come after the fact, one that fails does not keep the next from running
+// (runtime.md, "Lifecycle").
+void Node::RunAllHooks(const std::vector<Hook>& hooks, const OciState& state) const {
+  for (const Hook& hook : hooks) {
+    const absl::Status run = RunHooks({hook}, OciStateJson(state), kHookTimeout);
+    if (run.ok()) continue;
+    log_.Warning("hook failed", {{"container", state.id}, {"error", run.message()}});
+  }
 }
 
 absl::StatusOr<UniqueFd> Node::OpenLog(const ContainerRecord& container,
@@ -145,14 +241,14 @@ absl::StatusOr<UniqueFd> Node::OpenLog(const ContainerRecord& container,
 absl::StatusOr<LaunchPlan> Node::ContainerPlan(absl::string_view id) const {
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
-  ASSIGN_OR_RETURN(ContainerSpec spec, BuildContainerSpec(*container, *pod));
-  if (container->config.seccomp == SeccompMode::kRuntimeDefault) {
-    ASSIGN_OR_RETURN(spec.identity.seccomp,
-                     CompileDefaultSeccompProfile(spec.identity.capabilities));
-  }
-  return BuildContainerPlan(spec, facts_,
-                            {.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
-                             .volumes = static_cast<int>(spec.volumes.size())});
+  ASSIGN_OR_RETURN(PreparedContainer prepared, PrepareContainer(*container, *pod));
+  const int volumes = static_cast<int>(NumberVolumes(&prepared.spec).size());
+  const PlanFds fds{.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
+                    .volumes = volumes,
+                    .user_namespace = !pod->config.namespaces.user.IsNode(),
+                    .host_mounts = prepared.spec.host_view.has_value()};
+  if (pod->config.runtime_handler.empty()) return BuildContainerPlan(prepared.spec, facts_, fds);
+  return BuildOciCreatePlan(prepared.spec, facts_, fds, RuntimeOf(*pod), container->id);
 }
 
 }  // namespace berth

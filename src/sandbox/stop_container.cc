@@ -56,12 +56,15 @@ absl::Status Node::RemoveContainer(absl::string_view wanted) {
 
 absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), absl::Now() + kKillTimeout));
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+  if (!pod->config.runtime_handler.empty()) DeleteWithRuntime(*container, *pod);
   const absl::Status forgotten = Monitor(container->pod_id).Forget(container->id);
   if (!forgotten.ok() && !absl::IsUnavailable(forgotten)) {
     log_.Warning("monitor keeps a removed container",
                  {{"container", container->id}, {"error", forgotten.message()}});
   }
   RETURN_IF_ERROR(EmptyAndRemoveCgroup(container->cgroup));
+  if (container->status.poststop_due) RunPoststopHooks(*container, *pod);
   MoveToTrash(ContainerDir(container->id));
   RETURN_IF_ERROR(DeleteContainer(database_, container->id));
   state_.RemoveContainer(container->id);
@@ -83,10 +86,11 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
   if (container->status.state != ContainerState::kRunning) return NotRunning(*container);
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
-  ASSIGN_OR_RETURN(ExecSpec spec, BuildExecSpec(*container, *pod, command));
-  if (container->config.seccomp == SeccompMode::kRuntimeDefault) {
-    ASSIGN_OR_RETURN(spec.identity.seccomp, seccomp_.Default(spec.identity.capabilities));
-  }
+  ASSIGN_OR_RETURN(ExecSpec spec, BuildExecSpec(*container, *pod, command, SpecOptions()));
+  std::string mount_label;  // of files, which an exec makes none of
+  RETURN_IF_ERROR(PrepareConfinement(*container, *pod, &spec.identity, &mount_label));
+  if (!pod->config.runtime_handler.empty())
+    return ExecWithRuntime(*container, *pod, spec, options);
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
   const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
   ASSIGN_OR_RETURN(ExecSyncResult result,

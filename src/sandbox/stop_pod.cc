@@ -118,6 +118,8 @@ void Node::DiscardPod(const PodRecord& pod) {
   const absl::Status removed = EmptyAndRemoveCgroup(pod.status.cgroup);
   if (!removed.ok())
     log_.Warning("cgroup not removed", {{"pod", pod.id}, {"error", removed.message()}});
+  if (options_.systemd_cgroups) StopScope(pod);
+  if (!pod.status.selinux_level.empty()) selinux_categories_.Release(pod.status.selinux_level);
   MoveToTrash(PodDataDir(pod.id));
   absl::Status cleared = RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id));
   cleared.Update(DeletePod(database_, pod.id));

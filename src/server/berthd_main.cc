@@ -19,12 +19,14 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/image/image_store.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
 #include "src/metrics/daemon_metrics.h"
+#include "src/runtime/rlimits.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/node.h"
 #include "src/server/convert/requests.h"
@@ -91,6 +93,21 @@ std::vector<std::string> ProxyEnvironment() {
   return environment;
 }
 
+RequestPolicy PolicyOf(const Config& config, const Node& node) {
+  const std::vector<Node::Handler> handlers = node.Handlers();
+  RequestPolicy policy{.handlers = {},
+                       .systemd_cgroups = config.cgroup_driver == "systemd",
+                       .apparmor = node.lsm().apparmor,
+                       .selinux = node.lsm().selinux,
+                       .user_namespaces_host_network = handlers[0].user_namespaces};
+  for (const Node::Handler& handler : handlers) {
+    policy.handlers.push_back({.name = handler.name,
+                               .recursive_read_only_mounts = handler.recursive_readonly,
+                               .user_namespaces = handler.user_namespaces});
+  }
+  return policy;
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -125,12 +142,21 @@ absl::Status Serve(const Config& config, const Log& log) {
     return absl::InvalidArgumentError(
         absl::StrCat("container.pids_limit \"", config.pids_limit, "\" is not a number"));
   }
+  absl::StatusOr<std::vector<Rlimit>> rlimits = ParseRlimits(config.rlimits);
+  if (!rlimits.ok()) return Annotate(rlimits.status(), "container.rlimits");
+  std::map<std::string, std::string> handlers;
+  for (const auto& [name, handler] : config.handlers) handlers[name] = handler.path;
   ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
                    Node::Open({.data_dir = config.data_dir,
                                .state_dir = config.state_dir,
                                .monitor_path = helpers + "/berth-monitor",
                                .pids_limit = pids_limit,
+                               .rlimits = *std::move(rlimits),
                                .cgroup_root = config.cgroup_root,
+                               .systemd_cgroups = config.cgroup_driver == "systemd",
+                               .cdi_dirs = absl::StrSplit(config.cdi_dirs, ':', absl::SkipEmpty()),
+                               .hook_dirs = absl::StrSplit(config.hook_dirs, ':', absl::SkipEmpty()),
+                               .handlers = handlers,
                                .parsers = StoredRequestParsers(),
                                .log = &log},
                               *database, *images, *network));
@@ -139,7 +165,7 @@ absl::Status Serve(const Config& config, const Log& log) {
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
   const Calls calls(log, metrics);
-  RuntimeService runtime_service(*node, config, calls);
+  RuntimeService runtime_service(*node, config, calls, PolicyOf(config, *node));
   ImageService image_service(*node, *images, calls);
   AdminService admin_service(*node, *images, calls);
   grpc::ServerBuilder builder;

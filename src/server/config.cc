@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -31,9 +32,17 @@ constexpr Key kKeys[] = {
     {"log", "level", &Config::log_level, "debug, info, warning or error",
      "debug|info|warning|error"},
     {"log", "format", &Config::log_format, "text or json", "text|json"},
+    {"cgroup", "driver", &Config::cgroup_driver,
+     "who makes the pods' cgroups: berthd itself, or systemd as scopes", "cgroupfs|systemd"},
     {"cgroup", "root", &Config::cgroup_root, "parent of pods that name no cgroup_parent", ""},
     {"container", "pids_limit", &Config::pids_limit,
      "processes of one container at most; \"0\" for no limit", ""},
+    {"container", "rlimits", &Config::rlimits,
+     "limits of every process, NAME=SOFT:HARD with commas between; \"\" for berthd's own", ""},
+    {"cdi", "dirs", &Config::cdi_dirs,
+     "where CDI specifications are, a later directory before an earlier one; \"\" for none", ""},
+    {"hooks", "dirs", &Config::hook_dirs,
+     "where OCI hooks are configured (oci-hooks(5)); \"\" for none", ""},
     {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
     {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
     {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},
@@ -71,6 +80,37 @@ absl::Status Apply(const std::string& file, absl::string_view section, const tom
   return absl::OkStatus();
 }
 
+// [handlers.NAME]
+absl::Status ApplyHandler(const std::string& file, const toml::key& name, const toml::node& node,
+                          Config* config) {
+  const std::string handler(name.str());
+  const toml::table* table = node.as_table();
+  if (table == nullptr)
+    return Invalid(file, node.source(), absl::StrCat("handlers.", handler, " must be a table"));
+  const bool is_label = !handler.empty() && handler.size() <= 63 &&
+                        std::all_of(handler.begin(), handler.end(), [](char c) {
+                          return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
+                        });
+  if (!is_label) {
+    return Invalid(file, node.source(),
+                   absl::StrCat("handlers.", handler, ": the name is not a DNS label"));
+  }
+  HandlerConfig parsed;
+  for (const auto& [key, value] : *table) {
+    const std::string full = absl::StrCat("handlers.", handler, ".", std::string(key.str()));
+    if (key.str() != "path") return Invalid(file, value.source(), "unknown key " + full);
+    const toml::value<std::string>* text = value.as_string();
+    if (text == nullptr) return Invalid(file, value.source(), full + " must be a string");
+    parsed.path = text->get();
+  }
+  if (!absl::StartsWith(parsed.path, "/")) {
+    return Invalid(file, node.source(),
+                   absl::StrCat("handlers.", handler, ".path must be an absolute path"));
+  }
+  config->handlers[handler] = parsed;
+  return absl::OkStatus();
+}
+
 absl::Status ApplyFile(const std::string& file, Config* config) {
   toml::table table;
   try {  // toml++ throws: this is its one door
@@ -85,7 +125,9 @@ absl::Status ApplyFile(const std::string& file, Config* config) {
       continue;
     }
     for (const auto& [inner, value] : *section) {
-      RETURN_IF_ERROR(Apply(file, std::string(name.str()), inner, value, config));
+      RETURN_IF_ERROR(name.str() == "handlers"
+                          ? ApplyHandler(file, inner, value, config)
+                          : Apply(file, std::string(name.str()), inner, value, config));
     }
   }
   return absl::OkStatus();
@@ -129,6 +171,10 @@ std::string DumpConfig(const Config& config) {
       absl::StrAppend(&text, "\n[", section, "]\n");
     }
     absl::StrAppend(&text, "# ", key.help, "\n", key.name, " = \"", config.*(key.value), "\"\n");
+  }
+  for (const auto& [name, handler] : config.handlers) {
+    absl::StrAppend(&text, "\n[handlers.", name, "]\n# an OCI runtime with the command line of runc\n",
+                    "path = \"", handler.path, "\"\n");
   }
   return text;
 }

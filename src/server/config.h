@@ -2,6 +2,7 @@
 // serves the parser, `berthd config default` and `berthd config dump`.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,18 +11,28 @@
 
 namespace berth {
 
+// [handlers.NAME]: an external OCI runtime that a RuntimeClass names.
+struct HandlerConfig {
+  std::string path;  // absolute
+};
+
 struct Config {
   std::string data_dir = "/var/lib/berth";
   std::string state_dir = "/run/berth";
   std::string socket = "/run/berth/berth.sock";
   std::string log_level = "info";
   std::string log_format = "text";
+  std::string cgroup_driver = "cgroupfs";
   std::string cgroup_root = "/berth";
   std::string pids_limit = "0";
+  std::string rlimits;
+  std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
+  std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
   std::string bridge = "berth0";
   std::string ipv4_subnet = "10.88.0.0/16";
   std::string ipv6_subnet = "fd88:0:0:1::/64";
   std::string metrics_listen;  // "127.0.0.1:9476"; "" off
+  std::map<std::string, HandlerConfig> handlers;
 };
 
 // Everything under `dir`: data, state, socket, and a bridge, subnets and cgroup root of its own, so

@@ -56,8 +56,26 @@ TEST_F(ConfigTest, RefusesWrongTypesChoicesAndSyntax) {
   }
 }
 
+TEST_F(ConfigTest, HandlersAreNamedTables) {
+  const absl::StatusOr<Config> config =
+      LoadConfig(Write("berth.toml", "[handlers.runc]\npath = \"/usr/sbin/runc\"\n"), Config());
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->handlers.size(), 1u);
+  EXPECT_EQ(config->handlers.at("runc").path, "/usr/sbin/runc");
+  for (const char* text :
+       {"[handlers]\nrunc = \"/usr/sbin/runc\"\n", "[handlers.runc]\npath = \"runc\"\n",
+        "[handlers.runc]\n", "[handlers.runc]\npath = 3\n",
+        "[handlers.runc]\npath = \"/r\"\nroot = \"/x\"\n",
+        "[handlers.\"A/b\"]\npath = \"/r\"\n"}) {
+    EXPECT_EQ(LoadConfig(Write("berth.toml", text), Config()).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << text;
+  }
+}
+
 TEST_F(ConfigTest, WhatIsDumpedLoadsAgain) {
   Config config = ConfigForDir("/some/dir");
+  config.handlers["crun"].path = "/usr/bin/crun";
   config.metrics_listen = "127.0.0.1:1";
   const absl::StatusOr<Config> again =
       LoadConfig(Write("berth.toml", DumpConfig(config)), Config());

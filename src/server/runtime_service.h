@@ -9,6 +9,7 @@
 #include "src/sandbox/node.h"
 #include "src/server/call.h"
 #include "src/server/config.h"
+#include "src/server/convert/request_policy.h"
 
 namespace berth {
 
@@ -20,8 +21,8 @@ inline constexpr char kVersion[] = "0.1.0";
 
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(Node& node, const Config& config, const Calls& calls)
-      : node_(node), config_(config), calls_(calls) {}
+  RuntimeService(Node& node, const Config& config, const Calls& calls, RequestPolicy policy = {})
+      : node_(node), config_(config), calls_(calls), policy_(std::move(policy)) {}
 
   BERTH_RPC(Version);
   BERTH_RPC(Status);
@@ -38,6 +39,8 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   BERTH_RPC(RemoveContainer);
   BERTH_RPC(ContainerStatus);
   BERTH_RPC(ListContainers);
+  BERTH_RPC(UpdateContainerResources);
+  BERTH_RPC(UpdatePodSandboxResources);
   BERTH_RPC(ExecSync);
   BERTH_RPC(ReopenContainerLog);
   BERTH_RPC(ContainerStats);
@@ -56,6 +59,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   Node& node_;
   const Config& config_;
   const Calls& calls_;
+  const RequestPolicy policy_;
   absl::Mutex mu_;
   absl::flat_hash_map<std::string, CpuSample> cpu_samples_ ABSL_GUARDED_BY(mu_);
 };

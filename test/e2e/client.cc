@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "test/e2e/eventually.h"
+#include "test/e2e/handlers.h"
 
 namespace berth::e2e {
 namespace {
@@ -39,7 +40,7 @@ absl::StatusOr<std::string> Client::RunPod(const cri::PodSandboxConfig& config,
                                            const std::string& handler) {
   cri::RunPodSandboxRequest request;
   *request.mutable_config() = config;
-  request.set_runtime_handler(handler);
+  request.set_runtime_handler(handler.empty() ? HandlerUnderTest() : handler);
   ASSIGN_OR_RETURN(const auto response, Call(&Runtime::RunPodSandbox, request));
   return response.pod_sandbox_id();
 }

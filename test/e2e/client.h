@@ -42,6 +42,7 @@ class Client {
     return Do(*images_, method, request, timeout);
   }
 
+  // Without a handler: the one under test (handlers.h).
   absl::StatusOr<std::string> RunPod(const cri::PodSandboxConfig& config,
                                      const std::string& handler = "");
   absl::Status StopPod(const std::string& id);

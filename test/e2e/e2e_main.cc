@@ -3,12 +3,16 @@
 
 #include <string>
 
+#include "test/e2e/handlers.h"
 #include "test/e2e/isolation.h"
 
 int main(int argc, char** argv) {
   bool listing = false;
   for (int i = 1; i < argc; ++i) listing |= std::string(argv[i]) == "--gtest_list_tests";
-  if (!listing) berth::e2e::EnterOwnNode();
+  if (!listing) {
+    berth::e2e::EnterOwnNode();
+    berth::e2e::PrepareNodeForHandler();
+  }
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

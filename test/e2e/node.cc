@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "test/e2e/eventually.h"
+#include "test/e2e/handlers.h"
 #include "test/e2e/isolation.h"
 #include "test/e2e/pod.h"
 
@@ -42,7 +43,8 @@ Daemon::Options Node::OptionsFor(const std::string& name, int number) {
           .cgroup_root = absl::StrCat("/", NodeName(), "/", name),
           .bridge = absl::StrCat("berth", number),
           .ipv4_subnet = absl::StrCat("10.201.", number, ".0/24"),
-          .ipv6_subnet = absl::StrCat("fd20:", number, "::/64")};
+          .ipv6_subnet = absl::StrCat("fd20:", number, "::/64"),
+          .more_config = HandlerConfig()};
 }
 
 OracleScope Node::oracle_scope() const {

@@ -18,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kHostnameLength = 63;  // what a kubelet sends at most
+
 constexpr const char* kMaskedPaths[] = {
     "/proc/asound",     "/proc/acpi",        "/proc/interrupts",
     "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
@@ -33,12 +35,6 @@ absl::StatusOr<nlohmann::json> ParseJson(const std::string& text) {
   return value;
 }
 
-// The client of this moment: a restart of the daemon replaces it.
-Client& CurrentClient(Client* given) {
-  absl::StatusOr<Node*> node = Node::Shared();
-  return node.ok() ? (*node)->client() : *given;
-}
-
 }  // namespace
 
 cri::PodSandboxConfig MakePodConfig(const std::string& name) {
@@ -52,7 +48,7 @@ cri::PodSandboxConfig MakePodConfig(const std::string& name) {
 
 cri::PodSandboxConfig MakeKubeletPodConfig(const std::string& name) {
   cri::PodSandboxConfig config = MakePodConfig(name);
-  config.set_hostname(name);
+  config.set_hostname(name.substr(0, kHostnameLength));
   auto* dns = config.mutable_dns_config();
   dns->add_servers("10.10.10.10");
   dns->add_searches("e2e.svc.cluster.local");
@@ -196,8 +192,22 @@ absl::StatusOr<Pod> Pod::Run(Client& client, const cri::PodSandboxConfig& config
   return Pod(&client, std::move(id), config);
 }
 
+Pod::Pod(Client* client, std::string id, cri::PodSandboxConfig config)
+    : client_(client), id_(std::move(id)), config_(std::move(config)) {
+  const absl::StatusOr<Node*> node = Node::Shared();
+  on_shared_node_ = node.ok() && &(*node)->client() == client;
+}
+
+// The client of this moment: a restart of the shared daemon replaces it.
+Client& Pod::client() const {
+  if (!on_shared_node_) return *client_;
+  const absl::StatusOr<Node*> node = Node::Shared();
+  return node.ok() ? (*node)->client() : *client_;
+}
+
 Pod::Pod(Pod&& other) noexcept
     : client_(std::exchange(other.client_, nullptr)),
+      on_shared_node_(other.on_shared_node_),
       id_(std::move(other.id_)),
       config_(std::move(other.config_)) {}
 
@@ -205,6 +215,7 @@ Pod& Pod::operator=(Pod&& other) noexcept {
   if (this != &other) {
     Reset();
     client_ = std::exchange(other.client_, nullptr);
+    on_shared_node_ = other.on_shared_node_;
     id_ = std::move(other.id_);
     config_ = std::move(other.config_);
   }
@@ -215,7 +226,7 @@ Pod::~Pod() { Reset(); }
 
 void Pod::Reset() {
   if (client_ == nullptr) return;
-  Client& client = CurrentClient(client_);
+  Client& client = this->client();
   if (const absl::Status status = client.StopPod(id_); !status.ok())
     ADD_FAILURE() << "StopPodSandbox: " << status;
   if (const absl::Status status = client.RemovePod(id_); !status.ok())
@@ -228,19 +239,19 @@ std::string Pod::LogPath(const std::string& container_name) const {
 }
 
 absl::StatusOr<std::string> Pod::Create(const cri::ContainerConfig& config) {
-  return CurrentClient(client_).Create(id_, config, config_);
+  return client().Create(id_, config, config_);
 }
 
 absl::StatusOr<std::string> Pod::RunContainer(const cri::ContainerConfig& config) {
   ASSIGN_OR_RETURN(std::string id, Create(config));
-  RETURN_IF_ERROR(CurrentClient(client_).Start(id));
+  RETURN_IF_ERROR(client().Start(id));
   return id;
 }
 
 absl::StatusOr<FinishedContainer> Pod::RunToEnd(const cri::ContainerConfig& config) {
   FinishedContainer finished;
   ASSIGN_OR_RETURN(finished.id, RunContainer(config));
-  ASSIGN_OR_RETURN(finished.status, CurrentClient(client_).WaitExit(finished.id));
+  ASSIGN_OR_RETURN(finished.status, client().WaitExit(finished.id));
   ASSIGN_OR_RETURN(finished.log, ReadLog(finished.status.log_path()));
   return finished;
 }
@@ -259,7 +270,7 @@ absl::StatusOr<nlohmann::json> Pod::ExecForJson(const std::string& container,
                                                 const std::vector<std::string>& arguments) {
   std::vector<std::string> command = {"/probe"};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  ASSIGN_OR_RETURN(const auto response, CurrentClient(client_).Exec(container, command));
+  ASSIGN_OR_RETURN(const auto response, client().Exec(container, command));
   if (response.exit_code() != 0) {
     return absl::InternalError(
         absl::StrCat("exit code ", response.exit_code(), ": ", response.stderr()));

@@ -75,11 +75,13 @@ class Pod {
                                              const std::vector<std::string>& arguments);
 
  private:
-  Pod(Client* client, std::string id, cri::PodSandboxConfig config)
-      : client_(client), id_(std::move(id)), config_(std::move(config)) {}
+  Pod(Client* client, std::string id, cri::PodSandboxConfig config);
   void Reset();
 
+  Client& client() const;
+
   Client* client_ = nullptr;
+  bool on_shared_node_ = false;  // its client changes when its daemon restarts
   std::string id_;
   cri::PodSandboxConfig config_;
 };

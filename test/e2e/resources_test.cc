@@ -121,7 +121,7 @@ TEST_F(ResourcesTest, PidLimitOfThePodHolds) {
 
 TEST_F(ResourcesTest, ConfiguredPidLimitHoldsForEachContainer) {
   Daemon::Options options = Node::OptionsFor("pids", 2);
-  options.more_config = "[container]\npids_limit = \"12\"\n";
+  options.more_config += "[container]\npids_limit = \"12\"\n";
   ASSERT_OK_AND_ASSIGN(Daemon daemon, Daemon::Start(options));
   {
     Client limited(daemon.socket());

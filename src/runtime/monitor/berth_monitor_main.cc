@@ -5,6 +5,7 @@
 //   berth-monitor --node-namespace DATA_DIR   makes the node's minimal mount namespace and waits
 //   for stdin to end berth-monitor --open-volumes PATH...      sends a detached bind of each path
 //   over fd 3 and ends
+//   berth-monitor --describe-devices PATH...  sends what device nodes they are over fd 3
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -21,7 +22,10 @@
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 
+#include "src/runtime/monitor/host_devices.h"
 #include "src/runtime/monitor/node_namespace.h"
+#include "src/runtime/monitor/oci.h"
+#include "src/runtime/monitor/oci_user_namespace.h"
 #include "src/runtime/monitor/pod.h"
 #include "src/runtime/monitor/syscalls.h"
 
@@ -78,6 +82,8 @@ void Monitor::SetUpPod() {
     const Step step(at);
     if (step.op() == wire::Op::kUnshare && (step.a() & CLONE_NEWNET)) has_network_ = true;
     if (step.op() == wire::Op::kSetNs && step.b() == CLONE_NEWNET) has_network_ = true;
+    if (step.op() == wire::Op::kCreateUserNamespace && (step.a() & CLONE_NEWNET))
+      has_network_ = true;
     at += step.bytes();
   }
   set_up_ = pod_.SetUp(plan, fds, fd_count_, pod_pid_, &failure_);
@@ -149,18 +155,26 @@ void Monitor::ConnectionReady(Connection* connection) {
 
 void Monitor::Hello(int fd) {
   if (!set_up_) return SendError(fd, failure_.step, failure_.error, failure_.call);
-  const wire::HelloReply reply = {
-      .pid = getpid(), .pod_init_pid = pod_.pod_init_pid(), .has_network = has_network_ ? 1u : 0u};
-  if (!has_network_) return Send(fd, wire::Type::kHelloReply, reply);
-  int fds[2] = {-1, socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)};
-  if (fds[1] >= 0) fds[0] = ioctl(fds[1], SIOCGSKNS);  // the namespace of a socket (kernel 4.10)
-  if (fds[0] < 0 || fds[1] < 0) {
+  const int user_namespace = pod_.user_namespace();
+  const wire::HelloReply reply = {.pid = getpid(),
+                                  .pod_init_pid = pod_.pod_init_pid(),
+                                  .has_network = has_network_ ? 1u : 0u,
+                                  .has_user_namespace = user_namespace >= 0 ? 1u : 0u};
+  int fds[3] = {-1, -1, -1};
+  int count = 0;
+  if (has_network_) {
+    fds[1] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fds[1] >= 0) fds[0] = ioctl(fds[1], SIOCGSKNS);  // the namespace of a socket (kernel 4.10)
+    count = 2;
+  }
+  if (has_network_ && (fds[0] < 0 || fds[1] < 0)) {
     SendError(fd, -1, errno, "open pod network");
   } else {
-    Send(fd, wire::Type::kHelloReply, &reply, sizeof(reply), fds, 2);
+    if (user_namespace >= 0) fds[count++] = user_namespace;
+    Send(fd, wire::Type::kHelloReply, &reply, sizeof(reply), fds, count);
   }
-  for (const int each : fds) {
-    if (each >= 0) close(each);
+  for (int i = 0; has_network_ && i < 2; ++i) {
+    if (fds[i] >= 0) close(fds[i]);
   }
 }
 
@@ -183,6 +197,8 @@ void Monitor::Dispatch(int fd, Packet* packet) {
       return pod_.Resize(fd, *packet);
     case wire::Type::kForget:
       return pod_.Forget(fd, *packet);
+    case wire::Type::kHooksDone:
+      return pod_.HooksDone(fd, *packet);
     case wire::Type::kWatch:
       return pod_.Watch(fd);
     case wire::Type::kShutdown:
@@ -201,11 +217,17 @@ int main(int argc, char** argv) {
   prctl(PR_SET_NAME, "berth-monitor");  // exec'ed from a memfd, it would be named after that
   if (argc == 3 && strcmp(argv[1], "--node-namespace") == 0) return MakeNodeNamespace(argv[2]);
   if (argc >= 3 && strcmp(argv[1], "--open-volumes") == 0) return OpenVolumes(argv + 2, argc - 2);
+  if (argc >= 3 && strcmp(argv[1], "--describe-devices") == 0)
+    return DescribeDevices(argv + 2, argc - 2);
+  if (argc == 10 && strcmp(argv[1], "--oci") == 0) return RunOciLauncher(argv + 2);
+  if (argc == 4 && strcmp(argv[1], "--oci-user-namespace") == 0)
+    return SendUserNamespace(argv[2], argv[3]);
   if (argc < 3) {
     fprintf(stderr, "berth-monitor is started by berthd\n");
     return 2;
   }
-  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  // Containers that an OCI runtime made are children of this process once the runtime has ended.
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return 1;
   signal(SIGPIPE, SIG_IGN);
   const int fd_count = atoi(argv[2]);
   Monitor monitor(fd_count, argc > 3 && strcmp(argv[3], "pod-pid") == 0);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/runtime/monitor/channel.h"
+#include "src/runtime/monitor/namespace_steps_child.h"
 #include "src/runtime/monitor/packet.h"
 #include "src/runtime/monitor/steps_child.h"
 #include "src/runtime/monitor/syscalls.h"
@@ -35,6 +38,7 @@ namespace {
   context.channel = channel;
   context.log_stdout = request.log_stdout;
   context.log_stderr = request.log_stderr;
+  context.stdin_pipe = request.stdin_pipe;
   context.container = request.container;
   StepFailure failure;
   if (request.leaf_tasks >= 0 && write(request.leaf_tasks, "0", 1) != 1) {
@@ -48,11 +52,46 @@ namespace {
   _exit(127);
 }
 
+// The monitor's end learns the sender's pid with each message.
+bool OpenChannel(int* ends) {
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  const int on = 1;
+  setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+  return true;
+}
+
+[[noreturn]] void RunPodInit() {
+  prctl(PR_SET_DUMPABLE, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NAME, "berth-init");
+  // Nothing of the node may be reachable through /proc/1/root of a container in this pid namespace.
+  if (unshare(CLONE_NEWNS) != 0 ||
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || chdir("/rootfs") != 0 ||
+      chroot(".") != 0) {
+    _exit(1);
+  }
+  sigset_t signals;
+  sigfillset(&signals);
+  sigprocmask(SIG_SETMASK, &signals, nullptr);
+  for (int fd = 0; fd <= 2; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  syscall(SYS_close_range, 3, ~0U, 0);
+  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct none[2] = {};
+  syscall(SYS_capset, &header, none);
+  while (true) {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    if (signal == SIGTERM || signal == SIGINT) _exit(0);
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+  }
+}
+
 }  // namespace
 
 bool StartChild(const ChildRequest& request, Child* child, const char** call) {
   int channel[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0) {
+  if (!OpenChannel(channel)) {
     *call = "socketpair";
     return false;
   }
@@ -84,31 +123,48 @@ bool StartChild(const ChildRequest& request, Child* child, const char** call) {
   return true;
 }
 
-void RunPodInit() {
-  prctl(PR_SET_DUMPABLE, 0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  prctl(PR_SET_NAME, "berth-init");
-  // Nothing of the node may be reachable through /proc/1/root of a container in this pid namespace.
-  if (unshare(CLONE_NEWNS) != 0 ||
-      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || chdir("/rootfs") != 0 ||
-      chroot(".") != 0) {
-    _exit(1);
+bool StartPodInit(int user_namespace, Child* init, const char** call) {
+  int channel[2];
+  *call = "socketpair";
+  if (!OpenChannel(channel)) return false;
+  *call = "clone3 pod init";
+  clone_args args = {};
+  args.exit_signal = SIGCHLD;
+  if (user_namespace < 0) args.flags = CLONE_NEWPID;
+  const pid_t first = sys::Clone3(&args);
+  if (first == 0 && user_namespace >= 0) {
+    // A child of the monitor, not of this process, that the user namespace's root makes.
+    const char* failed;
+    args.flags = CLONE_NEWPID | CLONE_PARENT;
+    args.exit_signal = 0;
+    if (sys::SetNs(user_namespace, CLONE_NEWUSER) != 0 || BecomeRoot(&failed) != 0) _exit(errno);
+    const pid_t second = sys::Clone3(&args);
+    if (second != 0) _exit(second > 0 ? 0 : errno);
   }
-  sigset_t signals;
-  sigfillset(&signals);
-  sigprocmask(SIG_SETMASK, &signals, nullptr);
-  for (int fd = 0; fd <= 2; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
-  syscall(SYS_close_range, 3, ~0U, 0);
-  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct none[2] = {};
-  syscall(SYS_capset, &header, none);
-  while (true) {
-    int signal = 0;
-    sigwait(&signals, &signal);
-    if (signal == SIGTERM || signal == SIGINT) _exit(0);
-    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  if (first == 0) {
+    if (!SendChannel(channel[1], {.tag = ChannelTag::kMoved, .value = 0})) _exit(1);
+    RunPodInit();
+  }
+  int error = errno, status = 0;
+  close(channel[1]);
+  if (first > 0 && user_namespace >= 0) {
+    while (waitpid(first, &status, 0) < 0 && errno == EINTR) {
     }
   }
+  ChannelEvent event;
+  pollfd wait = {.fd = channel[0], .events = POLLIN, .revents = 0};
+  while (first > 0 && poll(&wait, 1, -1) < 0 && errno == EINTR) {
+  }
+  if (first > 0) ReceiveChannel(channel[0], &event);
+  close(channel[0]);
+  if (first > 0)
+    error = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : ECHILD;
+  init->pid = event.sender;
+  if (event.kind == ChannelEvent::Kind::kMessage && init->pid > 0)
+    init->pidfd = syscall(SYS_pidfd_open, init->pid, 0);
+  if (init->pidfd >= 0) return true;
+  errno = error;
+  return false;
 }
 
 }  // namespace berth::monitor

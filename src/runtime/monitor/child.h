@@ -20,20 +20,21 @@ struct ChildRequest {
   int pid_namespace = -1;      // pidfd of a process whose pid namespace the child starts in
   int own_pid_namespace = -1;  // the monitor's own, to come back to
   int container = -1;          // pidfd for kJoinContainer
-  int log_stdout = -1, log_stderr = -1;
+  int log_stdout = -1, log_stderr = -1, stdin_pipe = -1;
 };
 
 struct Child {
   pid_t pid = -1;
   int pidfd = -1;
-  int channel = -1;  // the monitor's end
+  int channel = -1;  // the monitor's end (channel.h)
 };
 
 // False with errno and *call if the process could not be made.
 bool StartChild(const ChildRequest& request, Child* child, const char** call);
 
-// The pod's first process when the pod shares a pid namespace: reaps what is orphaned, ends on
-// SIGTERM. Runs in an empty root without capabilities. Never returns.
-[[noreturn]] void RunPodInit();
+// Starts the pod's first process when the pod shares a pid namespace: it reaps what is orphaned and
+// ends on SIGTERM, in an empty root without capabilities. With `user_namespace` >= 0 the pid
+// namespace belongs to that. False with errno and *call.
+bool StartPodInit(int user_namespace, Child* init, const char** call);
 
 }  // namespace berth::monitor

@@ -46,7 +46,7 @@ Packet::Result Packet::Receive(int socket) {
   return Result::kMessage;
 }
 
-void Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds,
+bool Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds,
           int fd_count) {
   wire::Header header = {.magic = wire::kProtocolMagic,
                          .version = wire::kProtocolVersion,
@@ -65,8 +65,7 @@ void Send(int socket, wire::Type type, const void* payload, size_t bytes, const 
     rights->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
     memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
   }
-  // A peer that does not read its answers loses them; the exit record on disk is the truth.
-  sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 void SendError(int socket, int step, int error, const char* call) {

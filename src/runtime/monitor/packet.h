@@ -42,11 +42,12 @@ class Packet {
   char data_[1024];
 };
 
-void Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds = nullptr,
+// Never waits. False if the peer has gone, or does not read and its buffer is full.
+bool Send(int socket, wire::Type type, const void* payload, size_t bytes, const int* fds = nullptr,
           int fd_count = 0);
 template <typename T>
-void Send(int socket, wire::Type type, const T& payload) {
-  Send(socket, type, &payload, sizeof(payload));
+bool Send(int socket, wire::Type type, const T& payload) {
+  return Send(socket, type, &payload, sizeof(payload));
 }
 inline void SendOk(int socket) { Send(socket, wire::Type::kOk, nullptr, 0); }
 void SendError(int socket, int step, int error, const char* call);

@@ -3,6 +3,8 @@
 // only.
 #pragma once
 
+#include <sys/types.h>
+
 #include "src/runtime/monitor/plan.h"
 
 namespace berth::monitor {
@@ -10,15 +12,24 @@ namespace berth::monitor {
 struct StepContext {
   const int* fds = nullptr;  // what the plan's fd operands index
   int fd_count = 0;
-  int channel = -1;  // SOCK_SEQPACKET to the monitor: errors, and the terminal's master
-  int log_stdout = -1, log_stderr = -1;
+  int channel = -1;  // to the monitor (channel.h); -1 in the monitor itself
+  int log_stdout = -1, log_stderr = -1, stdin_pipe = -1;
   int container = -1;  // pidfd of the container's first process (kJoinContainer)
 
   // State between steps.
-  int root = -1;            // the container's root directory while it is not "/" yet
-  int proc = -1;            // a mount of procfs for the process's own pid namespace
-  int terminal = -1;        // slave side
-  int mask_directory = -1;  // one empty read-only tmpfs for all masked directories
+  int root = -1;               // the container's root directory while it is not "/" yet
+  bool root_shared = false;    // becomes shared once it is the root: pivot_root(2) refuses before
+  int proc = -1;               // a mount of procfs for the process's own pid namespace
+  int terminal = -1;           // slave side
+  int mask_directory = -1;     // one empty read-only tmpfs for all masked directories
+  bool data_idmapped = false;  // the data directory is covered by an id-mapped clone of itself
+  int trees[wire::kTreeSlots] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                 -1, -1, -1, -1, -1, -1, -1, -1};  // kOpenTree
+  mode_t umask = 022;                                              // for the process to be exec'ed
+  // kCreateUserNamespace:
+  int user_namespace = -1;
+  uid_t root_uid = 0;  // what its root is outside
+  gid_t root_gid = 0;
 };
 
 struct StepFailure {
@@ -29,5 +40,8 @@ struct StepFailure {
 
 // Returns only if a step failed, or if the plan has no kExec.
 StepFailure RunSteps(const Plan& plan, StepContext* context);
+
+// The failed call of a step whose text is not constant; valid until the next.
+char* CallText(const char* what, long number);
 
 }  // namespace berth::monitor

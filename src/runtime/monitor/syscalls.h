@@ -1,6 +1,7 @@
 // System calls that musl has no wrapper for. Each returns -1 and sets errno, as libc does.
 #pragma once
 
+#include <fcntl.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sys/mount.h>
@@ -17,7 +18,7 @@ inline constexpr unsigned kFsconfigSetFlag = 0, kFsconfigSetString = 1, kFsconfi
 inline constexpr unsigned kMoveMountFromEmptyPath = 4, kMoveMountToEmptyPath = 0x40;
 inline constexpr unsigned kOpenTreeClone = 1, kOpenTreeCloexec = 02000000, kAtRecursive = 0x8000;
 inline constexpr uint64_t kMountAttrRdonly = 1, kMountAttrNosuid = 2, kMountAttrNodev = 4,
-                          kMountAttrNoexec = 8;
+                          kMountAttrNoexec = 8, kMountAttrIdmap = 0x100000;
 
 struct MountAttr {
   uint64_t set, clear, propagation, userns_fd;
@@ -50,6 +51,13 @@ inline int MountSetattr(int fd, unsigned flags, MountAttr attr) {
 inline int Openat2(int at, const char* path, uint64_t flags, uint64_t resolve) {
   open_how how = {.flags = flags, .mode = 0, .resolve = resolve};
   return syscall(SYS_openat2, at, path, &how, sizeof(how));
+}
+// Gives the detached tree `tree` the mapping of a user namespace, with all mounts in it (kernel
+// 5.12). EINVAL: a file system that has no id-mapped mounts.
+inline int IdmapTree(int tree, int user_namespace) {
+  return MountSetattr(
+      tree, AT_EMPTY_PATH | kAtRecursive,
+      {.set = kMountAttrIdmap, .userns_fd = static_cast<uint64_t>(user_namespace)});
 }
 inline int PivotRoot(const char* new_root, const char* put_old) {
   return syscall(SYS_pivot_root, new_root, put_old);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/server/convert/requests.h"
+#include "src/server/convert/resources_request.h"
 
 namespace berth {
 namespace {
@@ -51,6 +52,28 @@ bool LabelsMatch(const Selector& selector, const Labels& labels) {
     if (found == labels.end() || found->second != value) return false;
   }
   return true;
+}
+
+// Exactly as asked for, but each image mount says which image was found.
+void FillMountsAsked(const ContainerRecord& container, cri::ContainerStatus* out) {
+  *out->mutable_mounts() = RequestOf(container).config().mounts();
+  size_t images = 0;
+  for (cri::Mount& mount : *out->mutable_mounts()) {
+    if (mount.image().image().empty() || images >= container.image.mounted.size()) continue;
+    mount.mutable_image()->set_image_ref(container.image.mounted[images++].id);
+  }
+}
+
+// As asked for, until they are changed.
+void FillResourcesNow(const ContainerRecord& container, cri::ContainerStatus* out) {
+  const cri::LinuxContainerConfig& asked = RequestOf(container).config().linux();
+  if (container.status.limits.has_value()) {
+    cri::LinuxContainerResources* now = out->mutable_resources()->mutable_linux();
+    FillResources(*container.status.limits, now);
+    now->set_oom_score_adj(asked.resources().oom_score_adj());
+  } else if (asked.has_resources()) {
+    *out->mutable_resources()->mutable_linux() = asked.resources();
+  }
 }
 
 }  // namespace
@@ -119,10 +142,9 @@ void FillContainerStatus(const ContainerRecord& container, cri::ContainerStatus*
   out->set_message(status.message);
   *out->mutable_labels() = config.labels();
   *out->mutable_annotations() = config.annotations();
-  *out->mutable_mounts() = config.mounts();
+  FillMountsAsked(container, out);
   out->set_log_path(container.log_path);
-  if (config.linux().has_resources())
-    *out->mutable_resources()->mutable_linux() = config.linux().resources();
+  FillResourcesNow(container, out);
   cri::LinuxContainerUser* user = out->mutable_user()->mutable_linux();
   user->set_uid(container.image.uid);
   user->set_gid(container.image.gid);

@@ -25,7 +25,7 @@ PodRecord MakePod(const std::string& id, PodState state = PodState::kReady,
   for (const auto& [key, value] : labels)
     (*request.mutable_config()->mutable_labels())[key] = value;
   (*request.mutable_config()->mutable_annotations())["note"] = "kept";
-  absl::StatusOr<ParsedPod> parsed = ParsePodRequest(request);
+  absl::StatusOr<ParsedPod> parsed = ParsePodRequest(request, {});
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   PodRecord pod{.id = id, .created_at = 5, .config = parsed->config, .request = parsed->request};
   pod.status.state = state;
@@ -41,7 +41,7 @@ ContainerRecord MakeContainer(const std::string& id, const std::string& pod_id =
   request.mutable_config()->mutable_image()->set_user_specified_image("busybox");
   for (const auto& [key, value] : labels)
     (*request.mutable_config()->mutable_labels())[key] = value;
-  absl::StatusOr<ParsedContainer> parsed = ParseContainerRequest(request);
+  absl::StatusOr<ParsedContainer> parsed = ParseContainerRequest(request, {}, {});
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   ContainerRecord container{.id = id,
                             .pod_id = pod_id,
@@ -115,6 +115,74 @@ TEST(FillContainerStatus, TellsTheEffectiveUserAndTheImage) {
   EXPECT_EQ(status.log_path(), "/logs/app/0.log");
 }
 
+// The kubelet makes a pod anew whose network mode is not what it wants.
+TEST(FillPodSandboxStatus, EchoesTheNamespaceOptionsAndTheHandler) {
+  cri::RunPodSandboxRequest request;
+  request.set_runtime_handler("runc");
+  cri::NamespaceOption& options = *request.mutable_config()
+                                       ->mutable_linux()
+                                       ->mutable_security_context()
+                                       ->mutable_namespace_options();
+  options.set_network(cri::NODE);
+  options.set_pid(cri::CONTAINER);
+  options.mutable_userns_options()->set_mode(cri::POD);
+  options.mutable_userns_options()->add_uids()->set_length(65536);
+  const PodRecord pod{.id = "p",
+                      .request = StoredRequestParsers().pod(request.SerializeAsString())->request};
+  cri::PodSandboxStatus status;
+  FillPodSandboxStatus(pod, &status);
+  EXPECT_EQ(status.runtime_handler(), "runc");
+  EXPECT_EQ(status.linux().namespaces().options().SerializeAsString(), options.SerializeAsString());
+}
+
+ContainerRecord MakeContainerOf(const cri::CreateContainerRequest& request) {
+  const absl::StatusOr<ParsedContainer> parsed =
+      StoredRequestParsers().container(request.SerializeAsString());
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  return {.id = "c", .config = parsed->config, .request = parsed->request};
+}
+
+TEST(FillContainerStatus, EchoesMountsAsAskedForAndTheImagesThatWereFound) {
+  cri::CreateContainerRequest request;
+  cri::Mount& bind = *request.mutable_config()->add_mounts();
+  bind.set_host_path("/h/../x");
+  bind.set_container_path("/v/");
+  bind.set_selinux_relabel(true);
+  bind.set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER);
+  bind.add_mount_options("noexec");
+  bind.add_uidmappings()->set_length(3);
+  cri::Mount& image = *request.mutable_config()->add_mounts();
+  image.set_container_path("/i");
+  image.mutable_image()->set_image("busybox");
+  image.set_image_sub_path("bin");
+  ContainerRecord container = MakeContainerOf(request);
+  container.image.mounted = {{"sha256:9", "busybox@sha256:8", {}}};
+  cri::ContainerStatus status;
+  FillContainerStatus(container, &status);
+  ASSERT_EQ(status.mounts_size(), 2);
+  EXPECT_EQ(status.mounts(0).SerializeAsString(), bind.SerializeAsString());
+  EXPECT_EQ(status.mounts(1).image().image_ref(), "sha256:9");
+  EXPECT_EQ(status.mounts(1).image().image(), "busybox");
+  EXPECT_EQ(status.mounts(1).image_sub_path(), "bin");
+}
+
+TEST(FillContainerStatus, TellsResourcesAsAskedForUntilTheyAreChanged) {
+  cri::CreateContainerRequest request;
+  cri::LinuxContainerResources& asked =
+      *request.mutable_config()->mutable_linux()->mutable_resources();
+  asked.set_cpu_shares(1);
+  asked.set_oom_score_adj(7);
+  ContainerRecord container = MakeContainerOf(request);
+  cri::ContainerStatus before, after;
+  FillContainerStatus(container, &before);
+  EXPECT_EQ(before.resources().linux().SerializeAsString(), asked.SerializeAsString());
+  container.status.limits = CgroupLimits{.memory_bytes = 4096, .cpu_shares = 512};
+  FillContainerStatus(container, &after);
+  EXPECT_EQ(after.resources().linux().cpu_shares(), 512);
+  EXPECT_EQ(after.resources().linux().memory_limit_in_bytes(), 4096);
+  EXPECT_EQ(after.resources().linux().oom_score_adj(), 7);
+}
+
 TEST(FillContainer, NamesEachState) {
   const struct {
     ContainerState state;
@@ -144,7 +212,7 @@ absl::StatusOr<int> ParsedSignal(cri::Signal signal) {
   request.mutable_config()->mutable_metadata()->set_name("app");
   request.mutable_config()->mutable_image()->set_image("i");
   request.mutable_config()->set_stop_signal(signal);
-  const absl::StatusOr<ParsedContainer> parsed = ParseContainerRequest(request);
+  const absl::StatusOr<ParsedContainer> parsed = ParseContainerRequest(request, {}, {});
   if (!parsed.ok()) return parsed.status();
   return parsed->config.stop_signal;
 }

@@ -1,5 +1,5 @@
-// CRI requests as plain values. Pure. What this version does not serve is refused here, by the
-// field's name, with InvalidArgument or Unimplemented; api/cri/coverage.tsv lists each field.
+// CRI requests as plain values: the door to convert/*_request.h. Pure. What is not served is
+// refused by the field's name, with InvalidArgument; api/cri/coverage.tsv lists each field.
 #pragma once
 
 #include <memory>
@@ -9,18 +9,23 @@
 #include "cri/runtime/v1/api.pb.h"
 #include "src/image/image_store.h"
 #include "src/sandbox/node.h"
+#include "src/server/convert/request_policy.h"
 
 namespace berth {
 
 using PodRequestPtr = std::shared_ptr<const runtime::v1::RunPodSandboxRequest>;
 using ContainerRequestPtr = std::shared_ptr<const runtime::v1::CreateContainerRequest>;
 
-absl::StatusOr<ParsedPod> ParsePodRequest(const runtime::v1::RunPodSandboxRequest& request);
+absl::StatusOr<ParsedPod> ParsePodRequest(const runtime::v1::RunPodSandboxRequest& request,
+                                          const RequestPolicy& policy);
+// `pod` is the container's, as it was made.
 absl::StatusOr<ParsedContainer> ParseContainerRequest(
-    const runtime::v1::CreateContainerRequest& request);
+    const runtime::v1::CreateContainerRequest& request, const PodConfig& pod,
+    const RequestPolicy& policy);
 RegistryAuth ParseAuth(const runtime::v1::AuthConfig& auth);
 
-// For stored requests.
+// For stored requests: whatever was accepted once is read, even if it would be refused today.
+// DataLoss for bytes that are no request.
 RequestParsers StoredRequestParsers();
 
 // The request that a record was made from.

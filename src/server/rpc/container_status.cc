@@ -1,7 +1,6 @@
-#include <nlohmann/json.hpp>
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
+#include "src/server/convert/verbose_info.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {
@@ -9,15 +8,11 @@ namespace berth {
 namespace cri = runtime::v1;
 namespace {
 
+// What cannot be told is left out: the status itself can.
 std::string InfoJson(const ContainerRecord& container, const Node& node) {
-  nlohmann::json info = {{"sandboxID", container.pod_id},
-                         {"pid", container.status.pid},
-                         {"cgroup", container.cgroup},
-                         {"layers", container.image.layers},
-                         {"logDroppedBytes", container.status.log_dropped_bytes}};
   const absl::StatusOr<LaunchPlan> plan = node.ContainerPlan(container.id);
-  if (plan.ok()) info["plan"] = DescribePlan(*plan);
-  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return ContainerInfoJson(container, plan.ok() ? DescribePlan(*plan) : std::vector<std::string>(),
+                           node.ContainerOciSpec(container.id).value_or(""));
 }
 
 }  // namespace

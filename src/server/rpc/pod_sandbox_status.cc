@@ -1,7 +1,6 @@
-#include <nlohmann/json.hpp>
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
+#include "src/server/convert/verbose_info.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {
@@ -14,12 +13,7 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext* context,
   return calls_.Serve("PodSandboxStatus", context, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const PodPtr pod, node_.FindPod(request->pod_sandbox_id()));
     FillPodSandboxStatus(*pod, response->mutable_status());
-    if (request->verbose()) {
-      (*response->mutable_info())["info"] = nlohmann::json{
-          {"pid", pod->status.monitor_pid},
-          {"cgroup", pod->status.cgroup},
-          {"ips", pod->status.ips}}.dump();
-    }
+    if (request->verbose()) (*response->mutable_info())["info"] = PodInfoJson(*pod);
     return absl::OkStatus();
   });
 }

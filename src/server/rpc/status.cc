@@ -1,7 +1,5 @@
 #include <nlohmann/json.hpp>
 #include "src/base/status_macros.h"
-#include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {
@@ -17,14 +15,31 @@ std::string ConfigJson(const Config& config) {
       .dump();
 }
 
-std::string NodeJson(const Node& node) {
+std::string NodeJson(const Node& node, const RequestPolicy& policy) {
   const std::shared_ptr<const NodeSnapshot> snapshot = node.Snapshot();
   constexpr const char* kModes[] = {"v1", "hybrid", "v2"};
   return nlohmann::json{{"version", kVersion},
                         {"cgroups", kModes[static_cast<int>(node.cgroups().mode())]},
+                        {"cgroupDriver", policy.systemd_cgroups ? "systemd" : "cgroupfs"},
+                        {"apparmor", policy.apparmor},
+                        {"selinux", policy.selinux},
                         {"pods", snapshot->pods.size()},
                         {"containers", snapshot->containers.size()}}
       .dump();
+}
+
+// Pods without a RuntimeClass look up the empty name.
+void FillHandlers(const RequestPolicy& policy, cri::StatusResponse* response) {
+  for (const RequestHandler& handler : policy.handlers) {
+    cri::RuntimeHandler& out = *response->add_runtime_handlers();
+    out.set_name(handler.name);
+    out.mutable_features()->set_recursive_read_only_mounts(handler.recursive_read_only_mounts);
+    out.mutable_features()->set_user_namespaces(handler.user_namespaces);
+  }
+  cri::RuntimeFeatures& features = *response->mutable_features();
+  features.set_supplemental_groups_policy(true);
+  features.set_mount_options(true);
+  features.set_user_namespaces_host_network(policy.user_namespaces_host_network);
 }
 
 }  // namespace
@@ -37,12 +52,10 @@ grpc::Status RuntimeService::Status(grpc::ServerContext* context, const cri::Sta
       condition->set_type(type);
       condition->set_status(true);
     }
-    // The default handler, by the empty name that pods without a RuntimeClass look up.
-    response->add_runtime_handlers()->mutable_features();
-    response->mutable_features()->set_supplemental_groups_policy(true);
+    FillHandlers(policy_, response);
     if (request->verbose()) {
       (*response->mutable_info())["config"] = ConfigJson(config_);
-      (*response->mutable_info())["node"] = NodeJson(node_);
+      (*response->mutable_info())["node"] = NodeJson(node_, policy_);
     }
     return absl::OkStatus();
   });

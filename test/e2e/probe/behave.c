@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +57,69 @@ static int term_exit(int argc, char** argv) {
   snprintf(line, sizeof line, "signal %d\n", (int)last_signal);
   say(line);
   return (int)number(argc, argv, 2, 0);
+}
+
+// signals N: prints "signal <number>" for each of TERM, INT, QUIT, HUP, USR1, USR2, WINCH and SIGRTMIN+3, as they come;
+// exits 0 after the N-th.
+static int signals(int argc, char** argv) {
+  const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, 37};
+  sigset_t set;
+  char line[32];
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof watched / sizeof watched[0]; ++i) sigaddset(&set, watched[i]);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  say("ready\n");
+  for (long long left = number(argc, argv, 2, 1); left > 0; --left) {
+    int received = sigwaitinfo(&set, NULL);
+    snprintf(line, sizeof line, "signal %d\n", received);
+    say(line);
+  }
+  return 0;
+}
+
+// mount PATH: a tmpfs there, with a file "inside" on it. unmount PATH. The exit code is the errno.
+static int mount_tmpfs(int argc, char** argv) {
+  char file[4096];
+  if (argc < 3) return EINVAL;
+  if (mount("probe", argv[2], "tmpfs", 0, NULL)) return errno;
+  snprintf(file, sizeof file, "%s/inside", argv[2]);
+  int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return errno;
+  return close(fd) ? errno : 0;
+}
+
+static int unmount(int argc, char** argv) {
+  if (argc < 3) return EINVAL;
+  return umount2(argv[2], 0) ? errno : 0;
+}
+
+// stdin: copies stdin to stdout until its end, then prints "end".
+static int copy_stdin(void) {
+  char block[4096];
+  for (ssize_t n; (n = read(0, block, sizeof block)) > 0;) write_all(1, block, (size_t)n);
+  say("end\n");
+  return 0;
+}
+
+// swap DIR TARGET: for ever exchanges DIR with a symbolic link to TARGET beside it.
+static int swap(int argc, char** argv) {
+  char link[4096];
+  if (argc < 4) return EINVAL;
+  snprintf(link, sizeof link, "%s.link", argv[2]);
+  if (symlink(argv[3], link)) return errno;
+  say("ready\n");
+  for (;;) syscall(SYS_renameat2, AT_FDCWD, argv[2], AT_FDCWD, link, 2 /* RENAME_EXCHANGE */);
+}
+
+// put FILE TEXT: writes TEXT to a file that exists (of procfs, cgroupfs, ...). The exit code is the errno.
+static int put_text(int argc, char** argv) {
+  if (argc < 4) return EINVAL;
+  int fd = open(argv[2], O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  ssize_t n = write(fd, argv[3], strlen(argv[3]));
+  int error = errno;
+  close(fd);
+  return n < 0 ? error : 0;
 }
 
 // tick: prints "tick <n>" at each SIGUSR1.
@@ -271,6 +336,7 @@ static int run_exit(int argc, char** argv) { return (int)number(argc, argv, 2, 0
 static int run_ignore_term(int argc, char** argv) { (void)argc, (void)argv; return ignore_term(); }
 static int run_sleep(int argc, char** argv) { (void)argc, (void)argv; return sleep_until_term(); }
 static int run_tick(int argc, char** argv) { (void)argc, (void)argv; return tick(); }
+static int run_stdin(int argc, char** argv) { (void)argc, (void)argv; return copy_stdin(); }
 static int run_abort(int argc, char** argv) {
   raise((int)number(argc, argv, 2, SIGKILL));
   return 120;
@@ -287,6 +353,9 @@ int behave(int argc, char** argv) {
                {"tick", run_tick},       {"fork-bomb", fork_bomb},
                {"write", write_file},    {"read", read_file},
                {"serve", serve},         {"connect", connect_to},
+               {"signals", signals},     {"mount", mount_tmpfs},
+               {"unmount", unmount},     {"stdin", run_stdin},
+               {"put", put_text},        {"swap", swap},
                {"kill", send_signal},    {"die-of", run_abort}};
   for (size_t i = 0; i < sizeof modes / sizeof modes[0]; ++i) {
     if (!strcmp(argv[1], modes[i].name)) return modes[i].run(argc, argv);

@@ -8,6 +8,9 @@ int main(int argc, char** argv, char** env) {
   if (!strcmp(mode, "report")) return report(argc, argv, env);
   if (!strcmp(mode, "paths")) return paths(argc, argv);
   if (!strcmp(mode, "tree")) return tree(argc, argv);
+  if (!strcmp(mode, "devices")) return devices(argc, argv);
+  if (!strcmp(mode, "spy")) return spy();
+  if (!strcmp(mode, "watch")) return watch();
   int code = behave(argc, argv);
   if (code < 0) dprintf(2, "probe: no mode %s\n", mode);
   return code < 0 ? 2 : code;

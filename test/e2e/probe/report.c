@@ -6,37 +6,21 @@
 #include <ifaddrs.h>
 #include <limits.h>
 #include <net/if.h>
-#include <sched.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "json.h"
 #include "probe.h"
-
-static const char* type_name(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG: return "file";
-    case S_IFDIR: return "dir";
-    case S_IFLNK: return "link";
-    case S_IFCHR: return "char";
-    case S_IFBLK: return "block";
-    case S_IFIFO: return "fifo";
-    case S_IFSOCK: return "socket";
-  }
-  return "unknown";
-}
 
 static void identity(void) {
   gid_t groups[256];
@@ -139,6 +123,15 @@ static void interfaces(void) {
   freeifaddrs(list);
 }
 
+// What reading would do now: "data" (or an end of file), "blocks", or an errno.
+static const char* readiness(int fd) {
+  struct pollfd poller = {.fd = fd, .events = POLLIN};
+  int ready = poll(&poller, 1, 0);
+  if (ready < 0) return errno_name(errno);
+  if (ready == 0) return "blocks";
+  return poller.revents & POLLIN ? "data" : "hangup";
+}
+
 static void stdio(void) {
   json_open("stdio", '[');
   for (int fd = 0; fd < 3; ++fd) {
@@ -147,57 +140,14 @@ static void stdio(void) {
     json_open(NULL, '{');
     json_text("type", fstat(fd, &info) ? errno_name(errno) : type_name(info.st_mode));
     json_bool("tty", ioctl(fd, TIOCGWINSZ, &size) == 0);
+    if (fd == 0) json_text("reading", readiness(fd));
     json_close();
   }
   json_close();
-}
-
-// The errno of a call, made in a child so that its success changes nothing here.
-static void attempt(const char* name, long (*call)(void)) {
-  pid_t child = fork();
-  int status = 0;
-  if (child == 0) {
-    errno = 0;
-    _exit(call() >= 0 ? 0 : errno);
-  }
-  waitpid(child, &status, 0);
-  json_text(name, WIFEXITED(status) ? errno_name(WEXITSTATUS(status)) : "killed");
-}
-
-static long call_af_alg(void) { return socket(38, SOCK_SEQPACKET, 0); }
-static long call_io_uring(void) { return syscall(SYS_io_uring_setup, 1, NULL); }
-static long call_bpf(void) { return syscall(SYS_bpf, 9999, NULL, 0); }
-static long call_userfaultfd(void) { return syscall(SYS_userfaultfd, 0); }
-static long call_keyctl(void) { return syscall(SYS_keyctl, 0, -3, 0); }
-static long call_add_key(void) { return syscall(SYS_add_key, "user", "berth-probe", "x", 1, -3); }
-static long call_mount(void) { return mount(NULL, "/", NULL, MS_PRIVATE, NULL); }
-static long call_umount(void) { return umount2("/nothing-is-mounted-here", 0); }
-static long call_unshare_user(void) { return unshare(CLONE_NEWUSER); }
-static long call_unshare_mount(void) { return unshare(CLONE_NEWNS); }
-static long call_perf(void) { return syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0); }
-static long call_handle(void) { return syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, 0); }
-static long call_sethostname(void) {
-  char name[256];
-  return gethostname(name, sizeof name) ? -1 : sethostname(name, strlen(name));
-}
-static long call_mknod(void) { return mknod("/dev/probe-node", S_IFCHR | 0600, makedev(1, 3)); }
-static long call_chroot(void) { return chroot("/"); }
-static long call_raw_socket(void) { return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP); }
-
-static void syscalls(void) {
-  static const struct {
-    const char* name;
-    long (*call)(void);
-  } calls[] = {{"af_alg", call_af_alg},           {"io_uring_setup", call_io_uring}, {"bpf", call_bpf},
-               {"userfaultfd", call_userfaultfd}, {"keyctl", call_keyctl},           {"add_key", call_add_key},
-               {"mount", call_mount},             {"umount", call_umount},           {"unshare_user", call_unshare_user},
-               {"unshare_mount", call_unshare_mount}, {"perf_event_open", call_perf},
-               {"open_by_handle_at", call_handle}, {"sethostname", call_sethostname}, {"mknod", call_mknod},
-               {"chroot", call_chroot},           {"raw_socket", call_raw_socket}};
-  json_open("syscalls", '{');
-  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; ++i) attempt(calls[i].name, calls[i].call);
-  json_close();
-  unlink("/dev/probe-node");
+  int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
+  json_text("controlling_tty", terminal < 0 ? errno_name(errno) : "ok");
+  json_bool("foreground", terminal >= 0 && tcgetpgrp(terminal) == getpgid(0));
+  if (terminal >= 0) close(terminal);
 }
 
 static void processes(void) {
@@ -219,7 +169,9 @@ static void limits_from_cgroup(void) {
       "/sys/fs/cgroup/cpu.max",           "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
       "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "/sys/fs/cgroup/cpu/cpu.shares",
       "/sys/fs/cgroup/cpu.weight",        "/sys/fs/cgroup/pids.max",
-      "/sys/fs/cgroup/pids/pids.max"};
+      "/sys/fs/cgroup/pids/pids.max",     "/sys/fs/cgroup/cpuset/cpuset.cpus",
+      "/sys/fs/cgroup/cpuset.cpus",       "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes",
+      "/sys/fs/cgroup/memory.swap.max",   "/sys/fs/cgroup/devices/devices.list"};
   json_open("cgroup_files", '{');
   for (size_t i = 0; i < sizeof files / sizeof files[0]; ++i) {
     if (!access(files[i], R_OK)) json_file(files[i], files[i]);
@@ -264,6 +216,9 @@ int report(int argc, char** argv, char** env) {
   links_in("namespaces", "/proc/self/ns");
   json_file("mountinfo", "/proc/self/mountinfo");
   json_file("cgroup", "/proc/self/cgroup");
+  json_file("uid_map", "/proc/self/uid_map");
+  json_file("gid_map", "/proc/self/gid_map");
+  json_file("setgroups", "/proc/self/setgroups");
   json_file("limits", "/proc/self/limits");
   json_file("oom_score_adj", "/proc/self/oom_score_adj");
   json_file("init_cmdline", "/proc/1/cmdline");
@@ -336,7 +291,11 @@ int paths(int argc, char** argv) {
       json_text("type", type_name(info.st_mode));
       json_text("read", read_result(argv[i], &info));
       json_text("write", write_result(argv[i], &info));
-      json_bool("readonly", !statvfs(argv[i], &fs) && (fs.f_flag & ST_RDONLY));
+      if (statvfs(argv[i], &fs)) fs.f_flag = 0;
+      json_bool("readonly", (fs.f_flag & ST_RDONLY) != 0);
+      json_bool("nosuid", (fs.f_flag & ST_NOSUID) != 0);
+      json_bool("nodev", (fs.f_flag & ST_NODEV) != 0);
+      json_bool("noexec", (fs.f_flag & ST_NOEXEC) != 0);
       json_number("mode", info.st_mode & 07777);
       json_number("uid", info.st_uid);
       json_number("gid", info.st_gid);

@@ -1,0 +1,119 @@
+// pause, resume, update.
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+#include "src/oci/commands.h"
+#include "src/oci/create.h"
+#include "src/oci/oci_config.h"
+
+namespace berth::oci {
+namespace {
+
+// What the cgroup is limited to now: as created, or as the last update wrote it down.
+constexpr char kLimitsFile[] = "/limits";
+
+template <typename T>
+void Override(const std::optional<T>& change, std::optional<T>* value) {
+  if (change.has_value()) *value = change;
+}
+
+CgroupLimits Merged(CgroupLimits limits, const CgroupLimits& changes) {
+  Override(changes.memory_bytes, &limits.memory_bytes);
+  Override(changes.memory_swap_bytes, &limits.memory_swap_bytes);
+  Override(changes.cpu_shares, &limits.cpu_shares);
+  Override(changes.cpu_quota_us, &limits.cpu_quota_us);
+  Override(changes.cpu_period_us, &limits.cpu_period_us);
+  Override(changes.pids, &limits.pids);
+  if (!changes.cpuset_cpus.empty()) limits.cpuset_cpus = changes.cpuset_cpus;
+  if (!changes.cpuset_mems.empty()) limits.cpuset_mems = changes.cpuset_mems;
+  for (const auto& [size, bytes] : changes.hugepages) limits.hugepages[size] = bytes;
+  for (const auto& [file, value] : changes.unified) limits.unified[file] = value;
+  return limits;
+}
+
+nlohmann::json ResourcesJson(const CgroupLimits& limits) {
+  nlohmann::json json = nlohmann::json::object();
+  const auto put = [&json](const char* part, const char* name,
+                           const std::optional<int64_t>& value) {
+    if (value.has_value()) json[part][name] = *value;
+  };
+  put("memory", "limit", limits.memory_bytes);
+  put("memory", "swap", limits.memory_swap_bytes);
+  put("cpu", "shares", limits.cpu_shares);
+  put("cpu", "quota", limits.cpu_quota_us);
+  put("cpu", "period", limits.cpu_period_us);
+  put("pids", "limit", limits.pids);
+  if (!limits.cpuset_cpus.empty()) json["cpu"]["cpus"] = limits.cpuset_cpus;
+  if (!limits.cpuset_mems.empty()) json["cpu"]["mems"] = limits.cpuset_mems;
+  for (const auto& [size, bytes] : limits.hugepages)
+    json["hugepageLimits"].push_back({{"pageSize", size}, {"limit", bytes}});
+  if (!limits.unified.empty()) json["unified"] = limits.unified;
+  return json;
+}
+
+absl::StatusOr<CgroupLimits> PresentLimits(const Runtime& runtime, const ContainerState& state) {
+  const absl::StatusOr<std::string> written =
+      ReadFileAt(AT_FDCWD, runtime.states.PathOf(state.id) + kLimitsFile);
+  if (written.ok()) return ParseOciResources(*written);
+  ASSIGN_OR_RETURN(const OciConfig config, StoredConfig(runtime, state));
+  return config.limits;
+}
+
+absl::StatusOr<CgroupLimits> Changes(const UpdateOptions& options) {
+  if (options.resources_file.empty()) return options.limits;
+  absl::StatusOr<std::string> text =
+      options.resources_file == "-" ? ReadFd(STDIN_FILENO, kConfigMaxBytes, "stdin")
+                                    : ReadFileAt(AT_FDCWD, options.resources_file, kConfigMaxBytes);
+  RETURN_IF_ERROR(text.status());
+  ASSIGN_OR_RETURN(CgroupLimits limits, ParseOciResources(*text));
+  return Merged(std::move(limits), options.limits);
+}
+
+}  // namespace
+
+absl::Status Freeze(const Runtime& runtime, const std::string& id, bool frozen) {
+  ASSIGN_OR_RETURN(const ContainerState state, runtime.states.Read(id));
+  const char* const verb = frozen ? "pause " : "resume ";
+  const ContainerStatus wanted = frozen ? ContainerStatus::kRunning : ContainerStatus::kPaused;
+  const ContainerStatus status = FullStatus(runtime, state);
+  if (status != wanted) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(verb, id, ": it is ", StatusName(status), ", not ", StatusName(wanted)));
+  }
+  ASSIGN_OR_RETURN(const Cgroups cgroups, Cgroups::Detect());
+  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups.Open(state.cgroup_path));
+  if (!cgroup.unified)
+    return absl::FailedPreconditionError(absl::StrCat(verb, id, ": needs a cgroup2 mount"));
+  RETURN_IF_ERROR(WriteFileAt(cgroup.directory.get(), "cgroup.freeze", frozen ? "1" : "0"));
+  if (!frozen) return absl::OkStatus();
+  // The kernel tells by a change of cgroup.events when all of them stand still.
+  ASSIGN_OR_RETURN(const UniqueFd events,
+                   OpenFile(cgroup.directory.get(), "cgroup.events", O_RDONLY));
+  while (true) {
+    char text[256];
+    const ssize_t n = ::pread(events.get(), text, sizeof(text), 0);
+    if (n < 0) return ErrnoStatus("read cgroup.events of", id);
+    if (absl::string_view(text, static_cast<size_t>(n)).find("frozen 1") != absl::string_view::npos)
+      return absl::OkStatus();
+    pollfd change = {.fd = events.get(), .events = POLLPRI};
+    if (::poll(&change, 1, 10'000) == 0)
+      return absl::DeadlineExceededError(absl::StrCat(verb, id, ": its processes do not freeze"));
+  }
+}
+
+absl::Status Update(const Runtime& runtime, const UpdateOptions& options) {
+  ASSIGN_OR_RETURN(const ContainerState state, runtime.states.Read(options.id));
+  ASSIGN_OR_RETURN(const CgroupLimits changes, Changes(options));
+  ASSIGN_OR_RETURN(const CgroupLimits from, PresentLimits(runtime, state));
+  const CgroupLimits to = Merged(from, changes);
+  ASSIGN_OR_RETURN(const Cgroups cgroups, Cgroups::Detect());
+  RETURN_IF_ERROR(cgroups.UpdateLimits(state.cgroup_path, from, to));
+  return ReplaceFileAt(AT_FDCWD, runtime.states.PathOf(state.id) + kLimitsFile,
+                       ResourcesJson(to).dump(), 0600);
+}
+
+}  // namespace berth::oci

@@ -1,0 +1,172 @@
+// The end of containers: output, exit record, and whose process it was.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "src/runtime/monitor/cgroup.h"
+#include "src/runtime/monitor/objects.h"
+#include "src/runtime/monitor/pod.h"
+
+namespace berth::monitor {
+namespace {
+
+constexpr int64_t kDrainMs =
+    1500;  // for output held open by processes that outlive the container's first
+
+char read_buffer[64 << 10];
+
+int ExitCode(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace
+
+void Pod::OutputReady(Container* container, int which) {
+  const ssize_t n = read(container->output[which], read_buffer, sizeof(read_buffer));
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n > 0) {
+    container->log.Write(which == 0 ? LogWriter::kStdout : LogWriter::kStderr, read_buffer, n);
+    return;
+  }
+  CloseOutput(container, which);  // end of file; EIO from a terminal without a slave
+  if (container->state == Container::State::kDraining && container->output[0] < 0 &&
+      container->output[1] < 0) {
+    FinishExit(container);
+  }
+}
+
+void Pod::CloseOutput(Container* container, int which) {
+  if (container->output[which] < 0) return;
+  loop_->Remove(container->output[which]);
+  CloseFd(&container->output[which]);
+  container->log.Finish(which == 0 ? LogWriter::kStdout : LogWriter::kStderr);
+}
+
+bool Pod::KnowsProcess(pid_t pid) const {
+  for (const Container* each = containers_; each != nullptr; each = each->next) {
+    if (each->pid == pid) return true;
+  }
+  for (const Exec* each = execs_; each != nullptr; each = each->next) {
+    if (each->pid == pid && !each->exited) return true;
+  }
+  return pid == init_pid_;
+}
+
+// A process that nobody knows may be a container whose start has not been read to its end: it was
+// announced on the channel, or in the pid file of a runtime that has ended.
+void Pod::SettleStarts() {
+  for (Container* each = containers_; each != nullptr;) {
+    Container* next = each->next;
+    int status;
+    if (each->launcher && each->pid > 0 && waitpid(each->pid, &status, WNOHANG) == each->pid) {
+      Exited(each, status);
+    } else {
+      while (each->channel >= 0 && each->moving && ChannelReady(each)) {
+        if (each->pid < 0) break;  // it may be gone
+      }
+    }
+    each = next;
+  }
+}
+
+void Pod::Reap() {
+  while (true) {
+    siginfo_t info = {};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    const pid_t pid = info.si_pid;
+    if (!KnowsProcess(pid)) SettleStarts();
+    int status;
+    if (waitpid(pid, &status, WNOHANG) != pid) continue;
+    if (pid == init_pid_) init_pid_ = -1;
+    for (Container* each = containers_; each != nullptr; each = each->next) {
+      if (each->pid != pid) continue;
+      Exited(each, status);
+      break;
+    }
+    for (Exec* each = execs_; each != nullptr; each = each->next) {
+      if (each->pid != pid || each->exited) continue;
+      ExecExited(each, status);
+      break;
+    }
+  }
+}
+
+void Pod::Exited(Container* container, int status) {
+  const pid_t ended = container->pid;
+  while (container->channel >= 0 && ChannelReady(container)) {
+  }
+  if (container->pid != ended) return;  // a start that went on in another process
+  container->pid = -1;
+  if (container->moving && !container->failed_start && status == 0) return;  // and which is to come
+  if (container->moving && !container->failed_start) {
+    container->failed_start = true;
+    container->failure = {.step = -1, .error = ECHILD, .call = "enter user namespace"};
+  }
+  if (container->launcher && !container->failed_start) return LauncherExited(container, status);
+  container->exit.exit_code = ExitCode(status);
+  container->exit.finished_at = WallNanoseconds();
+  loop_->Disarm(&container->stop_timer);
+  if (container->failed_start) return FailStart(container);
+  // Where the container had no pid namespace of its own, others of its processes may live on: it
+  // ends as a whole.
+  if (container->cgroup >= 0) KillCgroup(container->cgroup);
+  container->state = Container::State::kDraining;
+  loop_->Arm(&container->drain_timer, kDrainMs);
+  for (int which = 0; which < 2; ++which) {
+    while (container->state == Container::State::kDraining && container->output[which] >= 0) {
+      errno = 0;
+      const ssize_t n = read(container->output[which], read_buffer, sizeof(read_buffer));
+      if (n > 0) {
+        container->log.Write(which == 0 ? LogWriter::kStdout : LogWriter::kStderr, read_buffer, n);
+      } else if (n < 0 && errno == EAGAIN) {
+        break;
+      } else if (n == 0 || errno != EINTR) {
+        CloseOutput(container, which);
+      }
+    }
+  }
+  if (container->output[0] < 0 && container->output[1] < 0) FinishExit(container);
+}
+
+void Pod::FinishExit(Container* container) {
+  if (container->state != Container::State::kDraining) return;
+  loop_->Disarm(&container->drain_timer);
+  CloseOutput(container, 0);
+  CloseOutput(container, 1);
+  CloseConsole(container);
+  CloseFd(&container->stdin_write);
+  CloseFd(&container->pid_dir);
+  if (container->exit.exit_code == 128 + SIGKILL && !container->stop_requested &&
+      OomKills(container->memory_cgroup) > 0) {
+    container->exit.flags |= wire::kExitOom;
+  }
+  memcpy(container->exit.container_id, container->id, wire::kIdBytes);
+  container->exit.log_dropped_bytes = container->log.dropped_bytes();
+  container->log.SetFile(-1);
+  container->state = Container::State::kExited;
+  WriteExitRecord(*container);
+  CloseFd(&container->pidfd);
+  CloseFd(&container->cgroup);
+  CloseFd(&container->memory_cgroup);
+  Announce(*container);
+}
+
+bool Pod::WriteExitRecord(const Container& container) {
+  char name[wire::kIdBytes + 8], temporary[wire::kIdBytes + 12], text[256];
+  snprintf(name, sizeof(name), "%.*s.exit", wire::kIdBytes, container.id);
+  snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+  const int length =
+      snprintf(text, sizeof(text), "version=1\nexit_code=%d\nflags=%u\nfinished_at=%lld\n",
+               container.exit.exit_code, container.exit.flags,
+               static_cast<long long>(container.exit.finished_at));
+  const int fd =
+      openat(state_dir_, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  const bool written = write(fd, text, length) == length;
+  close(fd);
+  return written && renameat(state_dir_, temporary, state_dir_, name) == 0;
+}
+
+}  // namespace berth::monitor

@@ -1,0 +1,23 @@
+// The steps of a plan that prepare and exec the process itself. 0, or -1 with errno and *call
+// naming what failed.
+#pragma once
+
+#include "src/runtime/monitor/steps_child.h"
+
+namespace berth::monitor {
+
+int StepJoinCgroup(const Step& step, StepContext* context, const char** call);
+int StepNewSession(const Step& step, StepContext* context, const char** call);
+int StepSetUmask(const Step& step, StepContext* context, const char** call);
+int StepStdio(const Step& step, StepContext* context, const char** call);
+int StepWriteProc(const Step& step, StepContext* context, const char** call);
+int StepSetRlimit(const Step& step, StepContext* context, const char** call);
+int StepChdir(const Step& step, StepContext* context, const char** call);
+int StepExec(const Step& step, StepContext* context, const char** call);
+
+// argv and env of the `count` encoded strings at `strings`, in memory that is never given back:
+// only an exec follows. False with errno.
+bool MakeArguments(const char* strings, uint64_t count, int64_t argc, int64_t envc, char*** argv,
+                   char*** env);
+
+}  // namespace berth::monitor

@@ -1,0 +1,137 @@
+// The plan that a pod's monitor carries out on itself.
+#include <linux/mount.h>
+#include <linux/sched.h>
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "src/runtime/plan_steps.h"
+#include "src/runtime/standard_mounts.h"
+
+namespace berth {
+namespace {
+
+using wire::Op;
+
+constexpr char kPingGroupRange[] = "net.ipv4.ping_group_range";
+
+struct Sysctl {
+  const char* name;
+  const char* value;
+};
+
+// Of a pod's own network namespace. Another pod's router advertisements must not turn its routes,
+// its addresses are known to be unique, and what needs a capability elsewhere (low ports, ping)
+// harms nobody in it.
+constexpr Sysctl kNetworkSysctls[] = {
+    {"net.ipv6.conf.default.accept_ra", "0"},
+    {"net.ipv6.conf.default.accept_dad", "0"},
+    {"net.ipv4.ip_unprivileged_port_start", "0"},
+    {kPingGroupRange, "0 2147483647"},
+};
+
+// Those of an IPC namespace (ipc_namespaces(7)).
+constexpr std::array kIpcSysctls = {"kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."};
+
+const IdMapping* MappingOfRoot(const std::vector<IdMapping>& mappings) {
+  for (const IdMapping& mapping : mappings) {
+    if (MapsId({mapping}, 0)) return &mapping;
+  }
+  return nullptr;
+}
+
+uint32_t HostRoot(const std::vector<IdMapping>& mappings) {
+  const IdMapping* mapping = MappingOfRoot(mappings);
+  return mapping == nullptr ? 0 : mapping->host_id - mapping->container_id;
+}
+
+// The kernel reads groups in this file as the writer's (icmp(7)), and the writer is the node's
+// root: the part of the range that is mapped with root, in the node's numbers. "1 0" is nobody.
+std::string HostPingGroups(const std::string& value, const IdMapping& mapping) {
+  const std::vector<std::string> ends =
+      absl::StrSplit(value, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
+  uint32_t low = 0, high = 0;
+  if (ends.size() != 2 || !absl::SimpleAtoi(ends[0], &low) || !absl::SimpleAtoi(ends[1], &high))
+    return value;  // the kernel refuses it
+  const uint64_t first = mapping.container_id;
+  const uint64_t last = first + mapping.length - 1;
+  const uint64_t from = std::max<uint64_t>(low, first), to = std::min<uint64_t>(high, last);
+  if (from > to) return "1 0";
+  return absl::StrCat(from - first + mapping.host_id, " ", to - first + mapping.host_id);
+}
+
+void AddSysctl(Steps& steps, const PodSpec& spec, const std::string& name, std::string value,
+               int64_t tolerance) {
+  const IdMapping* groups = MappingOfRoot(spec.user.gids);
+  if (groups != nullptr && SysctlPath(name) == SysctlPath(kPingGroupRange))
+    value = HostPingGroups(value, *groups);
+  const bool ipc = std::any_of(kIpcSysctls.begin(), kIpcSysctls.end(), [&](const char* prefix) {
+    return absl::StartsWith(SysctlPath(name), SysctlPath(prefix));
+  });
+  steps.Add(Op::kWriteProc, {SysctlPath(name), value}, tolerance,
+            ipc ? HostRoot(spec.user.uids) : 0);
+}
+
+void AddSysctls(Steps& steps, const PodSpec& spec) {
+  if (spec.network == NamespaceMode::kPod) {
+    for (const Sysctl& sysctl : kNetworkSysctls) {
+      if (spec.sysctls.count(sysctl.name) == 0)
+        AddSysctl(steps, spec, sysctl.name, sysctl.value, wire::kTolerateAbsent);
+    }
+  }
+  for (const auto& [name, value] : spec.sysctls) AddSysctl(steps, spec, name, value, 0);
+}
+
+// One line each of "ID-inside ID-outside length" (user_namespaces(7)).
+std::string MapText(const std::vector<IdMapping>& mappings) {
+  std::string text;
+  for (const IdMapping& mapping : mappings)
+    absl::StrAppend(&text, mapping.container_id, " ", mapping.host_id, " ", mapping.length, "\n");
+  return text;
+}
+
+void AddNamespaces(Steps& steps, const PodSpec& spec) {
+  int64_t flags = 0;
+  if (spec.network == NamespaceMode::kPod) flags |= CLONE_NEWNET | CLONE_NEWUTS;
+  if (spec.ipc == NamespaceMode::kPod) flags |= CLONE_NEWIPC;
+  const bool own_user = !spec.user.IsNode();
+  steps.Add(Op::kUnshare, {}, CLONE_NEWNS | (own_user ? 0 : flags));
+  steps.Add(Op::kPrivateMounts);
+  if (own_user) {
+    steps.Add(Op::kCreateUserNamespace, {MapText(spec.user.uids), MapText(spec.user.gids)}, flags);
+  }
+}
+
+void AddSharedMemory(Steps& steps, const PodSpec& spec, int host_shm_fd) {
+  if (spec.ipc != NamespaceMode::kPod) {
+    steps.Add(Op::kBind, {"/shm"}, host_shm_fd, wire::kDirectory);
+    return;
+  }
+  std::string options = "mode=1777\nsize=65536k";
+  if (!spec.user.IsNode()) {
+    absl::StrAppend(&options, "\nuid=", HostRoot(spec.user.uids),
+                    "\ngid=", HostRoot(spec.user.gids));
+  }
+  steps.Add(Op::kMount, {"tmpfs", "/shm", options},
+            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+}  // namespace
+
+LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd) {
+  LaunchPlan plan;
+  Steps steps(&plan);
+  AddNamespaces(steps, spec);
+  if (spec.network == NamespaceMode::kPod && !spec.hostname.empty())
+    steps.Add(Op::kSetHostname, {spec.hostname});
+  AddSysctls(steps, spec);
+  AddSharedMemory(steps, spec, host_shm_fd);
+  return plan;
+}
+
+}  // namespace berth

@@ -1,0 +1,306 @@
+// Containers of an external OCI runtime, which a RuntimeClass names (runc(8), crun(1)): the monitor
+// runs its `create` and is the parent of what it leaves; every other command is run beside it.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "src/base/id.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+#include "src/kernel/process.h"
+#include "src/runtime/confinement.h"
+#include "src/runtime/oci_spec.h"
+#include "src/sandbox/node.h"
+
+namespace berth {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr absl::Duration kCommandTimeout = absl::Seconds(60);
+constexpr absl::Duration kFeaturesTimeout = absl::Seconds(5);
+constexpr size_t kMaxCommandOutput = 64 << 10;
+
+// What a runtime last said in its log, a JSON object a line.
+std::string LastError(const std::string& log) {
+  std::string last;
+  for (absl::string_view line : absl::StrSplit(log, '\n', absl::SkipEmpty())) {
+    const Json entry = Json::parse(line.begin(), line.end(), nullptr, false);
+    if (entry.is_object() && entry.contains("msg") && entry["msg"].is_string())
+      last = entry["msg"].get<std::string>();
+  }
+  return last;
+}
+
+// The last line of `text`, which a runtime ends with its complaint.
+std::string LastLine(absl::string_view text) {
+  const std::vector<absl::string_view> lines =
+      absl::StrSplit(absl::StripAsciiWhitespace(text), '\n');
+  return std::string(absl::StripAsciiWhitespace(lines.back()));
+}
+
+absl::Status Refused(const std::string& runtime, const std::string& command, int code,
+                     const std::string& why) {
+  return absl::InternalError(absl::StrCat(runtime, " ", command, ": ",
+                                          why.empty() ? absl::StrCat("exit code ", code) : why));
+}
+
+std::string NamespacePath(int pid, const char* name) {
+  return absl::StrCat("/proc/", pid, "/ns/", name);
+}
+
+// The limits as the runtime's `update --resources` takes them (config-linux.md, "Control groups").
+std::string ResourcesJson(const CgroupLimits& limits) {
+  Json resources = Json::object();
+  const auto set = [&](const char* group, const char* name, const std::optional<int64_t>& value) {
+    if (value.has_value()) resources[group][name] = *value;
+  };
+  set("memory", "limit", limits.memory_bytes);
+  set("memory", "swap", limits.memory_swap_bytes);
+  set("cpu", "shares", limits.cpu_shares);
+  set("cpu", "quota", limits.cpu_quota_us);
+  set("cpu", "period", limits.cpu_period_us);
+  set("pids", "limit", limits.pids);
+  if (!limits.cpuset_cpus.empty()) resources["cpu"]["cpus"] = limits.cpuset_cpus;
+  if (!limits.cpuset_mems.empty()) resources["cpu"]["mems"] = limits.cpuset_mems;
+  for (const auto& [file, value] : limits.unified) resources["unified"][file] = value;
+  return resources.dump();
+}
+
+// What `runtime features` prints (features.md); "" from one that does not know the command.
+std::string FeaturesOf(const std::string& runtime) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return "";
+  const UniqueFd output(ends[0]);
+  UniqueFd write_end(ends[1]);
+  const absl::StatusOr<SpawnedProcess> process =
+      Spawn({.path = runtime, .argv = {runtime, "features"}, .fds = {-1, write_end.get(), -1}});
+  write_end.reset();
+  if (!process.ok()) return "";
+  const absl::Time deadline = absl::Now() + kFeaturesTimeout;
+  std::string text;
+  char buffer[4096];
+  pollfd readable = {.fd = output.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&readable, 1,
+                static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now()))) > 0) {
+    const ssize_t n = ::read(output.get(), buffer, sizeof(buffer));
+    if (n <= 0 || text.size() > kMaxCommandOutput) break;
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  ::syscall(SYS_pidfd_send_signal, process->pidfd.get(), SIGKILL, nullptr, 0);
+  ::waitid(P_PIDFD, static_cast<id_t>(process->pidfd.get()), nullptr, WEXITED);
+  return text;
+}
+
+Node::Handler DescribeHandler(const std::string& name, const std::string& path) {
+  const Json features = Json::parse(FeaturesOf(path), nullptr, false);
+  Node::Handler handler{.name = name};
+  if (!features.is_object() || !features.contains("mountOptions")) return handler;
+  for (const Json& option : features["mountOptions"])
+    handler.recursive_readonly |= option == "rro";
+  return handler;
+}
+
+}  // namespace
+
+// The built-in one's features are those of the kernel: id-mapped layers of an overlay came with 5.19
+// (Documentation/filesystems/overlayfs), recursive attributes are older than the oldest supported.
+std::vector<Node::Handler> Node::Handlers() const {
+  std::vector<Handler> handlers = {
+      {.name = "", .recursive_readonly = true, .user_namespaces = facts_.idmapped_layers}};
+  for (const auto& [name, path] : options_.handlers)
+    handlers.push_back(DescribeHandler(name, path));
+  return handlers;
+}
+
+OciRuntime Node::RuntimeOf(const PodRecord& pod) const {
+  const std::string& handler = pod.config.runtime_handler;
+  const auto found = options_.handlers.find(handler);
+  return {.path = found == options_.handlers.end() ? "" : found->second,
+          .root = absl::StrCat(options_.state_dir, "/handlers/", handler)};
+}
+
+absl::StatusOr<std::string> Node::OciSpecOf(const ContainerRecord& container, const PodRecord& pod,
+                                            const PreparedContainer& prepared) const {
+  OciContext context{.bundle = pod.config.runtime_handler.empty() ? "" : BundleDir(container.id),
+                     .rootfs = BundleDir(container.id) + "/rootfs",
+                     .data_dir = options_.data_dir,
+                     .cgroups_path = container.cgroup,
+                     .limits = LimitsOf(container),
+                     .device_rules = prepared.device_rules,
+                     .annotations = container.config.annotations};
+  if (options_.pids_limit > 0) context.limits.pids = options_.pids_limit;
+  const int monitor = pod.status.monitor_pid;
+  if (pod.config.namespaces.network == NamespaceMode::kPod) {
+    context.namespaces["network"] = NamespacePath(monitor, "net");
+    context.namespaces["uts"] = NamespacePath(monitor, "uts");
+  }
+  if (pod.config.namespaces.ipc == NamespaceMode::kPod)
+    context.namespaces["ipc"] = NamespacePath(monitor, "ipc");
+  switch (container.config.pid) {
+    case NamespaceMode::kContainer:
+      context.namespaces["pid"] = "";
+      break;
+    case NamespaceMode::kPod:
+      context.namespaces["pid"] = NamespacePath(pod.status.pod_init_pid, "pid");
+      break;
+    case NamespaceMode::kTarget: {
+      ASSIGN_OR_RETURN(const ContainerPtr target, state_.FindContainer(container.config.target_id));
+      context.namespaces["pid"] = NamespacePath(target->status.pid, "pid");
+      break;
+    }
+    case NamespaceMode::kNode:
+      break;
+  }
+  if (!pod.config.namespaces.user.IsNode())
+    context.namespaces["user"] = absl::StrCat("user namespace of pod ", pod.id);
+  if (!container.config.privileged) {
+    const uint64_t capabilities = prepared.spec.identity.caps.permitted;
+    if (container.config.seccomp == SeccompMode::kRuntimeDefault) {
+      ASSIGN_OR_RETURN(context.seccomp_json, OciDefaultSeccompJson(capabilities));
+    } else if (container.config.seccomp == SeccompMode::kLocalhost) {
+      ASSIGN_OR_RETURN(const std::string profile,
+                       ReadSeccompProfile(container.config.seccomp_path));
+      ASSIGN_OR_RETURN(context.seccomp_json, OciSeccompJson(profile, capabilities));
+    }
+  }
+  return OciSpecJson(prepared.spec, context);
+}
+
+absl::StatusOr<std::string> Node::ContainerOciSpec(absl::string_view id) const {
+  ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+  ASSIGN_OR_RETURN(PreparedContainer prepared, PrepareContainer(*container, *pod));
+  NumberVolumes(&prepared.spec);
+  return OciSpecOf(*container, *pod, prepared);
+}
+
+absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                            PreparedContainer prepared, ContainerStart start) {
+  const OciRuntime runtime = RuntimeOf(pod);
+  const std::string bundle = BundleDir(container.id);
+  RETURN_IF_ERROR(MakeDirs(bundle + "/rootfs", 0755));
+  RETURN_IF_ERROR(MakeDirs(runtime.root, 0700));
+  prepared.spec.host_view = HostView{.bundle = bundle};
+  ASSIGN_OR_RETURN(const std::string config, OciSpecOf(container, pod, prepared));
+  RETURN_IF_ERROR(ReplaceFileAt(AT_FDCWD, bundle + "/config.json", config, 0600));
+  ASSIGN_OR_RETURN(start.pid_dir, OpenDir(AT_FDCWD, bundle));
+  start.pid_mode = wire::PidMode::kNode;  // the runtime makes or joins the container's
+  start.host_mounts = host_mounts_.get();
+  const LaunchPlan plan =
+      BuildOciCreatePlan(prepared.spec, facts_,
+                         {.cgroup_tasks = static_cast<int>(start.cgroup->tasks.size()),
+                          .volumes = static_cast<int>(start.volumes.size()),
+                          .host_mounts = true},
+                         runtime, container.id);
+  start.plan = &plan;
+  const absl::StatusOr<pid_t> pid = Monitor(pod.id).Start(std::move(start));
+  if (!pid.ok()) {
+    const absl::StatusOr<std::string> log = ReadFileAt(AT_FDCWD, bundle + "/log.json");
+    const std::string why = log.ok() ? LastError(*log) : "";
+    DeleteWithRuntime(container, pod);
+    return why.empty() ? pid.status()
+                       : absl::InternalError(absl::StrCat(runtime.path, " create: ", why));
+  }
+  const absl::StatusOr<ExecSyncResult> started =
+      RunRuntimeCommand(container, pod, {"start", container.id}, {.timeout = kCommandTimeout});
+  absl::Status status = started.status();
+  if (started.ok() && started->exit_code != 0)
+    status = Refused(runtime.path, "start", started->exit_code, LastLine(started->error_output));
+  if (status.ok()) status = VerifyConfinementOfPid(*pid, ExpectedOf(prepared.spec.identity));
+  if (!status.ok()) {
+    DeleteWithRuntime(container, pod);
+    return status;
+  }
+  return *pid;
+}
+
+absl::StatusOr<ExecSyncResult> Node::RunRuntimeCommand(const ContainerRecord& container,
+                                                       const PodRecord& pod,
+                                                       const std::vector<std::string>& command,
+                                                       const ExecSyncOptions& options) const {
+  const LaunchPlan plan = BuildOciCommandPlan(RuntimeOf(pod), command);
+  return Monitor(pod.id).ExecSync({.container_id = container.id,
+                                   .plan = &plan,
+                                   .timeout = options.timeout,
+                                   .max_output_bytes = options.max_output_bytes == 0
+                                                           ? kMaxCommandOutput
+                                                           : options.max_output_bytes,
+                                   .cancelled = options.cancelled,
+                                   .outside_container = true,
+                                   .host_mounts = host_mounts_.get()});
+}
+
+// The process as the container's config.json has it, with what the exec changes.
+absl::StatusOr<ExecResult> Node::ExecWithRuntime(const ContainerRecord& container,
+                                                 const PodRecord& pod, const ExecSpec& spec,
+                                                 const ExecSyncOptions& options) const {
+  const std::string bundle = BundleDir(container.id);
+  ASSIGN_OR_RETURN(const std::string config, ReadFileAt(AT_FDCWD, bundle + "/config.json"));
+  Json process = Json::parse(config, nullptr, false).value("process", Json::object());
+  process["args"] = spec.args;
+  process["env"] = spec.env;
+  process["cwd"] = spec.cwd;
+  process["terminal"] = false;
+  const std::string file = absl::StrCat(bundle, "/exec-", NewId().substr(0, 16));
+  RETURN_IF_ERROR(ReplaceFileAt(
+      AT_FDCWD, file, process.dump(-1, ' ', false, Json::error_handler_t::replace), 0600));
+  const absl::StatusOr<ExecSyncResult> result = RunRuntimeCommand(
+      container, pod,
+      {"exec", "--pid-file", file + ".pid", "--process", file, container.id}, options);
+  if (!result.ok()) KillExecOf(file + ".pid");
+  ::unlink(file.c_str());
+  ::unlink((file + ".pid").c_str());
+  if (!result.ok()) return result.status();
+  return ExecResult{result->output, result->error_output, result->exit_code};
+}
+
+// An exec whose runtime was ended at its deadline is still there: the process that it left.
+void Node::KillExecOf(const std::string& pid_file) const {
+  const absl::StatusOr<std::string> text = ReadFileAt(AT_FDCWD, pid_file);
+  int pid = 0;
+  if (!text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &pid) || pid <= 1) return;
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (process.valid()) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+}
+
+absl::Status Node::UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                     const CgroupLimits& limits) const {
+  const OciRuntime runtime = RuntimeOf(pod);
+  const std::string file = BundleDir(container.id) + "/resources.json";
+  RETURN_IF_ERROR(ReplaceFileAt(AT_FDCWD, file, ResourcesJson(limits), 0600));
+  ASSIGN_OR_RETURN(const ExecSyncResult result,
+                   RunRuntimeCommand(container, pod, {"update", "--resources", file, container.id},
+                                     {.timeout = kCommandTimeout}));
+  if (result.exit_code == 0) return absl::OkStatus();
+  return Refused(runtime.path, "update", result.exit_code, LastLine(result.error_output));
+}
+
+// The runtime forgets the container and runs its poststop hooks. What it leaves is removed with the
+// cgroup and the bundle.
+void Node::DeleteWithRuntime(const ContainerRecord& container, const PodRecord& pod) const {
+  const OciRuntime runtime = RuntimeOf(pod);
+  const std::string known = absl::StrCat(runtime.root, "/", container.id);
+  if (::access(known.c_str(), F_OK) != 0) return;
+  const absl::StatusOr<ExecSyncResult> result = RunRuntimeCommand(
+      container, pod, {"delete", "--force", container.id}, {.timeout = kCommandTimeout});
+  if (!result.ok() || result->exit_code != 0) {
+    log_.Warning("runtime did not delete a container",
+                 {{"container", container.id},
+                  {"error", result.ok() ? LastLine(result->error_output)
+                                        : std::string(result.status().message())}});
+  }
+  RemoveTreeAt(AT_FDCWD, known).IgnoreError();
+}
+
+}  // namespace berth

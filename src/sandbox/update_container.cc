@@ -1,0 +1,48 @@
+// UpdateContainerResources and UpdatePodSandboxResources.
+#include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
+#include "src/sandbox/container_spec.h"
+#include "src/sandbox/node.h"
+#include "src/store/pods.h"
+
+namespace berth {
+
+absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits& changes) {
+  ASSIGN_OR_RETURN(const ContainerPtr found, state_.FindContainer(wanted));
+  // A start reads the limits under the same lock.
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", found->id));
+  ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(found->id));
+  // One that has just ended is no error: its exit and the change have crossed.
+  if (container->status.state == ContainerState::kExited) return absl::OkStatus();
+  if (!facts_.cgroup_v2 && !changes.unified.empty()) {
+    return absl::InvalidArgumentError(
+        "resources.unified: this node has cgroup v1; these are files of cgroup v2");
+  }
+  const CgroupLimits& before = LimitsOf(*container);
+  const CgroupLimits after = MergeLimits(before, changes);
+  if (container->status.state == ContainerState::kRunning) {
+    ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+    RETURN_IF_ERROR(pod->config.runtime_handler.empty()
+                        ? cgroups_.UpdateLimits(container->cgroup, before, after)
+                        : UpdateWithRuntime(*container, *pod, after));
+  } else {
+    RETURN_IF_ERROR((facts_.cgroup_v2 ? CgroupWritesV2(after) : CgroupWritesV1(after)).status());
+  }
+  state_.UpdateContainer(container->id,
+                         [&](ContainerRecord& record) { record.status.limits = after; });
+  PersistContainer(container->id);
+  return absl::OkStatus();
+}
+
+absl::Status Node::UpdatePod(absl::string_view id, const CgroupLimits& overhead,
+                             const CgroupLimits& resources) {
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(id));
+  state_.UpdatePod(pod->id, [&](PodStatus& status) {
+    status.overhead = overhead;
+    status.resources = resources;
+  });
+  PersistPod(pod->id);
+  return absl::OkStatus();
+}
+
+}  // namespace berth
