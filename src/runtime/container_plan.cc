@@ -62,11 +62,10 @@ void AddHooksBeforePivot(Steps& steps, const ContainerSpec& spec) {
   AddHooks(steps, spec.hooks.create_container, spec.creating_state);
 }
 
-void AddInside(Steps& steps, const ContainerSpec& spec, const PlanFds& fds) {
+void AddInside(Steps& steps, const ContainerSpec& spec) {
   steps.Add(Op::kPivotRoot);
   steps.Add(Op::kChdir, {spec.cwd});  // makes it, so before the root becomes read-only
   if (spec.readonly_rootfs) steps.Add(Op::kSetMountAttr, {"/"}, MOUNT_ATTR_RDONLY);
-  if (spec.start_fifo >= 0) steps.Add(Op::kWaitForStart, {}, VolumeFd(fds, spec.start_fifo));
   AddIdentity(steps, spec.identity);
   AddHooks(steps, spec.hooks.start_container, spec.created_state);
   AddExec(steps, spec.args, spec.env);
@@ -103,7 +102,7 @@ LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node,
   }
   if (!fds.user_namespace) AddPrivilegedIdentity(steps, spec.identity, false);
   AddHooksBeforePivot(steps, spec);
-  AddInside(steps, spec, fds);
+  AddInside(steps, spec);
   return plan;
 }
 

@@ -53,7 +53,6 @@ struct ContainerSpec {
   // OCI bundles only: a container of a pod has the pod's.
   std::string hostname, domainname;
   std::map<std::string, std::string> sysctls;
-  int start_fifo = -1;  // among the volume descriptors: the exec waits for it (kWaitForStart)
 };
 
 // What the descriptors of a start message are, in this order. Each is there as often as it says.

@@ -226,15 +226,6 @@ TEST(BuildContainerPlan, RunsHooksAtTheirTimes) {
                   "exec sleep 9 (1 environment variables)"));
 }
 
-TEST(BuildContainerPlan, WaitsForTheStartBeforeAnyRightIsGivenUp) {
-  ContainerSpec spec = PlainSpec();
-  spec.start_fifo = 0;
-  spec.identity.program.filter = std::string(8, '\0');
-  EXPECT_THAT(
-      Only(Lines(spec, kV2, {.volumes = 1}), {"pivot-root", "wait-for-start", "load-seccomp"}),
-      ElementsAre("pivot-root", "wait-for-start a=0x0", "load-seccomp a=0x0 1 instructions"));
-}
-
 // What takes the node's root comes before the user namespace is entered; what is to belong to the
 // namespace's root comes after.
 TEST(BuildContainerPlan, DividesItsStepsAtTheEntryOfAUserNamespace) {

@@ -67,7 +67,6 @@ constexpr OpText kOps[] = {
     {Op::kAskHooks, "ask-for-hooks", false, false, false},
     {Op::kSetDomainname, "set-domain-name", false, false, false},
     {Op::kCreateUserNamespace, "create-user-namespace", true, false, false},
-    {Op::kWaitForStart, "wait-for-start", true, false, false},
 };
 
 std::optional<OpText> TextOf(Op op) {

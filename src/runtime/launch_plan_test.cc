@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using wire::Op;
 
-constexpr int kLastOp = static_cast<int>(Op::kWaitForStart);
+constexpr int kLastOp = static_cast<int>(Op::kCreateUserNamespace);
 
 std::string Bytes(std::initializer_list<int> values) {
   std::string out;
@@ -66,7 +66,7 @@ TEST(WireOps, KeepTheirNumbers) {
   EXPECT_EQ(static_cast<int>(Op::kExec), 26);
   EXPECT_EQ(static_cast<int>(Op::kDropBounding), 29);
   EXPECT_EQ(static_cast<int>(Op::kEnterUserNamespace), 33);
-  EXPECT_EQ(static_cast<int>(Op::kWaitForStart), 41);
+  EXPECT_EQ(static_cast<int>(Op::kCreateUserNamespace), 40);
   EXPECT_EQ(sizeof(wire::PlanHeader), 16u);
   EXPECT_EQ(sizeof(wire::StepHeader), 36u);
 }

@@ -79,7 +79,6 @@ enum class Op : uint16_t {
   kSetDomainname = 39,       // s0
   kCreateUserNamespace = 40, // s0=uid_map s1=gid_map (user_namespaces(7)) a=CLONE_NEW*: namespaces
                              // that the new user namespace owns; the monitor enters them, not it
-  kWaitForStart = 41,  // a=fd of a fifo, opened for writing and closed: berth-oci create ... start
 };
 
 inline constexpr int64_t TreeSlot(int n) { return -2 - n; }

@@ -298,7 +298,7 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan) const 
   ASSIGN_OR_RETURN(Packet packet,
                    Receive(socket.get(), Type::kHelloReply, absl::Now() + kAnswerTimeout, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
-  MonitorHello hello{.pid = reply.pid};
+  MonitorHello hello{.pid = reply.pid, .pod_init_pid = reply.pod_init_pid};
   const size_t network = reply.has_network != 0 ? 2 : 0,
                user = reply.has_user_namespace != 0 ? 1 : 0;
   if (packet.fds.size() != network + user)

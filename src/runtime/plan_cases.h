@@ -247,8 +247,7 @@ inline std::vector<PlanCase> BundleCases() {
   spec.hostname = "box";
   spec.domainname = "example.org";
   spec.sysctls = {{"net.ipv4.ip_forward", "1"}};
-  spec.start_fifo = 1;
-  cases.push_back({.name = "bundle_namespaces", .spec = spec, .fds = {.volumes = 2}});
+  cases.push_back({.name = "bundle_namespaces", .spec = spec, .fds = {.volumes = 1}});
   return cases;
 }
 

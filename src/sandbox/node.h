@@ -222,6 +222,8 @@ class Node {
                                              const PodRecord& pod, const ExecSpec& spec,
                                              const ExecSyncOptions& options) const;
   absl::Status UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                 const CgroupLimits& before, const CgroupLimits& after) const;
+  absl::Status TellRuntimeLimits(const ContainerRecord& container, const PodRecord& pod,
                                  const CgroupLimits& limits) const;
   void KillExecOf(const std::string& pid_file) const;
   void DeleteWithRuntime(const ContainerRecord& container, const PodRecord& pod) const;

@@ -274,7 +274,24 @@ void Node::KillExecOf(const std::string& pid_file) const {
   if (process.valid()) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
 }
 
+// The cgroup is the node's own, and its change is all or nothing. The runtime's `update` is not, and
+// writes once more what stands there already: it is what a runtime with a kernel of its own hears.
 absl::Status Node::UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                     const CgroupLimits& before, const CgroupLimits& after) const {
+  RETURN_IF_ERROR(cgroups_.UpdateLimits(container.cgroup, before, after));
+  const absl::Status told = TellRuntimeLimits(container, pod, LiftedLimits(before, after));
+  if (told.ok()) return told;
+  for (const absl::Status& restored :
+       {TellRuntimeLimits(container, pod, LiftedLimits(after, before)),
+        cgroups_.UpdateLimits(container.cgroup, after, before)}) {
+    if (restored.ok()) continue;
+    log_.Warning("limits not put back after a refused update",
+                 {{"container", container.id}, {"error", restored.message()}});
+  }
+  return told;
+}
+
+absl::Status Node::TellRuntimeLimits(const ContainerRecord& container, const PodRecord& pod,
                                      const CgroupLimits& limits) const {
   const OciRuntime runtime = RuntimeOf(pod);
   const std::string file = BundleDir(container.id) + "/resources.json";

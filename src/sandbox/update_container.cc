@@ -24,7 +24,7 @@ absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits&
     ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
     RETURN_IF_ERROR(pod->config.runtime_handler.empty()
                         ? cgroups_.UpdateLimits(container->cgroup, before, after)
-                        : UpdateWithRuntime(*container, *pod, after));
+                        : UpdateWithRuntime(*container, *pod, before, after));
   } else {
     RETURN_IF_ERROR((facts_.cgroup_v2 ? CgroupWritesV2(after) : CgroupWritesV1(after)).status());
   }

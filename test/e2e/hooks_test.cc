@@ -92,7 +92,11 @@ TEST_F(HooksTest, GetTheStateAndNothingElse) {
   EXPECT_GT(state.value("pid", 0), 0);
   EXPECT_TRUE(state["bundle"].is_string());
   EXPECT_EQ(state["annotations"]["for"], "the hook");
-  EXPECT_EQ(dir_->Read("environ-one"), std::string("HOOK_NAME=one\0", 14));
+  const std::vector<std::string> environment =
+      absl::StrSplit(dir_->Read("environ-one"), '\0', absl::SkipEmpty());
+  EXPECT_THAT(environment,
+              ElementsAre("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          "HOOK_NAME=one"));
   EXPECT_EQ(dir_->Read("cwd-one"), "/\n");
 }
 

@@ -62,9 +62,13 @@ TEST_F(ImageVolumeTest, SubPathIsTheRootOfTheMount) {
   EXPECT_EQ(paths["/model/top"]["type"], "ENOENT");
 }
 
-TEST_F(ImageVolumeTest, LinkInsideTheImageIsASubPath) {
-  EXPECT_EQ(Report(Container({"paths", "/model/weights"}, "inner"))["/model/weights"]["read"],
-            "content");
+// Whether it stays inside the image or not.
+TEST_F(ImageVolumeTest, LinkInASubPathIsNeverFollowed) {
+  for (const char* sub_path : {"inner", "model/out", "inner/nothing", "model/out/ssh"}) {
+    const absl::Status refusal = Refusal(Container({"report"}, sub_path));
+    EXPECT_CODE(refusal, kInvalidArgument) << sub_path;
+    EXPECT_THAT(std::string(refusal.message()), HasSubstr(sub_path));
+  }
 }
 
 TEST_F(ImageVolumeTest, BadSubPathsAreRefused) {

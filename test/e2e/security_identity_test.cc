@@ -13,6 +13,7 @@ namespace berth::e2e {
 namespace {
 
 using ::testing::AnyOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -69,7 +70,10 @@ TEST_F(SecurityTest, S_15_HooksGetNothingOfTheImagesEnvironment) {
   cri::ContainerConfig config = MakeProbe("c", {"exit", "0"});
   config.mutable_image()->set_image(image);
   ASSERT_OK(pod.RunToEnd(config));
-  EXPECT_EQ(hooks.Read("environ"), "");
+  const std::vector<std::string> environment =
+      absl::StrSplit(hooks.Read("environ"), '\0', absl::SkipEmpty());
+  EXPECT_THAT(environment,
+              ElementsAre("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
   EXPECT_EQ(hooks.Read("cwd"), "/\n");
 }
 

@@ -6,6 +6,7 @@
 //   for stdin to end berth-monitor --open-volumes PATH...      sends a detached bind of each path
 //   over fd 3 and ends
 //   berth-monitor --describe-devices PATH...  sends what device nodes they are over fd 3
+//   berth-monitor --park                      does nothing until stdin is closed
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -219,6 +220,7 @@ int main(int argc, char** argv) {
   if (argc >= 3 && strcmp(argv[1], "--open-volumes") == 0) return OpenVolumes(argv + 2, argc - 2);
   if (argc >= 3 && strcmp(argv[1], "--describe-devices") == 0)
     return DescribeDevices(argv + 2, argc - 2);
+  if (argc == 2 && strcmp(argv[1], "--park") == 0) return Park();
   if (argc == 10 && strcmp(argv[1], "--oci") == 0) return RunOciLauncher(argv + 2);
   if (argc == 4 && strcmp(argv[1], "--oci-user-namespace") == 0)
     return SendUserNamespace(argv[2], argv[3]);

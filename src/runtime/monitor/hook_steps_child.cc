@@ -142,24 +142,4 @@ int StepAskHooks(const Step&, StepContext* context, const char** call) {
   return Fail(call, "hooks");
 }
 
-int StepWaitForStart(const Step& step, StepContext* context, const char** call) {
-  const int fifo = PlanFd(*context, step.a());
-  if (fifo < 0 || EnsureProc(context, call) != 0) return Fail(call, "wait for start");
-  // Opening it for writing blocks until there is a reader (fifo(7)); what came may be O_PATH.
-  char name[32] = "self/fd/";
-  size_t at = strlen(name);
-  char digits[12];
-  int count = 0;
-  for (int rest = fifo; rest > 0 || count == 0; rest /= 10)
-    digits[count++] = static_cast<char>('0' + rest % 10);
-  while (count > 0) name[at++] = digits[--count];
-  int opened;
-  do {
-    opened = openat(context->proc, name, O_WRONLY | O_CLOEXEC);
-  } while (opened < 0 && errno == EINTR);
-  if (opened < 0) return Fail(call, "wait for start");
-  close(opened);
-  return 0;
-}
-
 }  // namespace berth::monitor

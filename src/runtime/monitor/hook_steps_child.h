@@ -8,6 +8,5 @@ namespace berth::monitor {
 
 int StepHook(const Step& step, StepContext* context, const char** call);
 int StepAskHooks(const Step& step, StepContext* context, const char** call);
-int StepWaitForStart(const Step& step, StepContext* context, const char** call);
 
 }  // namespace berth::monitor

@@ -186,6 +186,10 @@ int MakeNodeNamespace(const char* data_dir) {
     return Complain("make root read-only");
   }
   if (write(1, "ready\n", 6) != 6) return Complain("write");
+  return Park();
+}
+
+int Park() {
   char byte;
   while (read(0, &byte, 1) > 0) {
   }

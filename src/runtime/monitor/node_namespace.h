@@ -14,4 +14,7 @@ int MakeNodeNamespace(const char* data_dir);
 // file system blocks this process and nobody else.
 int OpenVolumes(char** paths, int count);
 
+// Waits until stdin ends. Exit status 0.
+int Park();
+
 }  // namespace berth::monitor

@@ -59,7 +59,6 @@ constexpr Operation kOperations[] = {
     {wire::Op::kAskHooks, StepAskHooks},
     {wire::Op::kSetDomainname, StepSetDomainname},
     {wire::Op::kCreateUserNamespace, StepCreateUserNamespace},
-    {wire::Op::kWaitForStart, StepWaitForStart},
 };
 
 int RunStep(const Step& step, StepContext* context, const char** call) {
