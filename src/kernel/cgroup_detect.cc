@@ -16,6 +16,19 @@
 
 namespace berth {
 
+namespace {
+
+// Without those that every file system has.
+std::string OwnOptions(absl::string_view super_options) {
+  std::vector<absl::string_view> own;
+  for (absl::string_view option : absl::StrSplit(super_options, ',', absl::SkipEmpty())) {
+    if (option != "rw" && option != "ro" && option != "seclabel") own.push_back(option);
+  }
+  return absl::StrJoin(own, "\n");
+}
+
+}  // namespace
+
 absl::StatusOr<Cgroups> Cgroups::Detect() {
   ASSIGN_OR_RETURN(const std::string mountinfo,
                    ReadFileAt(AT_FDCWD, "/proc/self/mountinfo", 64 << 20));
@@ -30,6 +43,7 @@ absl::StatusOr<Cgroups> Cgroups::Detect() {
     Hierarchy hierarchy{.mount_point = std::string(left[4])};
     if (right[0] == "cgroup2") {
       hierarchy.unified = true;
+      hierarchy.options = OwnOptions(right[2]);
     } else if (right[0] == "cgroup") {
       for (absl::string_view option : absl::StrSplit(right[2], ',')) {
         const bool no_controller = option == "rw" || option == "ro" || option == "xattr" ||
@@ -88,6 +102,13 @@ std::vector<std::string> Cgroups::V1Hierarchies() const {
     if (!hierarchy.unified) options.push_back(absl::StrJoin(hierarchy.controllers, ","));
   }
   return options;
+}
+
+std::string Cgroups::UnifiedOptions() const {
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    if (hierarchy.unified) return hierarchy.options;
+  }
+  return "";
 }
 
 std::string Cgroups::PathOf(absl::string_view controller, const std::string& path) const {

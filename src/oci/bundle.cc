@@ -126,6 +126,7 @@ NodeFacts FactsOf(const Cgroups& cgroups) {
   NodeFacts facts;
   facts.cgroup_v2 = cgroups.mode() == Cgroups::Mode::kV2;
   facts.unified = cgroups.mode() == Cgroups::Mode::kHybrid;
+  facts.unified_options = cgroups.UnifiedOptions();
   facts.v1_hierarchies = cgroups.V1Hierarchies();
   return facts;
 }

@@ -3,8 +3,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "src/oci/mount_options.h"
 #include "src/oci/oci_config.h"
+#include "src/runtime/mount_options.h"
 
 namespace berth::oci {
 namespace {

@@ -8,9 +8,9 @@
 #include "src/kernel/file.h"
 #include "src/oci/cgroup_processes.h"
 #include "src/oci/commands.h"
-#include "src/oci/mount_options.h"
 #include "src/oci/oci_config.h"
 #include "src/runtime/capabilities.h"
+#include "src/runtime/mount_options.h"
 
 #include <fcntl.h>
 #include <pwd.h>

@@ -10,61 +10,10 @@
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
 #include "src/runtime/cdi.h"
+#include "src/runtime/mount_options.h"
 
 namespace berth {
 namespace {
-
-struct MountOption {
-  absl::string_view name;
-  uint64_t set = 0, clear = 0;  // MOUNT_ATTR_*
-  bool recursive = false;
-};
-// Options of mount(8) that are attributes of a mount. Times are one value of several bits.
-constexpr MountOption kAttributeOptions[] = {
-    {"ro", MOUNT_ATTR_RDONLY, 0},
-    {"rro", MOUNT_ATTR_RDONLY, 0, true},
-    {"rw", 0, MOUNT_ATTR_RDONLY},
-    {"nosuid", MOUNT_ATTR_NOSUID, 0},
-    {"suid", 0, MOUNT_ATTR_NOSUID},
-    {"nodev", MOUNT_ATTR_NODEV, 0},
-    {"dev", 0, MOUNT_ATTR_NODEV},
-    {"noexec", MOUNT_ATTR_NOEXEC, 0},
-    {"exec", 0, MOUNT_ATTR_NOEXEC},
-    {"noatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME},
-    {"strictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
-    {"relatime", 0, MOUNT_ATTR__ATIME},
-    {"nodiratime", MOUNT_ATTR_NODIRATIME, 0},
-    {"diratime", 0, MOUNT_ATTR_NODIRATIME},
-    {"nosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
-    {"symfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
-};
-
-struct PropagationOption {
-  absl::string_view name;
-  Propagation propagation;
-};
-constexpr PropagationOption kPropagationOptions[] = {
-    {"private", Propagation::kPrivate}, {"rprivate", Propagation::kPrivate},
-    {"slave", Propagation::kSlave},     {"rslave", Propagation::kSlave},
-    {"shared", Propagation::kShared},   {"rshared", Propagation::kShared},
-};
-
-// A whole tree is always bound, so that "bind" and "rbind" are one. False: no option of a mount.
-bool ReadMountOption(absl::string_view option, MountSpec* mount) {
-  if (option == "bind" || option == "rbind" || option == "defaults") return true;
-  for (const MountOption& known : kAttributeOptions) {
-    if (option != known.name) continue;
-    mount->attributes = (mount->attributes & ~known.clear) | known.set;
-    mount->recursive_attributes |= known.recursive;
-    return true;
-  }
-  for (const PropagationOption& known : kPropagationOptions) {
-    if (option != known.name) continue;
-    mount->propagation = known.propagation;
-    return true;
-  }
-  return false;
-}
 
 bool IsBelow(absl::string_view path, absl::string_view directory) {
   return absl::StartsWith(path, directory) && path.size() > directory.size() &&
@@ -82,15 +31,17 @@ absl::StatusOr<MountSpec> MountSpecOf(const CdiMount& cdi) {
   }
   // The spec's author is the node's administrator: a path that names procfs or sysfs is meant.
   mount.over_kernel_fs = IsBelow(mount.target, "/proc") || IsBelow(mount.target, "/sys");
-  for (const std::string& option : cdi.options) {
-    if (ReadMountOption(option, &mount)) continue;
-    if (bind) {
-      return absl::InvalidArgumentError(absl::StrCat("CDI mount ", cdi.container_path,
-                                                     ": option \"", EscapeForLog(option),
-                                                     "\" is not known"));
-    }
-    mount.options.push_back(option);
+  absl::StatusOr<MountOptions> options = ParseMountOptions(cdi.options);
+  if (options.ok() && bind && !options->data.empty()) {
+    options = absl::InvalidArgumentError(
+        absl::StrCat("option \"", EscapeForLog(options->data[0]), "\" is not known"));
   }
+  if (!options.ok())
+    return Annotate(options.status(), absl::StrCat("CDI mount ", cdi.container_path));
+  mount.attributes = options->attributes;
+  mount.recursive_attributes = options->recursive;
+  mount.propagation = options->propagation;
+  mount.options = std::move(options->data);
   return mount;
 }
 

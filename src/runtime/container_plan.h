@@ -22,6 +22,7 @@ struct NodeFacts {
   bool idmapped_layers = true;    // kernel >= 5.19: overlays of id-mapped layers
   bool cgroup_v2 = false;
   bool unified = false;                     // v1 with a cgroup2 mount beside it
+  std::string unified_options;              // of the node's cgroup2, one a line
   std::vector<std::string> v1_hierarchies;  // mount options of each: "cpu,cpuacct", "name=systemd"
   std::string data_dir;                     // as the host has it; "/data" in the node's namespace
 };

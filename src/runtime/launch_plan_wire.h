@@ -64,7 +64,7 @@ enum class Op : uint16_t {
   kDropBounding = 29,  // a=capabilities that stay in the bounding set
   kSetAmbient = 30,    // a=capabilities raised in the ambient set (inheritable and permitted before)
   kOpenTree = 31,      // s0=path a=slot b=1: recursive. A detached clone, kept for kBind
-  kIdmapTree = 32,     // a=tree b=fd of a user namespace: its mapping, on the whole tree
+  kIdmapTree = 32,     // [its path, for people] a=tree b=fd of a user namespace: its mapping
   // a=fd of a user namespace: the process becomes its root; b=CLONE_NEW* flags: it goes on in a new
   // child of the monitor (CLONE_PARENT), and the process that came this far ends
   kEnterUserNamespace = 33,

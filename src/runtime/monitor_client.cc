@@ -96,7 +96,9 @@ absl::Status HookStatus(const PlanStep& step, const std::string& call) {
 
 // EINVAL of mount_setattr(2), seen by people as what it means.
 absl::Status IdmapStatus(const std::string& call, const PlanStep& step) {
-  const std::string object = step.strings.size() > 3 ? step.strings[3] : "volume";
+  std::string object = "volume";
+  if (step.op == wire::Op::kIdmapTree && !step.strings.empty()) object = step.strings[0];
+  if (step.strings.size() > 3) object = step.strings[3];
   return absl::FailedPreconditionError(absl::StrCat(
       call, " ", object, ": its file system cannot be ID-mapped (no user namespace for this pod)"));
 }

@@ -97,7 +97,7 @@ void MountPlan::OpenTrees() {
 void MountPlan::MapVolumes() {
   for (const MountSpec& mount : spec_.mounts) {
     if (mount.kind == MountSpec::Kind::kBind && mount.idmapped && mount.fd_index >= 0)
-      steps_.Add(Op::kIdmapTree, {}, VolumeFd(fds_, mount.fd_index), MappingFd());
+      steps_.Add(Op::kIdmapTree, {mount.source}, VolumeFd(fds_, mount.fd_index), MappingFd());
   }
 }
 
@@ -144,6 +144,11 @@ void MountPlan::AddImage(const MountSpec& mount, const std::string& target, int6
              slot_plus_one);
 }
 
+// In the node's cgroup namespace a mount sets the options for all of the node: those that it has.
+std::string MountPlan::UnifiedOptions(const char* of_own_namespace) const {
+  return spec_.namespaces.private_cgroup ? of_own_namespace : node_.unified_options;
+}
+
 void MountPlan::AddCgroupV1(const MountSpec& mount) {
   const std::string& root = mount.target;
   const auto attributes = static_cast<int64_t>(mount.attributes);
@@ -162,7 +167,8 @@ void MountPlan::AddCgroupV1(const MountSpec& mount) {
   }
   if (node_.unified) {
     steps_.Add(Op::kMakeDir, {root + "/unified"}, 0755);
-    steps_.Add(Op::kMount, {"cgroup2", root + "/unified", ""}, attributes, wire::kDirectory, 1);
+    steps_.Add(Op::kMount, {"cgroup2", root + "/unified", UnifiedOptions("")}, attributes,
+               wire::kDirectory, 1);
   }
   if (attributes & MOUNT_ATTR_RDONLY)
     steps_.Add(Op::kSetMountAttr, {root}, int64_t{MOUNT_ATTR_RDONLY});
@@ -170,7 +176,7 @@ void MountPlan::AddCgroupV1(const MountSpec& mount) {
 
 void MountPlan::AddCgroup(const MountSpec& mount) {
   if (!node_.cgroup_v2) return AddCgroupV1(mount);
-  steps_.Add(Op::kMount, {"cgroup2", mount.target, "nsdelegate"},
+  steps_.Add(Op::kMount, {"cgroup2", mount.target, UnifiedOptions("nsdelegate")},
              static_cast<int64_t>(mount.attributes), wire::kDirectory, 1);
 }
 

@@ -41,6 +41,7 @@ class MountPlan {
   void AddBind(const MountSpec& mount, const std::string& target);
   void AddFileSystem(const MountSpec& mount);
   void AddCgroup(const MountSpec& mount);
+  std::string UnifiedOptions(const char* of_own_namespace) const;
   void AddCgroupV1(const MountSpec& mount);
   void AddImage(const MountSpec& mount, const std::string& target, int64_t slot_plus_one);
   void AddDevice(const DeviceSpec& device);

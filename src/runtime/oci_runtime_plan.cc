@@ -50,12 +50,13 @@ LaunchPlan BuildOciCreatePlan(const ContainerSpec& spec, const NodeFacts& node, 
   }
   mounts.AttachSources(bundle);
   mounts.AddRoot();
-  steps.Add(Op::kChdir, {"/"});
+  steps.Add(Op::kChdir, {bundle});
   std::vector<std::string> command = {"create", "--bundle", bundle, "--pid-file",
                                       absl::StrCat(bundle, "/pid")};
   if (spec.terminal) {
+    // Relative: a bundle's path may be longer than the 108 bytes of a socket's (unix(7)).
     command.push_back("--console-socket");
-    command.push_back(absl::StrCat(bundle, "/console.sock"));
+    command.push_back("console.sock");
   }
   command.push_back(container_id);
   AddExec(steps,

@@ -96,6 +96,7 @@ absl::Status Node::Prepare() {
   facts_.idmapped_layers = KernelIsAtLeast(5, 19);
   facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;
   facts_.unified = cgroups_.mode() == Cgroups::Mode::kHybrid;
+  facts_.unified_options = cgroups_.UnifiedOptions();
   facts_.v1_hierarchies = cgroups_.V1Hierarchies();
   facts_.data_dir = options_.data_dir;
   ASSIGN_OR_RETURN(lsm_, ReadLsmFacts());

@@ -29,6 +29,7 @@
 #include "src/sandbox/exit_watcher.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/node_state.h"
+#include "src/sandbox/parked_process.h"
 #include "src/store/database.h"
 
 namespace berth {
@@ -229,7 +230,7 @@ class Node {
   void DeleteWithRuntime(const ContainerRecord& container, const PodRecord& pod) const;
 
   absl::StatusOr<std::string> PodCgroup(const PodRecord& pod) const;
-  absl::StatusOr<UniqueFd> MakeScope(const PodRecord& pod) const;
+  absl::StatusOr<ParkedProcess> MakeScope(const PodRecord& pod) const;
   void StopScope(const PodRecord& pod) const;
   absl::StatusOr<UniqueFd> OpenLog(const ContainerRecord& container, const PodRecord& pod) const;
   absl::Status RemoveContainerLocked(const ContainerPtr& container);

@@ -3,10 +3,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <linux/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
@@ -18,6 +22,7 @@
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
+#include "src/runtime/capabilities.h"
 #include "src/runtime/confinement.h"
 #include "src/runtime/oci_spec.h"
 #include "src/sandbox/node.h"
@@ -31,12 +36,13 @@ constexpr absl::Duration kCommandTimeout = absl::Seconds(60);
 constexpr absl::Duration kFeaturesTimeout = absl::Seconds(5);
 constexpr size_t kMaxCommandOutput = 64 << 10;
 
-// What a runtime last said in its log, a JSON object a line.
+// The error that a runtime last wrote to its log, a JSON object a line.
 std::string LastError(const std::string& log) {
   std::string last;
   for (absl::string_view line : absl::StrSplit(log, '\n', absl::SkipEmpty())) {
     const Json entry = Json::parse(line.begin(), line.end(), nullptr, false);
-    if (entry.is_object() && entry.contains("msg") && entry["msg"].is_string())
+    if (entry.is_object() && entry.value("level", "") == "error" && entry.contains("msg") &&
+        entry["msg"].is_string())
       last = entry["msg"].get<std::string>();
   }
   return last;
@@ -51,8 +57,52 @@ std::string LastLine(absl::string_view text) {
 
 absl::Status Refused(const std::string& runtime, const std::string& command, int code,
                      const std::string& why) {
-  return absl::InternalError(absl::StrCat(runtime, " ", command, ": ",
-                                          why.empty() ? absl::StrCat("exit code ", code) : why));
+  return absl::UnknownError(absl::StrCat(runtime, " ", command, ": ",
+                                         why.empty() ? absl::StrCat("exit code ", code) : why));
+}
+
+// A runtime refuses what this node cannot give (capset(2): EPERM).
+CapabilitySets HeldOf(const CapabilitySets& caps) {
+  const uint64_t held = HeldCapabilities();
+  return {.bounding = caps.bounding & held,
+          .permitted = caps.permitted & held,
+          .effective = caps.effective & held,
+          .inheritable = caps.inheritable & held,
+          .ambient = caps.ambient & held};
+}
+
+// A runtime that remounts a bind may drop what its source is protected by (runc 1.1, crun 1.8), so
+// that config.json has to say it. What the daemon cannot see is the pod's shared memory.
+void KeepProtectiveFlags(const std::vector<UniqueFd>& volumes, std::vector<MountSpec>* mounts) {
+  constexpr std::pair<unsigned long, uint64_t> kFlags[] = {{ST_RDONLY, MOUNT_ATTR_RDONLY},
+                                                           {ST_NOSUID, MOUNT_ATTR_NOSUID},
+                                                           {ST_NODEV, MOUNT_ATTR_NODEV},
+                                                           {ST_NOEXEC, MOUNT_ATTR_NOEXEC}};
+  for (MountSpec& mount : *mounts) {
+    if (mount.kind != MountSpec::Kind::kBind) continue;
+    if (mount.view_path == "/shm")
+      mount.attributes |= MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    struct statvfs info;
+    if (mount.fd_index < 0 || static_cast<size_t>(mount.fd_index) >= volumes.size() ||
+        ::fstatvfs(volumes[static_cast<size_t>(mount.fd_index)].get(), &info) != 0)
+      continue;
+    for (const auto& [flag, attribute] : kFlags)
+      if ((info.f_flag & flag) != 0) mount.attributes |= attribute;
+  }
+}
+
+// runc 1.1 makes the standard links of /dev where a /dev that is a link leads to on the node, before
+// it changes the root.
+absl::Status CheckDevIsNoLink(const std::string& data_dir, const std::vector<std::string>& layers) {
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    const std::string dev = absl::StrCat(data_dir, "/", *layer, "/dev");
+    struct stat info;
+    if (::lstat(dev.c_str(), &info) != 0) continue;
+    if (S_ISDIR(info.st_mode)) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "image: /dev is not a directory, which an external runtime handler needs");
+  }
+  return absl::OkStatus();
 }
 
 std::string NamespacePath(int pid, const char* name) {
@@ -140,6 +190,10 @@ absl::StatusOr<std::string> Node::OciSpecOf(const ContainerRecord& container, co
                      .device_rules = prepared.device_rules,
                      .annotations = container.config.annotations};
   if (options_.pids_limit > 0) context.limits.pids = options_.pids_limit;
+  // On a hybrid node runtimes do not look at cgroup2, where the cgroup has these limits already.
+  const std::vector<std::string>& v1 = facts_.v1_hierarchies;
+  if (!facts_.cgroup_v2 && std::find(v1.begin(), v1.end(), "hugetlb") == v1.end())
+    context.limits.hugepages.clear();
   const int monitor = pod.status.monitor_pid;
   if (pod.config.namespaces.network == NamespaceMode::kPod) {
     context.namespaces["network"] = NamespacePath(monitor, "net");
@@ -192,6 +246,9 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
   RETURN_IF_ERROR(MakeDirs(bundle + "/rootfs", 0755));
   RETURN_IF_ERROR(MakeDirs(runtime.root, 0700));
   prepared.spec.host_view = HostView{.bundle = bundle};
+  prepared.spec.identity.caps = HeldOf(prepared.spec.identity.caps);
+  KeepProtectiveFlags(start.volumes, &prepared.spec.mounts);
+  RETURN_IF_ERROR(CheckDevIsNoLink(options_.data_dir, prepared.spec.layers));
   ASSIGN_OR_RETURN(const std::string config, OciSpecOf(container, pod, prepared));
   RETURN_IF_ERROR(ReplaceFileAt(AT_FDCWD, bundle + "/config.json", config, 0600));
   ASSIGN_OR_RETURN(start.pid_dir, OpenDir(AT_FDCWD, bundle));
@@ -210,7 +267,7 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
     const std::string why = log.ok() ? LastError(*log) : "";
     DeleteWithRuntime(container, pod);
     return why.empty() ? pid.status()
-                       : absl::InternalError(absl::StrCat(runtime.path, " create: ", why));
+                       : absl::UnknownError(absl::StrCat(runtime.path, " create: ", why));
   }
   const absl::StatusOr<ExecSyncResult> started =
       RunRuntimeCommand(container, pod, {"start", container.id}, {.timeout = kCommandTimeout});
@@ -255,13 +312,19 @@ absl::StatusOr<ExecResult> Node::ExecWithRuntime(const ContainerRecord& containe
   const std::string file = absl::StrCat(bundle, "/exec-", NewId().substr(0, 16));
   RETURN_IF_ERROR(ReplaceFileAt(
       AT_FDCWD, file, process.dump(-1, ' ', false, Json::error_handler_t::replace), 0600));
-  const absl::StatusOr<ExecSyncResult> result = RunRuntimeCommand(
-      container, pod,
-      {"exec", "--pid-file", file + ".pid", "--process", file, container.id}, options);
+  const absl::StatusOr<ExecSyncResult> result =
+      RunRuntimeCommand(container, pod,
+                        {"--log", file + ".log", "--log-format", "json", "exec", "--pid-file",
+                         file + ".pid", "--process", file, container.id},
+                        options);
   if (!result.ok()) KillExecOf(file + ".pid");
-  ::unlink(file.c_str());
-  ::unlink((file + ".pid").c_str());
+  // Not its output, which is also the program's, nor its exit code: what it has logged is its own.
+  const absl::StatusOr<std::string> log = ReadFileAt(AT_FDCWD, file + ".log");
+  const std::string why = log.ok() ? LastError(*log) : "";
+  for (const char* suffix : {"", ".pid", ".log"}) ::unlink(absl::StrCat(file, suffix).c_str());
   if (!result.ok()) return result.status();
+  if (result->exit_code != 0 && !why.empty())
+    return Refused(RuntimeOf(pod).path, "exec", result->exit_code, why);
   return ExecResult{result->output, result->error_output, result->exit_code};
 }
 

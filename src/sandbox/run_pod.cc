@@ -1,10 +1,4 @@
 // RunPodSandbox: directories, cgroup, monitor, network; undone in reverse if a step fails.
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <thread>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -74,13 +68,13 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   RETURN_IF_ERROR(WritePodFiles(PodDataDir(record->id), pod.config));
   RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
 
-  UniqueFd parked;  // while it is open, the scope has a process
+  ParkedProcess parked;
   if (options_.systemd_cgroups) {
     ASSIGN_OR_RETURN(parked, MakeScope(*record));
   }
   SpawnedProcess process;
   absl::StatusOr<MonitorHello> hello = StartMonitor(*record, &process);
-  parked.reset();
+  parked.End();  // reaped before there is a container: it keeps controllers off
   record->status.monitor_pid = process.pid;
   {
     absl::MutexLock lock(&mu_);
@@ -118,18 +112,8 @@ absl::StatusOr<std::string> Node::PodCgroup(const PodRecord& pod) const {
 }
 
 // The scope ends when it gets empty: a parked process keeps it until the monitor is in it.
-absl::StatusOr<UniqueFd> Node::MakeScope(const PodRecord& pod) const {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe", "parked process");
-  const UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
-  ASSIGN_OR_RETURN(const SpawnedProcess process, Spawn({.executable_fd = monitor_executable_.get(),
-                                                        .argv = {"berth-monitor", "--park"},
-                                                        .fds = {read_end.get(), -1, -1}}));
-  // Reaped whatever happens: it ends as soon as the pipe is closed.
-  std::thread([pidfd = std::make_shared<UniqueFd>(UniqueFd(::dup(process.pidfd.get())))] {
-    ::waitid(P_PIDFD, static_cast<id_t>(pidfd->get()), nullptr, WEXITED);
-  }).detach();
+absl::StatusOr<ParkedProcess> Node::MakeScope(const PodRecord& pod) const {
+  ASSIGN_OR_RETURN(ParkedProcess parked, ParkedProcess::Start(monitor_executable_.get()));
   const std::string parent =
       pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
   ASSIGN_OR_RETURN(const std::string slice, SliceOfCgroupParent(parent));
@@ -138,9 +122,9 @@ absl::StatusOr<UniqueFd> Node::MakeScope(const PodRecord& pod) const {
       {.unit = ScopeUnit(pod.id),
        .slice = slice,
        .description = absl::StrCat("pod ", pod.config.pod_namespace, "/", pod.config.name),
-       .parked_pid = process.pid},
+       .parked_pid = parked.pid()},
       absl::Now() + kScopeTimeout));
-  return write_end;
+  return parked;
 }
 
 void Node::StopScope(const PodRecord& pod) const {

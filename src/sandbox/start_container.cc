@@ -243,6 +243,8 @@ absl::StatusOr<LaunchPlan> Node::ContainerPlan(absl::string_view id) const {
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   ASSIGN_OR_RETURN(PreparedContainer prepared, PrepareContainer(*container, *pod));
   const int volumes = static_cast<int>(NumberVolumes(&prepared.spec).size());
+  if (!pod->config.runtime_handler.empty())
+    prepared.spec.host_view = HostView{.bundle = BundleDir(container->id)};
   const PlanFds fds{.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
                     .volumes = volumes,
                     .user_namespace = !pod->config.namespaces.user.IsNode(),

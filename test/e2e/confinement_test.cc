@@ -185,7 +185,8 @@ TEST_F(ConfinementTest, DefaultErrnoOfAProfileIsUsed) {
                  "getcwd", "unlink", "unlinkat", "uname", "getrandom", "getpid", "getppid",
                  "gettid", "getpgid", "getpgrp", "getsid", "getuid", "geteuid", "getgid",
                  "getegid", "getgroups", "getrlimit", "prlimit64", "prctl", "umask", "futex",
-                 "clock_gettime", "gettimeofday"],
+                 "clock_gettime", "gettimeofday", "capget", "capset", "setuid", "setgid", "setgroups",
+                 "setresuid", "setresgid", "close_range", "sendmsg", "sendto"],
        "action": "SCMP_ACT_ALLOW"},
       {"names": ["mknod", "mknodat"], "action": "SCMP_ACT_ERRNO"},
       {"names": ["personality"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]})");

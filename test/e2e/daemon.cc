@@ -35,7 +35,7 @@ void WriteConfig(const Daemon::Options& options) {
   std::ofstream(options.dir + "/berth.toml")
       << "[network]\nbridge = \"" << options.bridge << "\"\nipv4_subnet = \"" << options.ipv4_subnet
       << "\"\nipv6_subnet = \"" << options.ipv6_subnet << "\"\n\n[cgroup]\nroot = \""
-      << options.cgroup_root << "\"\n\n"
+      << options.cgroup_root << "\"\ndriver = \"" << options.cgroup_driver << "\"\n\n"
       << options.more_config;
 }
 

@@ -17,6 +17,7 @@ class Daemon {
   struct Options {
     std::string dir;          // created; --dir
     std::string cgroup_root;  // "/berth-e2e-1"
+    std::string cgroup_driver = "cgroupfs";
     std::string bridge = "berthe2e";
     std::string ipv4_subnet = "10.201.0.0/24";
     std::string ipv6_subnet = "fd20:1::/64";

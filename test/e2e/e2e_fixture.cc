@@ -5,7 +5,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "test/e2e/e2e_test.h"
-#include "test/e2e/handlers.h"
 
 namespace berth::e2e {
 namespace {
@@ -26,10 +25,6 @@ class Ending : public testing::Environment {
 }  // namespace
 
 void E2eTest::SetUp() {
-  const testing::TestInfo& info = *testing::UnitTest::GetInstance()->current_test_info();
-  const std::string test = absl::StrCat(info.test_suite_name(), ".", info.name());
-  if (const auto reason = AllowedDifference(test); reason.has_value())
-    GTEST_SKIP() << HandlerUnderTest() << ": " << *reason;
   absl::StatusOr<Node*> node = Node::Shared();
   ASSERT_TRUE(node.ok()) << node.status();
   node_ = *node;

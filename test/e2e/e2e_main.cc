@@ -14,5 +14,9 @@ int main(int argc, char** argv) {
     berth::e2e::PrepareNodeForHandler();
   }
   testing::InitGoogleTest(&argc, argv);
+  if (!listing) {
+    testing::GTEST_FLAG(filter) =
+        berth::e2e::WithoutAllowedDifferences(testing::GTEST_FLAG(filter));
+  }
   return RUN_ALL_TESTS();
 }

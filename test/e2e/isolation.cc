@@ -100,7 +100,7 @@ void SetLoopbackUp() {
   close(fd);
 }
 
-// pid 1 of the node: reaps what is left to it until the tests end.
+// pid 1 of the node, or its subreaper: reaps what is left to it until the tests end.
 [[noreturn]] void ReapUntil(pid_t tests) {
   for (;;) {
     int status = 0;
@@ -111,6 +111,7 @@ void SetLoopbackUp() {
 }
 
 void BecomeNode() {
+  if (MachineIsOwn()) Require(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0, "prctl PR_SET_CHILD_SUBREAPER");
   Require(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "prctl PR_SET_PDEATHSIG");
   Require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mount private /");
   Require(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0,
@@ -120,6 +121,11 @@ void BecomeNode() {
 }
 
 }  // namespace
+
+bool MachineIsOwn() {
+  const char* own = getenv("BERTH_E2E_OWN_MACHINE");
+  return own != nullptr && strcmp(own, "1") == 0;
+}
 
 const std::string& NodeName() { return MutableName(); }
 
@@ -133,7 +139,8 @@ void EnterOwnNode() {
   RemoveDeadNodes();
   RemoveNode(NodeName());
   fs::create_directories(NodeDir());
-  if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS) != 0) {
+  const int pids = MachineIsOwn() ? 0 : CLONE_NEWPID;
+  if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | pids) != 0) {
     const int error = errno;
     RemoveNode(NodeName());
     errno = error;

@@ -66,14 +66,15 @@ absl::Status Node::Start() {
 // filter table, cgroup root, connections) is there before the first snapshot.
 absl::Status Node::WarmUp() {
   RETURN_IF_ERROR(RunOnePod());
-  const auto holds_address = [&] {
+  const auto holds_something = [&] {
     const absl::StatusOr<Snapshot> snapshot = TakeSnapshot(oracle_scope());
     return snapshot.ok() && std::any_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
-             return absl::StartsWith(entry.first, "row addresses");
+             return absl::StartsWith(entry.first, "row addresses") ||
+                    absl::StrContains(entry.first, "/trash/");
            });
   };
-  if (!Eventually(absl::Seconds(20), [&] { return !holds_address(); })) {
-    return absl::DeadlineExceededError("the first pod's address is never given back");
+  if (!Eventually(absl::Seconds(20), [&] { return !holds_something(); })) {
+    return absl::DeadlineExceededError("the first pod's address or files are never given back");
   }
   return absl::OkStatus();
 }

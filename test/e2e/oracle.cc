@@ -1,8 +1,10 @@
 #include "test/e2e/oracle.h"
 
+#include <linux/magic.h>
 #include <net/if.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -118,11 +120,18 @@ absl::Status AddPacketFilter(const OracleScope&, Snapshot& snapshot) {
   return absl::OkStatus();
 }
 
+// What an external runtime takes for a hierarchy that is not mounted is none (handlers.cc).
+bool IsCgroup(const fs::path& dir) {
+  struct statfs info;
+  return statfs(dir.c_str(), &info) == 0 &&
+         (info.f_type == CGROUP_SUPER_MAGIC || info.f_type == CGROUP2_SUPER_MAGIC);
+}
+
 void AddCgroupsBelow(const fs::path& dir, const std::string& name, int depth, Snapshot& snapshot) {
   std::error_code error;
   for (const fs::path& child : Entries(dir)) {
     if (!fs::is_directory(fs::symlink_status(child, error))) continue;
-    const bool ours = absl::StrContains(child.string(), name);
+    const bool ours = absl::StrContains(child.string(), name) && IsCgroup(child);
     if (ours) ++snapshot[absl::StrCat("cgroup ", child.string())];
     if (ours || depth > 0) AddCgroupsBelow(child, name, depth - 1, snapshot);
   }
@@ -133,12 +142,23 @@ absl::Status AddCgroups(const OracleScope& scope, Snapshot& snapshot) {
   return absl::OkStatus();
 }
 
+// Those come and go as the kernel likes; only the machine's own PID namespace has them. `fields` is
+// what stands behind the name in stat; proc_pid_stat(5), PF_KTHREAD of include/linux/sched.h.
+bool IsKernelThread(absl::string_view fields) {
+  constexpr uint32_t kKernelThread = 0x00200000;
+  const std::vector<absl::string_view> words =
+      absl::StrSplit(fields, ' ', absl::SkipEmpty());  // state ppid pgrp session tty tpgid flags
+  uint32_t flags = 0;
+  return words.size() > 6 && absl::SimpleAtoi(words[6], &flags) && (flags & kKernelThread) != 0;
+}
+
 absl::Status AddProcesses(const OracleScope&, Snapshot& snapshot) {
   for (const fs::path& process : Processes()) {
     const std::string stat = ReadAll(process / "stat");  // "pid (comm) state ppid ..."
     const size_t open = stat.find('('), close = stat.rfind(')');
     if (open == std::string::npos || close == std::string::npos || close + 2 >= stat.size())
       continue;
+    if (IsKernelThread(absl::string_view(stat).substr(close + 1))) continue;
     const std::string comm = stat.substr(open + 1, close - open - 1);
     const std::string suffix = stat[close + 2] == 'Z' ? " (zombie)" : "";
     ++snapshot[absl::StrCat("process ", comm, suffix)];

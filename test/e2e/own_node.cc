@@ -15,9 +15,21 @@ constexpr int kSecondBridge = 2;
 }  // namespace
 
 absl::StatusOr<OwnNode> OwnNode::Start(const std::string& name, const std::string& config) {
-  ASSIGN_OR_RETURN(Node* const shared, Node::Shared());
   Daemon::Options options = Node::OptionsFor(name, kSecondBridge);
   options.more_config += config;
+  return StartWith(options);
+}
+
+absl::StatusOr<OwnNode> OwnNode::StartWithSystemd(const std::string& name,
+                                                  const std::string& slice) {
+  Daemon::Options options = Node::OptionsFor(name, kSecondBridge);
+  options.cgroup_driver = "systemd";
+  options.cgroup_root = slice;
+  return StartWith(options);
+}
+
+absl::StatusOr<OwnNode> OwnNode::StartWith(const Daemon::Options& options) {
+  ASSIGN_OR_RETURN(Node* const shared, Node::Shared());
   OwnNode own;
   ASSIGN_OR_RETURN(own.daemon_, Daemon::Start(options));
   own.client_ = std::make_unique<Client>(own.daemon_->socket());

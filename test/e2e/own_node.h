@@ -18,6 +18,9 @@ class OwnNode {
   // `name` is that of its directory below NodeDir(); `config` is appended to berth.toml. The probe
   // image is pulled.
   static absl::StatusOr<OwnNode> Start(const std::string& name, const std::string& config);
+  // The same with the systemd cgroup driver; pods without a cgroup_parent go to `slice`.
+  static absl::StatusOr<OwnNode> StartWithSystemd(const std::string& name,
+                                                  const std::string& slice);
   OwnNode(OwnNode&& other) noexcept = default;
   OwnNode& operator=(OwnNode&& other) = delete;
   ~OwnNode();
@@ -27,6 +30,7 @@ class OwnNode {
 
  private:
   OwnNode() = default;
+  static absl::StatusOr<OwnNode> StartWith(const Daemon::Options& options);
 
   std::optional<Daemon> daemon_;
   std::unique_ptr<Client> client_;

@@ -1,5 +1,5 @@
-// The options of a mount in config.json (config.md, "Linux mount options"), sorted by what they
-// change. Pure.
+// The options of a mount in a config.json or a CDI specification (config.md of the OCI runtime
+// specification, "Linux mount options"), sorted by what they change. Pure.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "src/runtime/spec.h"
 
-namespace berth::oci {
+namespace berth {
 
 enum class BindOption { kNone, kPlain, kRecursive };
 
@@ -28,4 +28,4 @@ absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& o
 // Names of all that are understood, for `features`.
 std::vector<std::string> MountOptionNames();
 
-}  // namespace berth::oci
+}  // namespace berth

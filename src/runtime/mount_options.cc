@@ -1,4 +1,4 @@
-#include "src/oci/mount_options.h"
+#include "src/runtime/mount_options.h"
 
 #include <linux/mount.h>
 
@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace berth::oci {
+namespace berth {
 namespace {
 
 // Options of a mount (mount_setattr(2)): one sets the bits, its contrary takes them away. With an
@@ -111,4 +111,4 @@ std::vector<std::string> MountOptionNames() {
   return names;
 }
 
-}  // namespace berth::oci
+}  // namespace berth
