@@ -52,8 +52,9 @@ class Cgroups {
   bool HasController(absl::string_view controller) const;
   // Mount options of the v1 hierarchies: "cpu,cpuacct", "name=systemd".
   std::vector<std::string> V1Hierarchies() const;
-  // Mount options of cgroup2, one a line: "nsdelegate\nmemory_recursiveprot". Who mounts it once more
-  // in the node's cgroup namespace sets them for the whole node (cgroup_get_tree, kernel/cgroup).
+  // Mount options of cgroup2, one a line: "nsdelegate\nmemory_recursiveprot". Who mounts it once
+  // more in the node's cgroup namespace sets them for the whole node (cgroup_get_tree,
+  // kernel/cgroup).
   std::string UnifiedOptions() const;
 
   // `path` is absolute below each hierarchy ("/kubepods/pod1/<id>"); components "." and ".." are

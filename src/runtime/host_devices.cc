@@ -143,8 +143,8 @@ absl::StatusOr<std::string> ParseDeviceAccess(absl::string_view access) {
     if (absl::StrContains(access, letter)) ordered.push_back(letter);
   }
   if (access.empty() || ordered.size() != access.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("device permissions \"", EscapeForLog(access), "\" are not of r, w and m, each once"));
+    return absl::InvalidArgumentError(absl::StrCat("device permissions \"", EscapeForLog(access),
+                                                   "\" are not of r, w and m, each once"));
   }
   return ordered;
 }

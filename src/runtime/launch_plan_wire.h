@@ -29,8 +29,8 @@ enum class Op : uint16_t {
   kJoinCgroup = 1,     // a=fd of a v1 `tasks` file: write "0"
   kUnshare = 2,        // a=CLONE_* flags
   kSetNs = 3,          // a=fd of a namespace, b=CLONE_* type
-  kJoinContainer = 4,  // setns(pidfd of the container's first process): mount and cgroup namespaces,
-                       // a=1: first its user namespace
+  kJoinContainer = 4,  // setns(pidfd of the container's first process): mount and cgroup
+                       // namespaces, a=1: first its user namespace
   kSetHostname = 5,    // s0
   kNewSession = 6,     // setsid
   kPrivateMounts = 7,  // the mount tree becomes private; a=1: a slave of where it was copied from
@@ -48,11 +48,12 @@ enum class Op : uint16_t {
   kReadonlyPath = 15,  // s0; absent is fine
   kSetMountAttr = 16,  // s0=path, a=MOUNT_ATTR_* to set on the mount that is there
   kStdio = 17,         // a,b,c=fd of stdin, stdout, stderr, or a StdioFd
-  kTerminal = 18,   // a pty of the container's devpts becomes stdio; its master goes to the monitor
-  kWriteProc = 19,  // s0=path below /proc, s1=value; a=ProcTolerance b=uid to try again as where
-                    // root is refused (EACCES), 0 none: IPC sysctls belong to their namespace's root
-  kSetRlimit = 20,  // a=resource b=soft c=hard; clamped to the present hard limit
-  kChdir = 21,      // s0; created if absent
+  kTerminal = 18,  // a pty of the container's devpts becomes stdio; its master goes to the monitor
+  kWriteProc =
+      19,  // s0=path below /proc, s1=value; a=ProcTolerance b=uid to try again as where
+           // root is refused (EACCES), 0 none: IPC sysctls belong to their namespace's root
+  kSetRlimit = 20,        // a=resource b=soft c=hard; clamped to the present hard limit
+  kChdir = 21,            // s0; created if absent
   kSetIdentity = 22,      // a=uid b=gid s0=supplementary gids as packed u32
   kSetCapabilities = 23,  // a=permitted b=effective c=inheritable; those not held are left out
   kNoNewPrivs = 24,
@@ -62,23 +63,23 @@ enum class Op : uint16_t {
   kLinkConsole = 27,   // bind the terminal on /dev/console
   kMakeDir = 28,       // s0=path a=mode
   kDropBounding = 29,  // a=capabilities that stay in the bounding set
-  kSetAmbient = 30,    // a=capabilities raised in the ambient set (inheritable and permitted before)
-  kOpenTree = 31,      // s0=path a=slot b=1: recursive. A detached clone, kept for kBind
-  kIdmapTree = 32,     // [its path, for people] a=tree b=fd of a user namespace: its mapping
+  kSetAmbient = 30,  // a=capabilities raised in the ambient set (inheritable and permitted before)
+  kOpenTree = 31,    // s0=path a=slot b=1: recursive. A detached clone, kept for kBind
+  kIdmapTree = 32,   // [its path, for people] a=tree b=fd of a user namespace: its mapping
   // a=fd of a user namespace: the process becomes its root; b=CLONE_NEW* flags: it goes on in a new
   // child of the monitor (CLONE_PARENT), and the process that came this far ends
   kEnterUserNamespace = 33,
-  kBindRoot = 34,      // s0=path of a directory, or a=fd: it becomes the root; b=BindFlag of the root
-  kMountImage = 35,    // s0=lower dirs as kMountOverlay s1=target s2=path inside ("" is the root) s3=
-                       // data directory; a=MOUNT_ATTR_* b=fd of a user namespace or -1. Read-only;
-                       // c=n + 1: not attached to s1 but kept as TreeSlot(n) for kBind
-  kSetUmask = 36,      // a=mode, for the process to be exec'ed
-  kHook = 37,          // a=argc b=envc c=timeout in ms; strings: state JSON with "%PID%" for the
-                       // pid, argv..., env...: runs it here, with the state on its stdin
-  kAskHooks = 38,      // tells the daemon that the namespaces are there, and waits for its answer
-  kSetDomainname = 39,       // s0
-  kCreateUserNamespace = 40, // s0=uid_map s1=gid_map (user_namespaces(7)) a=CLONE_NEW*: namespaces
-                             // that the new user namespace owns; the monitor enters them, not it
+  kBindRoot = 34,    // s0=path of a directory, or a=fd: it becomes the root; b=BindFlag of the root
+  kMountImage = 35,  // s0=lower dirs as kMountOverlay s1=target s2=path inside ("" is the root) s3=
+                     // data directory; a=MOUNT_ATTR_* b=fd of a user namespace or -1. Read-only;
+                     // c=n + 1: not attached to s1 but kept as TreeSlot(n) for kBind
+  kSetUmask = 36,    // a=mode, for the process to be exec'ed
+  kHook = 37,        // a=argc b=envc c=timeout in ms; strings: state JSON with "%PID%" for the
+                     // pid, argv..., env...: runs it here, with the state on its stdin
+  kAskHooks = 38,    // tells the daemon that the namespaces are there, and waits for its answer
+  kSetDomainname = 39,        // s0
+  kCreateUserNamespace = 40,  // s0=uid_map s1=gid_map (user_namespaces(7)) a=CLONE_NEW*: namespaces
+                              // that the new user namespace owns; the monitor enters them, not it
 };
 
 inline constexpr int64_t TreeSlot(int n) { return -2 - n; }

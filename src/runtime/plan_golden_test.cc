@@ -13,9 +13,8 @@ namespace {
 const NodeFacts kV1 = {.unified = true,
                        .v1_hierarchies = {"cpu,cpuacct", "memory", "name=systemd"},
                        .data_dir = "/var/lib/berth"};
-const NodeFacts kV2 = {.cgroup_v2 = true,
-                       .unified_options = "nsdelegate",
-                       .data_dir = "/var/lib/berth"};
+const NodeFacts kV2 = {
+    .cgroup_v2 = true, .unified_options = "nsdelegate", .data_dir = "/var/lib/berth"};
 
 struct TextCase {
   std::string name, text;

@@ -105,10 +105,9 @@ absl::StatusOr<std::vector<ContainerImage::Mounted>> Node::LeaseMountedImages(
       ASSIGN_OR_RETURN(const bool found,
                        ImageHasDirectory(data_dir_fd_.get(), image.layers, mount.image_sub_path));
       if (!found) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("ImageVolumeMountFailed: mounts[", mount.container_path,
-                         "].image_sub_path: image ", mount.image, " has no directory ",
-                         mount.image_sub_path));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "ImageVolumeMountFailed: mounts[", mount.container_path, "].image_sub_path: image ",
+            mount.image, " has no directory ", mount.image_sub_path));
       }
     }
     mounted.push_back({.id = image.id,

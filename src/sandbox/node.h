@@ -63,12 +63,12 @@ struct ExecResult {
 class Node {
  public:
   struct Options {
-    std::string data_dir;      // pods/<id>, containers/<id>, trash/; the image store's layers/
-    std::string state_dir;     // pods/<id>: monitor sockets and exit records; lost at a reboot
-    std::string monitor_path;  // berth-monitor
-    int64_t pids_limit = 0;    // processes of one container; 0 for no limit
-    std::vector<Rlimit> rlimits;  // of every process of a container
-    std::string cgroup_root;   // where pods without a cgroup_parent go, e.g. "/berth"
+    std::string data_dir;          // pods/<id>, containers/<id>, trash/; the image store's layers/
+    std::string state_dir;         // pods/<id>: monitor sockets and exit records; lost at a reboot
+    std::string monitor_path;      // berth-monitor
+    int64_t pids_limit = 0;        // processes of one container; 0 for no limit
+    std::vector<Rlimit> rlimits;   // of every process of a container
+    std::string cgroup_root;       // where pods without a cgroup_parent go, e.g. "/berth"
     bool systemd_cgroups = false;  // pods are systemd scopes; else their cgroups are made here
     std::vector<std::string> cdi_dirs, hook_dirs;
     std::map<std::string, std::string> handlers;  // name -> path of an OCI runtime
@@ -145,15 +145,15 @@ class Node {
  private:
   // What a live pod has besides its record.
   struct PodRuntime {
-    UniqueFd monitor;  // pidfd; invalid for a monitor that an earlier berthd started
-    UniqueFd netlink;  // inside the pod's network namespace
+    UniqueFd monitor;         // pidfd; invalid for a monitor that an earlier berthd started
+    UniqueFd netlink;         // inside the pod's network namespace
     UniqueFd user_namespace;  // invalid without one of its own
   };
   // A container's spec with all that depends on the node's files.
   struct PreparedContainer {
     ContainerSpec spec;
     std::vector<DeviceRule> device_rules;
-    std::string seccomp_json;  // "" unconfined
+    std::string seccomp_json;       // "" unconfined
     std::vector<UniqueFd> volumes;  // what the spec's fd_index count; only for a start
   };
 
@@ -219,8 +219,8 @@ class Node {
                                                    const PodRecord& pod,
                                                    const std::vector<std::string>& command,
                                                    const ExecSyncOptions& options) const;
-  absl::StatusOr<ExecResult> ExecWithRuntime(const ContainerRecord& container,
-                                             const PodRecord& pod, const ExecSpec& spec,
+  absl::StatusOr<ExecResult> ExecWithRuntime(const ContainerRecord& container, const PodRecord& pod,
+                                             const ExecSpec& spec,
                                              const ExecSyncOptions& options) const;
   absl::Status UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
                                  const CgroupLimits& before, const CgroupLimits& after) const;

@@ -1,9 +1,10 @@
 // Containers of an external OCI runtime, which a RuntimeClass names (runc(8), crun(1)): the monitor
 // runs its `create` and is the parent of what it leaves; every other command is run beside it.
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
 #include <poll.h>
 #include <signal.h>
-#include <linux/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -11,9 +12,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -71,6 +74,31 @@ CapabilitySets HeldOf(const CapabilitySets& caps) {
           .ambient = caps.ambient & held};
 }
 
+// A process may not go below the value of its parent, the monitor, without CAP_SYS_RESOURCE
+// (proc_pid_oom_score_adj(5)); a runtime fails on it.
+std::optional<int> OomScoreFrom(int monitor, const std::optional<int>& asked) {
+  if (!asked.has_value() || (HeldCapabilities() & uint64_t{1} << CAP_SYS_RESOURCE) != 0)
+    return asked;
+  const absl::StatusOr<std::string> text =
+      ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", monitor, "/oom_score_adj"));
+  int least = 0;
+  if (!text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &least)) return asked;
+  return std::max(*asked, least);
+}
+
+// Runtimes take orders from annotations (crun(1), "run.oci."; "org.systemd.property." of runc and
+// crun), and those of a container are its tenant's.
+std::map<std::string, std::string> HarmlessAnnotations(
+    const std::map<std::string, std::string>& annotations) {
+  std::map<std::string, std::string> harmless;
+  for (const auto& [key, value] : annotations) {
+    const bool order = absl::StartsWith(key, "run.oci.") || absl::StartsWith(key, "org.criu.") ||
+                       absl::StartsWith(key, "org.systemd.property.");
+    if (!order) harmless.emplace(key, value);
+  }
+  return harmless;
+}
+
 // A runtime that remounts a bind may drop what its source is protected by (runc 1.1, crun 1.8), so
 // that config.json has to say it. What the daemon cannot see is the pod's shared memory.
 void KeepProtectiveFlags(const std::vector<UniqueFd>& volumes, std::vector<MountSpec>* mounts) {
@@ -91,8 +119,8 @@ void KeepProtectiveFlags(const std::vector<UniqueFd>& volumes, std::vector<Mount
   }
 }
 
-// runc 1.1 makes the standard links of /dev where a /dev that is a link leads to on the node, before
-// it changes the root.
+// runc 1.1 makes the standard links of /dev where a /dev that is a link leads to on the node,
+// before it changes the root.
 absl::Status CheckDevIsNoLink(const std::string& data_dir, const std::vector<std::string>& layers) {
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
     const std::string dev = absl::StrCat(data_dir, "/", *layer, "/dev");
@@ -141,8 +169,8 @@ std::string FeaturesOf(const std::string& runtime) {
   std::string text;
   char buffer[4096];
   pollfd readable = {.fd = output.get(), .events = POLLIN, .revents = 0};
-  while (::poll(&readable, 1,
-                static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now()))) > 0) {
+  while (::poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now()))) >
+         0) {
     const ssize_t n = ::read(output.get(), buffer, sizeof(buffer));
     if (n <= 0 || text.size() > kMaxCommandOutput) break;
     text.append(buffer, static_cast<size_t>(n));
@@ -156,15 +184,15 @@ Node::Handler DescribeHandler(const std::string& name, const std::string& path) 
   const Json features = Json::parse(FeaturesOf(path), nullptr, false);
   Node::Handler handler{.name = name};
   if (!features.is_object() || !features.contains("mountOptions")) return handler;
-  for (const Json& option : features["mountOptions"])
-    handler.recursive_readonly |= option == "rro";
+  for (const Json& option : features["mountOptions"]) handler.recursive_readonly |= option == "rro";
   return handler;
 }
 
 }  // namespace
 
-// The built-in one's features are those of the kernel: id-mapped layers of an overlay came with 5.19
-// (Documentation/filesystems/overlayfs), recursive attributes are older than the oldest supported.
+// The built-in one's features are those of the kernel: id-mapped layers of an overlay came
+// with 5.19 (Documentation/filesystems/overlayfs), recursive attributes are older than the oldest
+// supported.
 std::vector<Node::Handler> Node::Handlers() const {
   std::vector<Handler> handlers = {
       {.name = "", .recursive_readonly = true, .user_namespaces = facts_.idmapped_layers}};
@@ -188,7 +216,7 @@ absl::StatusOr<std::string> Node::OciSpecOf(const ContainerRecord& container, co
                      .cgroups_path = container.cgroup,
                      .limits = LimitsOf(container),
                      .device_rules = prepared.device_rules,
-                     .annotations = container.config.annotations};
+                     .annotations = HarmlessAnnotations(container.config.annotations)};
   if (options_.pids_limit > 0) context.limits.pids = options_.pids_limit;
   // On a hybrid node runtimes do not look at cgroup2, where the cgroup has these limits already.
   const std::vector<std::string>& v1 = facts_.v1_hierarchies;
@@ -247,6 +275,8 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
   RETURN_IF_ERROR(MakeDirs(runtime.root, 0700));
   prepared.spec.host_view = HostView{.bundle = bundle};
   prepared.spec.identity.caps = HeldOf(prepared.spec.identity.caps);
+  prepared.spec.identity.oom_score_adj =
+      OomScoreFrom(pod.status.monitor_pid, prepared.spec.identity.oom_score_adj);
   KeepProtectiveFlags(start.volumes, &prepared.spec.mounts);
   RETURN_IF_ERROR(CheckDevIsNoLink(options_.data_dir, prepared.spec.layers));
   ASSIGN_OR_RETURN(const std::string config, OciSpecOf(container, pod, prepared));
@@ -337,8 +367,9 @@ void Node::KillExecOf(const std::string& pid_file) const {
   if (process.valid()) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
 }
 
-// The cgroup is the node's own, and its change is all or nothing. The runtime's `update` is not, and
-// writes once more what stands there already: it is what a runtime with a kernel of its own hears.
+// The cgroup is the node's own, and its change is all or nothing. The runtime's `update` is not,
+// and writes once more what stands there already: it is what a runtime with a kernel of its own
+// hears.
 absl::Status Node::UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
                                      const CgroupLimits& before, const CgroupLimits& after) const {
   RETURN_IF_ERROR(cgroups_.UpdateLimits(container.cgroup, before, after));

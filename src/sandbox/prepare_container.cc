@@ -73,8 +73,8 @@ absl::Status Node::PrepareDevices(const ContainerRecord& container,
   CdiTarget target{.user_namespace = user_namespace};
   const std::vector<std::string> host_paths = CdiHostDevicePaths(edits);
   if (!host_paths.empty()) {
-    ASSIGN_OR_RETURN(target.host_devices, DescribeHostDevices(monitor_executable_.get(), host_paths,
-                                                              kVolumeTimeout));
+    ASSIGN_OR_RETURN(target.host_devices,
+                     DescribeHostDevices(monitor_executable_.get(), host_paths, kVolumeTimeout));
   }
   ASSIGN_OR_RETURN(const std::vector<DeviceRule> more,
                    ApplyCdiEdits(edits, target, &prepared->spec));
@@ -87,11 +87,10 @@ absl::Status Node::PrepareHooks(const ContainerRecord& container,
   ContainerSpec& spec = prepared->spec;
   ASSIGN_OR_RETURN(
       const Hooks selected,
-      SelectHooks(options_.hook_dirs,
-                  {.annotations = container.config.annotations,
-                   .command = spec.args[0],
-                   .has_bind_mounts = std::any_of(spec.mounts.begin(), spec.mounts.end(),
-                                                  IsOfTheHost)}));
+      SelectHooks(options_.hook_dirs, {.annotations = container.config.annotations,
+                                       .command = spec.args[0],
+                                       .has_bind_mounts = std::any_of(
+                                           spec.mounts.begin(), spec.mounts.end(), IsOfTheHost)}));
   const auto append = [](const std::vector<Hook>& from, std::vector<Hook>* to) {
     to->insert(to->end(), from.begin(), from.end());
   };
@@ -172,9 +171,9 @@ std::vector<std::string> NumberVolumes(ContainerSpec* spec) {
 }
 
 absl::Status Node::OpenContainerVolumes(PreparedContainer* prepared) const {
-  ASSIGN_OR_RETURN(std::vector<OpenedVolume> opened,
-                   OpenVolumes(monitor_executable_.get(), NumberVolumes(&prepared->spec),
-                               kVolumeTimeout));
+  ASSIGN_OR_RETURN(
+      std::vector<OpenedVolume> opened,
+      OpenVolumes(monitor_executable_.get(), NumberVolumes(&prepared->spec), kVolumeTimeout));
   for (MountSpec& mount : prepared->spec.mounts) {
     if (mount.fd_index < 0) continue;
     const OpenedVolume& volume = opened[static_cast<size_t>(mount.fd_index)];

@@ -105,8 +105,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
 absl::StatusOr<std::string> Node::PodCgroup(const PodRecord& pod) const {
   const std::string parent =
       pod.config.cgroup_parent.empty() ? options_.cgroup_root : pod.config.cgroup_parent;
-  if (!options_.systemd_cgroups)
-    return absl::StrCat(absl::StripSuffix(parent, "/"), "/", pod.id);
+  if (!options_.systemd_cgroups) return absl::StrCat(absl::StripSuffix(parent, "/"), "/", pod.id);
   ASSIGN_OR_RETURN(const std::string slice, SliceOfCgroupParent(parent));
   return ScopeCgroupPath(slice, ScopeUnit(pod.id));
 }

@@ -166,8 +166,8 @@ absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const 
 absl::Status Node::CheckTarget(const ContainerRecord& container) const {
   ASSIGN_OR_RETURN(const ContainerPtr target, state_.FindContainer(container.config.target_id));
   if (target->pod_id != container.pod_id) {
-    return absl::InvalidArgumentError(absl::StrCat("namespace_options.target_id: container ",
-                                                   target->id, " is of another pod"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("namespace_options.target_id: container ", target->id, " is of another pod"));
   }
   if (target->status.state != ContainerState::kRunning) {
     return absl::FailedPreconditionError(

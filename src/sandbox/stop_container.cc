@@ -89,8 +89,7 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
   ASSIGN_OR_RETURN(ExecSpec spec, BuildExecSpec(*container, *pod, command, SpecOptions()));
   std::string mount_label;  // of files, which an exec makes none of
   RETURN_IF_ERROR(PrepareConfinement(*container, *pod, &spec.identity, &mount_label));
-  if (!pod->config.runtime_handler.empty())
-    return ExecWithRuntime(*container, *pod, spec, options);
+  if (!pod->config.runtime_handler.empty()) return ExecWithRuntime(*container, *pod, spec, options);
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
   const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
   ASSIGN_OR_RETURN(ExecSyncResult result,

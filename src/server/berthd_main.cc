@@ -17,6 +17,7 @@
 #include <filesystem>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -108,6 +109,13 @@ RequestPolicy PolicyOf(const Config& config, const Node& node) {
   return policy;
 }
 
+// Systemd's groups are slices: "/berth" is "berth.slice" then.
+std::string CgroupRootOf(const Config& config) {
+  const std::string& root = config.cgroup_root;
+  if (config.cgroup_driver != "systemd" || absl::EndsWith(root, ".slice")) return root;
+  return absl::StrCat(root.substr(root.rfind('/') + 1), ".slice");
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -146,20 +154,21 @@ absl::Status Serve(const Config& config, const Log& log) {
   if (!rlimits.ok()) return Annotate(rlimits.status(), "container.rlimits");
   std::map<std::string, std::string> handlers;
   for (const auto& [name, handler] : config.handlers) handlers[name] = handler.path;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
-                   Node::Open({.data_dir = config.data_dir,
-                               .state_dir = config.state_dir,
-                               .monitor_path = helpers + "/berth-monitor",
-                               .pids_limit = pids_limit,
-                               .rlimits = *std::move(rlimits),
-                               .cgroup_root = config.cgroup_root,
-                               .systemd_cgroups = config.cgroup_driver == "systemd",
-                               .cdi_dirs = absl::StrSplit(config.cdi_dirs, ':', absl::SkipEmpty()),
-                               .hook_dirs = absl::StrSplit(config.hook_dirs, ':', absl::SkipEmpty()),
-                               .handlers = handlers,
-                               .parsers = StoredRequestParsers(),
-                               .log = &log},
-                              *database, *images, *network));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Node> node,
+      Node::Open({.data_dir = config.data_dir,
+                  .state_dir = config.state_dir,
+                  .monitor_path = helpers + "/berth-monitor",
+                  .pids_limit = pids_limit,
+                  .rlimits = *std::move(rlimits),
+                  .cgroup_root = CgroupRootOf(config),
+                  .systemd_cgroups = config.cgroup_driver == "systemd",
+                  .cdi_dirs = absl::StrSplit(config.cdi_dirs, ':', absl::SkipEmpty()),
+                  .hook_dirs = absl::StrSplit(config.hook_dirs, ':', absl::SkipEmpty()),
+                  .handlers = handlers,
+                  .parsers = StoredRequestParsers(),
+                  .log = &log},
+                 *database, *images, *network));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   DaemonMetrics metrics(kVersion);
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));

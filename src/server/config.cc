@@ -173,8 +173,9 @@ std::string DumpConfig(const Config& config) {
     absl::StrAppend(&text, "# ", key.help, "\n", key.name, " = \"", config.*(key.value), "\"\n");
   }
   for (const auto& [name, handler] : config.handlers) {
-    absl::StrAppend(&text, "\n[handlers.", name, "]\n# an OCI runtime with the command line of runc\n",
-                    "path = \"", handler.path, "\"\n");
+    absl::StrAppend(&text, "\n[handlers.", name,
+                    "]\n# an OCI runtime with the command line of runc\n", "path = \"",
+                    handler.path, "\"\n");
   }
   return text;
 }

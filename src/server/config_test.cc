@@ -65,8 +65,7 @@ TEST_F(ConfigTest, HandlersAreNamedTables) {
   for (const char* text :
        {"[handlers]\nrunc = \"/usr/sbin/runc\"\n", "[handlers.runc]\npath = \"runc\"\n",
         "[handlers.runc]\n", "[handlers.runc]\npath = 3\n",
-        "[handlers.runc]\npath = \"/r\"\nroot = \"/x\"\n",
-        "[handlers.\"A/b\"]\npath = \"/r\"\n"}) {
+        "[handlers.runc]\npath = \"/r\"\nroot = \"/x\"\n", "[handlers.\"A/b\"]\npath = \"/r\"\n"}) {
     EXPECT_EQ(LoadConfig(Write("berth.toml", text), Config()).status().code(),
               absl::StatusCode::kInvalidArgument)
         << text;

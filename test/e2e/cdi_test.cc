@@ -29,8 +29,8 @@ class CdiTest : public ProbedTest {
                 absl::StrCat("#!/bin/sh\n{ cat /proc/$$/environ | tr '\\0' '\\n'; cat; } >",
                              *dir_ / "hooked", "\n"),
                 0755);
-    auto own = OwnNode::Start("cdi", absl::StrCat("[cdi]\ndirs = \"", *dir_ / "specs", ":",
-                                                  *dir_ / "later", "\"\n"));
+    auto own = OwnNode::Start(
+        "cdi", absl::StrCat("[cdi]\ndirs = \"", *dir_ / "specs", ":", *dir_ / "later", "\"\n"));
     ASSERT_OK(own);
     own_.emplace(*std::move(own));
   }
@@ -100,8 +100,8 @@ TEST_F(CdiTest, DeviceBringsNodeMountVariableGroupAndHook) {
 
 TEST_F(CdiTest, PermissionsOfTheNodeAreEnforced) {
   WriteSpec("specs/gadget.json", Gadget());
-  ASSERT_OK_AND_ASSIGN(const Json devices, Seen(Container({"devices", "/dev/gadget0"},
-                                                          {"example.com/gadget=one"})));
+  ASSERT_OK_AND_ASSIGN(const Json devices,
+                       Seen(Container({"devices", "/dev/gadget0"}, {"example.com/gadget=one"})));
   EXPECT_EQ(devices["/dev/gadget0"]["read"], "ok");
   EXPECT_EQ(devices["/dev/gadget0"]["write"], "EPERM");
 }

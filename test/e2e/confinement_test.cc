@@ -55,8 +55,8 @@ TEST_F(ConfinementTest, CapabilitySetsAreThoseOfTheTable) {
   const std::string all = OwnStatus("CapBnd");
   for (const auto& row : Golden("capabilities.tsv")) {
     ASSERT_EQ(row.size(), 9u);
-    SCOPED_TRACE(absl::StrCat("add ", row[0], " drop ", row[1], " ambient ", row[2], " user ",
-                              row[3]));
+    SCOPED_TRACE(
+        absl::StrCat("add ", row[0], " drop ", row[1], " ambient ", row[2], " user ", row[3]));
     cri::ContainerConfig config = MakeProbe("c", {"report"});
     auto* capabilities = Security(config)->mutable_capabilities();
     for (const std::string& name : List(row[0])) capabilities->add_add_capabilities(name);
@@ -82,8 +82,8 @@ TEST_F(ConfinementTest, UnknownCapabilitiesAreRefusedInEveryList) {
   }
 }
 
-// In `wanted`, words of golden/syscalls.tsv. What answers `bare` without any filter cannot be served
-// better with one.
+// In `wanted`, words of golden/syscalls.tsv. What answers `bare` without any filter cannot be
+// served better with one.
 bool Suits(const std::string& result, const std::string& wanted, const std::string& bare) {
   const bool denied = result == "EPERM" || result == "ENOSYS";
   if (bare == "ENOSYS" && result == bare) return true;
@@ -96,10 +96,11 @@ bool Suits(const std::string& result, const std::string& wanted, const std::stri
 }
 
 TEST_F(ConfinementTest, DefaultProfileAnswersAsTheTableSays) {
-  constexpr const char* kMore[] = {"SYS_ADMIN", "SYS_PTRACE", "SYS_BOOT", "SYS_MODULE", "BPF",
-                                   "PERFMON"};
+  constexpr const char* kMore[] = {"SYS_ADMIN",  "SYS_PTRACE", "SYS_BOOT",
+                                   "SYS_MODULE", "BPF",        "PERFMON"};
   cri::ContainerConfig unconfined = MakeProbe("c", {"report"});
-  for (const char* name : kMore) Security(unconfined)->mutable_capabilities()->add_add_capabilities(name);
+  for (const char* name : kMore)
+    Security(unconfined)->mutable_capabilities()->add_add_capabilities(name);
   const Json bare = Report(unconfined)["syscalls"];
   const bool has_i386 = bare.value("i386_getpid", "") == "ok";
   for (const size_t column : {1u, 2u}) {
@@ -264,8 +265,9 @@ TEST_F(PrivilegedTest, HasEveryCapabilityAndNoFilter) {
 }
 
 TEST_F(PrivilegedTest, SysAndProcAreWritableAndUnmasked) {
-  const Json paths = Report(
-      PodConfig(Name()), Container({"paths", "/sys", "/proc", "/proc/sys", "/proc/kcore", "/sys/fs/cgroup"}));
+  const Json paths =
+      Report(PodConfig(Name()),
+             Container({"paths", "/sys", "/proc", "/proc/sys", "/proc/kcore", "/sys/fs/cgroup"}));
   for (const char* path : {"/sys", "/proc", "/proc/sys"})
     EXPECT_EQ(paths[path]["readonly"], false) << path;
   if (paths["/proc/kcore"]["type"] != "ENOENT") {

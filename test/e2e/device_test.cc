@@ -15,8 +15,8 @@ using ::testing::HasSubstr;
 // Nodes below NodeDir(), which must not be on a file system mounted nodev.
 class DeviceTest : public ProbedTest {
  protected:
-  // The control device of loop devices (10:237): every kernel of the tests has it, root may open it,
-  // opening does nothing, and no container has it by default.
+  // The control device of loop devices (10:237): every kernel of the tests has it, root may open
+  // it, opening does nothing, and no container has it by default.
   static std::string MakeNode(const HostDir& dir, const std::string& name, mode_t mode = 0640) {
     const std::string path = dir / name;
     EXPECT_EQ(mknod(path.c_str(), S_IFCHR | mode, makedev(10, 237)), 0) << path;
@@ -72,7 +72,8 @@ TEST_F(DeviceTest, ExecIsUnderTheSameRules) {
   AddMount(config, "/vol", dir.path());
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(config));
-  ASSERT_OK_AND_ASSIGN(const Json device, pod.ExecForJson(id, {"devices", "/vol/loop", "/dev/null"}));
+  ASSERT_OK_AND_ASSIGN(const Json device,
+                       pod.ExecForJson(id, {"devices", "/vol/loop", "/dev/null"}));
   EXPECT_EQ(device["/vol/loop"]["read"], "EPERM");
   EXPECT_EQ(device["/dev/null"]["write"], "ok");
 }
@@ -97,7 +98,8 @@ TEST_F(DeviceTest, DirectoryGivesEveryDeviceBelow) {
   MakeNode(dir, "sub/pts/three");
   dir.Write("file", "no device");
   cri::ContainerConfig config = MakeKubeletProbe(
-      "c", {"devices", "/dev/all/one", "/dev/all/sub/two", "/dev/all/sub/pts/three", "/dev/all/file"});
+      "c",
+      {"devices", "/dev/all/one", "/dev/all/sub/two", "/dev/all/sub/pts/three", "/dev/all/file"});
   AddDevice(config, dir.path(), "rw")->set_container_path("/dev/all");
   const Json devices = Report(config);
   EXPECT_EQ(devices["/dev/all/one"]["read"], "ok");
@@ -131,10 +133,13 @@ TEST_F(DeviceTest, WhatIsNoDeviceIsRefused) {
 TEST_F(DeviceTest, BadRequestsAreRefused) {
   struct {
     const char *host, *container, *permissions;
-  } cases[] = {{"/dev/null", "/dev/x", "rwx"}, {"/dev/null", "/dev/x", "rr"},
+  } cases[] = {{"/dev/null", "/dev/x", "rwx"},
+               {"/dev/null", "/dev/x", "rr"},
                {"dev/null", "/dev/x", "r"},
-               {"/dev/null", "dev/x", "r"},    {"/dev/null", "/dev/../etc/x", "r"},
-               {"/dev/null", "/proc/x", "r"},  {"", "/dev/x", "r"}};
+               {"/dev/null", "dev/x", "r"},
+               {"/dev/null", "/dev/../etc/x", "r"},
+               {"/dev/null", "/proc/x", "r"},
+               {"", "/dev/x", "r"}};
   for (const auto& c : cases) {
     cri::ContainerConfig config = MakeKubeletProbe("c", {"report"});
     AddDevice(config, c.host, c.permissions)->set_container_path(c.container);

@@ -16,8 +16,9 @@ std::string HandlerConfig();
 // node's own mount namespace. Exits with 77 and the reason if the handler is not installed.
 void PrepareNodeForHandler();
 
-// `filter` (--gtest_filter) without the tests that are not expected to pass with the handler. Prints
-// each of them with the reason. Here and not in a SetUp(), as one that derives would go on after it.
+// `filter` (--gtest_filter) without the tests that are not expected to pass with the handler.
+// Prints each of them with the reason. Here and not in a SetUp(), as one that derives would go on
+// after it.
 std::string WithoutAllowedDifferences(const std::string& filter);
 
 }  // namespace berth::e2e

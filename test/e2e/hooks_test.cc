@@ -37,19 +37,20 @@ class HooksTest : public ProbedTest {
   void WriteHook(const std::string& file, const std::string& name,
                  const std::vector<std::string>& stages, const Json& when,
                  const std::string& script = "hook.sh") {
-    dir_->Write("hooks.d/" + file, Json({{"version", "1.0.0"},
-                                         {"hook",
-                                          {{"path", *dir_ / script},
-                                           {"args", {script, name}},
-                                           {"env", {"HOOK_NAME=" + name}}}},
-                                         {"when", when},
-                                         {"stages", stages}})
-                                       .dump());
+    dir_->Write(
+        "hooks.d/" + file,
+        Json(
+            {{"version", "1.0.0"},
+             {"hook",
+              {{"path", *dir_ / script}, {"args", {script, name}}, {"env", {"HOOK_NAME=" + name}}}},
+             {"when", when},
+             {"stages", stages}})
+            .dump());
   }
   // A container that runs to its end on a daemon of the test's own, and is removed.
   absl::Status RunOne(const cri::ContainerConfig& config) {
-    auto own = OwnNode::Start("hooks",
-                              absl::StrCat("[hooks]\ndirs = \"", *dir_ / "hooks.d", "\"\n"));
+    auto own =
+        OwnNode::Start("hooks", absl::StrCat("[hooks]\ndirs = \"", *dir_ / "hooks.d", "\"\n"));
     if (!own.ok()) return own.status();
     own_.emplace(*std::move(own));
     auto pod = Pod::Run(own_->client(), MakePodConfig(Name()));
@@ -75,8 +76,8 @@ TEST_F(HooksTest, StagesRunInTheirOrderAndFilesByName) {
   WriteHook("50.json", "poststart", {"poststart"}, kAlways);
   WriteHook("60.json", "poststop", {"poststop"}, kAlways);
   ASSERT_OK(RunOne(MakeProbe("c", {"exit", "0"})));
-  EXPECT_THAT(Order(), ElementsAre("prestart", "create-a", "create-b", "inside", "poststart",
-                                   "poststop"));
+  EXPECT_THAT(Order(),
+              ElementsAre("prestart", "create-a", "create-b", "inside", "poststart", "poststop"));
 }
 
 TEST_F(HooksTest, GetTheStateAndNothingElse) {
@@ -101,7 +102,8 @@ TEST_F(HooksTest, GetTheStateAndNothingElse) {
 }
 
 TEST_F(HooksTest, ConditionsChoose) {
-  WriteHook("10.json", "annotation", {"createRuntime"}, {{"annotations", {{"^want-.*$", "^yes$"}}}});
+  WriteHook("10.json", "annotation", {"createRuntime"},
+            {{"annotations", {{"^want-.*$", "^yes$"}}}});
   WriteHook("20.json", "other", {"createRuntime"}, {{"annotations", {{"^other$", ".*"}}}});
   WriteHook("30.json", "command", {"createRuntime"}, {{"commands", {"^/probe$"}}});
   WriteHook("40.json", "other-command", {"createRuntime"}, {{"commands", {"^/bin/sh$"}}});

@@ -111,7 +111,8 @@ void SetLoopbackUp() {
 }
 
 void BecomeNode() {
-  if (MachineIsOwn()) Require(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0, "prctl PR_SET_CHILD_SUBREAPER");
+  if (MachineIsOwn())
+    Require(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0, "prctl PR_SET_CHILD_SUBREAPER");
   Require(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "prctl PR_SET_PDEATHSIG");
   Require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mount private /");
   Require(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0,

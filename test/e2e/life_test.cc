@@ -51,25 +51,23 @@ TEST_P(StopSignalTest, IsSentAndTold) {
   ASSERT_OK_AND_ASSIGN(const std::string id, pod().RunContainer(config));
   ASSERT_TRUE(Prints("ready\n"));
   ASSERT_OK_AND_ASSIGN(auto status, client().ContainerStatus(id));
-  EXPECT_EQ(status.stop_signal(),
-            GetParam().asked == cri::SIGNAL_RUNTIME_DEFAULT ? cri::SIGNAL_SIGTERM : GetParam().asked);
+  EXPECT_EQ(status.stop_signal(), GetParam().asked == cri::SIGNAL_RUNTIME_DEFAULT
+                                      ? cri::SIGNAL_SIGTERM
+                                      : GetParam().asked);
   ASSERT_OK(client().Stop(id, 60));
   EXPECT_EQ(Stdout(), absl::StrCat("ready\nsignal ", GetParam().number, "\n"));
   ASSERT_OK_AND_ASSIGN(status, client().ContainerStatus(id));
   EXPECT_EQ(status.exit_code(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, StopSignalTest,
-                         testing::Values(StopSignal{cri::SIGNAL_RUNTIME_DEFAULT, 15},
-                                         StopSignal{cri::SIGNAL_SIGTERM, 15},
-                                         StopSignal{cri::SIGNAL_SIGINT, 2},
-                                         StopSignal{cri::SIGNAL_SIGHUP, 1},
-                                         StopSignal{cri::SIGNAL_SIGUSR2, 12},
-                                         StopSignal{cri::SIGNAL_SIGWINCH, 28},
-                                         StopSignal{cri::SIGNAL_SIGRTMINPLUS3, 37}),
-                         [](const auto& info) { 
-                           return cri::Signal_Name(info.param.asked).substr(strlen("SIGNAL_"));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Signals, StopSignalTest,
+    testing::Values(StopSignal{cri::SIGNAL_RUNTIME_DEFAULT, 15},
+                    StopSignal{cri::SIGNAL_SIGTERM, 15}, StopSignal{cri::SIGNAL_SIGINT, 2},
+                    StopSignal{cri::SIGNAL_SIGHUP, 1}, StopSignal{cri::SIGNAL_SIGUSR2, 12},
+                    StopSignal{cri::SIGNAL_SIGWINCH, 28},
+                    StopSignal{cri::SIGNAL_SIGRTMINPLUS3, 37}),
+    [](const auto& info) { return cri::Signal_Name(info.param.asked).substr(strlen("SIGNAL_")); });
 
 // ---- standard input ----
 
@@ -160,7 +158,8 @@ TEST_F(LifeTest, EnvironmentIsBytes) {
   std::string expected;
   for (int byte = 1; byte < 256; ++byte) {
     if (byte < 0x80) expected += static_cast<char>(byte);
-    if (byte >= 0x80) expected += {static_cast<char>(0xc0 | byte >> 6), static_cast<char>(0x80 | (byte & 0x3f))};
+    if (byte >= 0x80)
+      expected += {static_cast<char>(0xc0 | byte >> 6), static_cast<char>(0x80 | (byte & 0x3f))};
   }
   EXPECT_EQ(Environment(report)["EVERY_BYTE"], expected);
 }
@@ -168,7 +167,8 @@ TEST_F(LifeTest, EnvironmentIsBytes) {
 TEST_F(LifeTest, BadVariablesAreRefused) {
   struct {
     std::string key, value;
-  } cases[] = {{"A", std::string("x\0y", 3)}, {"", "x"}, {"A=B", "x"}, {std::string("A\0", 2), "x"}};
+  } cases[] = {
+      {"A", std::string("x\0y", 3)}, {"", "x"}, {"A=B", "x"}, {std::string("A\0", 2), "x"}};
   for (const auto& c : cases) {
     cri::ContainerConfig config = MakeKubeletProbe("c", {"report"});
     auto* env = config.add_envs();
@@ -266,8 +266,10 @@ rlimits = "nofile=1234:5678,core=0:0"
   cri::ContainerConfig first = MakeProbe("d", {"report"});
   ASSERT_OK_AND_ASSIGN(const Json report, limited.RunForJson(first));
   for (const Json& seen : {exec, report}) {
-    EXPECT_EQ(LimitOf(seen, "Max open files"), std::make_pair(std::string("1234"), std::string("5678")));
-    EXPECT_EQ(LimitOf(seen, "Max core file size"), std::make_pair(std::string("0"), std::string("0")));
+    EXPECT_EQ(LimitOf(seen, "Max open files"),
+              std::make_pair(std::string("1234"), std::string("5678")));
+    EXPECT_EQ(LimitOf(seen, "Max core file size"),
+              std::make_pair(std::string("0"), std::string("0")));
   }
 }
 

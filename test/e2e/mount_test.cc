@@ -103,9 +103,8 @@ TEST_F(MountTest, UnknownPropagationIsRefused) {
 
 TEST_F(MountTest, ReadonlyReachesMountsBelowOnlyIfRecursive) {
   HostDir dir(Name("-volume"));
-  ASSERT_OK_AND_ASSIGN(
-      const HostMount below,
-      HostMount::Tmpfs(dir.MakeDir("below"), HostMount::Propagation::kPrivate));
+  ASSERT_OK_AND_ASSIGN(const HostMount below,
+                       HostMount::Tmpfs(dir.MakeDir("below"), HostMount::Propagation::kPrivate));
   for (const bool recursive : {false, true}) {
     cri::ContainerConfig config = MakeKubeletProbe("c", {"paths", "/vol", "/vol/below"});
     cri::Mount* mount = AddMount(config, "/vol", dir.path());
@@ -190,7 +189,8 @@ TEST_F(MountTest, FilesSocketsAndFifosAreMountedAsFiles) {
   HostDir dir(Name("-volume"));
   dir.Write("file", "text");
   ASSERT_EQ(mkfifo((dir / "fifo").c_str(), 0600), 0);
-  cri::ContainerConfig config = MakeKubeletProbe("c", {"devices", "/new/file", "/new/fifo", "/etc/passwd"});
+  cri::ContainerConfig config =
+      MakeKubeletProbe("c", {"devices", "/new/file", "/new/fifo", "/etc/passwd"});
   AddMount(config, "/new/file", dir / "file");
   AddMount(config, "/new/fifo", dir / "fifo");
   AddMount(config, "/etc/passwd", dir / "file");

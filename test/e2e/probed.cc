@@ -59,8 +59,7 @@ std::map<std::string, std::string> Environment(const Json& report) {
   for (const std::string word : report["env"]) {
     const auto equals = word.find('=');
     const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
-    EXPECT_TRUE(env.emplace(word.substr(0, equals), value).second)
-        << "twice: " << word;
+    EXPECT_TRUE(env.emplace(word.substr(0, equals), value).second) << "twice: " << word;
   }
   return env;
 }

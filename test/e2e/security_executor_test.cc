@@ -158,9 +158,9 @@ TEST_F(SecurityTest, S_07_WorkingDirectoryIsNotMadeThroughALink) {
 TEST_F(SecurityTest, S_08_MountTargetsAreNotMadeThroughALink) {
   Canary canary(Name("-canary"));
   HostDir volume(Name("-volume"));
-  const std::string image = MakeImage(
-      {Symlink("out", canary.path()), Symlink("up", absl::StrCat("../../..", canary.path())),
-       Symlink("etc/hosts", canary.path() + "/made-hosts")});
+  const std::string image = MakeImage({Symlink("out", canary.path()),
+                                       Symlink("up", absl::StrCat("../../..", canary.path())),
+                                       Symlink("etc/hosts", canary.path() + "/made-hosts")});
   cri::ContainerConfig config = From(image, {"exit", "0"});
   AddMount(config, "/out/dir", volume.path());
   AddMount(config, "/up/deep/file", volume.Write("file", "text"));
@@ -187,9 +187,9 @@ TEST_F(SecurityTest, S_09_MaskThroughALinkIsARefusalOrAMask) {
 
 TEST_F(SecurityTest, S_10_ConsoleIsNotMadeThroughALink) {
   Canary canary(Name("-canary"));
-  const std::string image = MakeImage({Dir("dev"), Symlink("dev/console", canary.path() + "/canary"),
-                                       Symlink("dev/pts", canary.path()),
-                                       Symlink("dev/ptmx", canary.path() + "/canary")});
+  const std::string image = MakeImage(
+      {Dir("dev"), Symlink("dev/console", canary.path() + "/canary"),
+       Symlink("dev/pts", canary.path()), Symlink("dev/ptmx", canary.path() + "/canary")});
   cri::ContainerConfig config = From(image, {"report"});
   config.set_tty(true);
   const Json report = Report(config);
@@ -213,8 +213,8 @@ TEST_F(SecurityTest, S_11_NothingIsMountedOverProcOrSys) {
 
 TEST_F(SecurityTest, S_12_DevThatIsALinkIsReplacedOrRefused) {
   Canary canary(Name("-canary"));
-  for (const std::string& target : {canary.path(), std::string("/proc/self/root"),
-                                    std::string("../../..") + canary.path()}) {
+  for (const std::string& target :
+       {canary.path(), std::string("/proc/self/root"), std::string("../../..") + canary.path()}) {
     const auto image = TryImage({Symlink("dev", target)});
     if (!image.ok()) continue;
     ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));

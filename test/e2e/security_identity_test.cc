@@ -37,10 +37,10 @@ TEST_F(SecurityTest, S_13_UsersThatAreNoNumberAreNeverRoot) {
 }
 
 TEST_F(SecurityTest, S_14_NothingOfTheImageIsLoadedForALookup) {
-  const std::string image = MakeImage(
-      {File("etc/nsswitch.conf", "passwd: evil\ngroup: evil\n"), Dir("lib"),
-       File("lib/libnss_evil.so.2", "not a library", 0755),
-       File("etc/ld.so.preload", "/lib/libnss_evil.so.2\n")});
+  const std::string image =
+      MakeImage({File("etc/nsswitch.conf", "passwd: evil\ngroup: evil\n"), Dir("lib"),
+                 File("lib/libnss_evil.so.2", "not a library", 0755),
+                 File("etc/ld.so.preload", "/lib/libnss_evil.so.2\n")});
   cri::ContainerConfig config = From(image, {"report"});
   Security(config)->set_run_as_username("app");
   EXPECT_EQ(Report(config)["uid"], 1000);
@@ -48,17 +48,17 @@ TEST_F(SecurityTest, S_14_NothingOfTheImageIsLoadedForALookup) {
 
 TEST_F(SecurityTest, S_15_HooksGetNothingOfTheImagesEnvironment) {
   HostDir hooks(Name("-hooks"));
-  hooks.Write("hook.sh", absl::StrCat("#!/bin/sh\ncat /proc/$$/environ >", hooks / "environ",
-                                      "\npwd >", hooks / "cwd", "\n"),
+  hooks.Write("hook.sh",
+              absl::StrCat("#!/bin/sh\ncat /proc/$$/environ >", hooks / "environ", "\npwd >",
+                           hooks / "cwd", "\n"),
               0755);
-  hooks.Write("10-hook.json",
-              Json({{"version", "1.0.0"},
-                    {"hook", {{"path", hooks / "hook.sh"}}},
-                    {"when", {{"always", true}}},
-                    {"stages", {"createRuntime"}}})
-                  .dump());
-  ASSERT_OK_AND_ASSIGN(
-      OwnNode own, OwnNode::Start("hooked", absl::StrCat("[hooks]\ndirs = \"", hooks.path(), "\"\n")));
+  hooks.Write("10-hook.json", Json({{"version", "1.0.0"},
+                                    {"hook", {{"path", hooks / "hook.sh"}}},
+                                    {"when", {{"always", true}}},
+                                    {"stages", {"createRuntime"}}})
+                                  .dump());
+  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start("hooked", absl::StrCat("[hooks]\ndirs = \"",
+                                                                          hooks.path(), "\"\n")));
   const ImageRecipe recipe = [] {
     ImageRecipe probe = ProbeRecipe();
     probe.config["Env"] = {"LD_PRELOAD=/evil.so", "PATH=/evil"};
@@ -121,11 +121,14 @@ TEST_F(SecurityTest, S_17_HostPidShowsNothingOfTheRuntimesProcesses) {
 
 TEST_F(SecurityTest, S_18_DefaultProfileDeniesTheDoorsOfKnownExploits) {
   const Json calls = Report(MakeKubeletProbe("c", {"report"}))["syscalls"];
-  for (const char* call : {"io_uring_setup", "io_uring_enter", "bpf", "userfaultfd", "keyctl",
-                           "add_key", "request_key", "perf_event_open", "unshare_user", "clone_user"})
+  for (const char* call :
+       {"io_uring_setup", "io_uring_enter", "bpf", "userfaultfd", "keyctl", "add_key",
+        "request_key", "perf_event_open", "unshare_user", "clone_user"})
     EXPECT_THAT(calls.value(call, ""), AnyOf("EPERM", "ENOSYS")) << call;
-  for (const char* call : {"af_alg", "af_vsock", "af_vsock_pair", "i386_af_alg", "i386_af_vsock",
-                           "i386_socketcall"})
+  for (const char* call : {"af_alg", "af_vsock", "af_vsock_pair"})
+    EXPECT_NE(calls.value(call, "ok"), "ok") << call;
+  if (calls.value("i386_getpid", "ok") == "ENOSYS") return;  // no i386 numbers on this kernel
+  for (const char* call : {"i386_af_alg", "i386_af_vsock", "i386_socketcall"})
     EXPECT_NE(calls.value(call, "ok"), "ok") << call;
 }
 
@@ -203,8 +206,8 @@ TEST_F(SecurityTest, S_22_RouterAdvertisementsAreIgnored) {
 }
 
 TEST_F(SecurityTest, S_23_IdsThatDoNotFitAreRefused) {
-  for (const int64_t id : {int64_t{-1}, int64_t{4294967295}, int64_t{4294967296},
-                           int64_t{1} << 62, int64_t{-4294967296}}) {
+  for (const int64_t id : {int64_t{-1}, int64_t{4294967295}, int64_t{4294967296}, int64_t{1} << 62,
+                           int64_t{-4294967296}}) {
     cri::ContainerConfig user = MakeKubeletProbe("c", {"report"}), group = user, more = user;
     Security(user)->mutable_run_as_user()->set_value(id);
     Security(group)->mutable_run_as_user()->set_value(1000);
@@ -328,8 +331,7 @@ TEST_F(SecurityTest, S_44_StrictGroupsAreOnlyThoseAskedFor) {
   Security(config)->mutable_run_as_user()->set_value(1001);
   Security(config)->set_supplemental_groups_policy(cri::Strict);
   EXPECT_EQ(Report(config)["groups"], Json::array({1001}));
-  Security(config)->set_supplemental_groups_policy(
-      static_cast<cri::SupplementalGroupsPolicy>(77));
+  Security(config)->set_supplemental_groups_policy(static_cast<cri::SupplementalGroupsPolicy>(77));
   EXPECT_CODE(Refusal(config), kInvalidArgument);
 }
 

@@ -23,9 +23,9 @@ using SecurityTest = HostileTest;
 
 TEST_F(SecurityTest, S_35_ImageVolumesCopyNothingOfTheNode) {
   Canary canary(Name("-canary"));
-  const std::string image = MakeImage({Symlink("volume", canary.path())},
-                                      {{"Volumes", {{"/volume", Json::object()},
-                                                    {"/../../etc", Json::object()}}}});
+  const std::string image =
+      MakeImage({Symlink("volume", canary.path())},
+                {{"Volumes", {{"/volume", Json::object()}, {"/../../etc", Json::object()}}}});
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
   const auto paths = pod.RunForJson(From(image, {"paths", "/volume/canary"}));
   if (paths.ok()) {
@@ -119,8 +119,7 @@ TEST_F(SecurityTest, S_46_BadMountsAreRefused) {
       {"container_path root", [](auto& m) { m.set_container_path("/"); }},
       {"container_path above", [](auto& m) { m.set_container_path("/vol/../../x"); }},
       {"container_path with a line", [](auto& m) { m.set_container_path("/a\nb"); }},
-      {"container_path with NUL",
-       [](auto& m) { m.set_container_path(std::string("/a\0b", 4)); }},
+      {"container_path with NUL", [](auto& m) { m.set_container_path(std::string("/a\0b", 4)); }},
       {"container_path too long",
        [](auto& m) { m.set_container_path("/" + std::string(5000, 'x')); }},
       {"host_path relative", [](auto& m) { m.set_host_path("vol"); }},
@@ -165,7 +164,9 @@ TEST_F(SecurityTest, S_48_SocketIsForRootAlone) {
 }
 
 TEST_F(SecurityTest, S_50_ErrorsCarryNoControlCharacters) {
-  const std::string evil = "x\x1b]0;owned\x07\n\xc2\x9b" "31m";
+  const std::string evil =
+      "x\x1b]0;owned\x07\n\xc2\x9b"
+      "31m";
   std::vector<absl::Status> errors;
   errors.push_back(client().ContainerStatus(evil).status());
   errors.push_back(client().ImageStatus(evil).status());

@@ -90,9 +90,8 @@ class SystemdTest : public E2eTest {
 };
 
 TEST_F(SystemdTest, RuntimeConfigNamesTheDriver) {
-  ASSERT_OK_AND_ASSIGN(
-      const auto config,
-      systemd_client().Call(&Runtime::RuntimeConfig, cri::RuntimeConfigRequest()));
+  ASSERT_OK_AND_ASSIGN(const auto config,
+                       systemd_client().Call(&Runtime::RuntimeConfig, cri::RuntimeConfigRequest()));
   EXPECT_EQ(config.linux().cgroup_driver(), cri::SYSTEMD);
 }
 

@@ -105,7 +105,7 @@ TEST_F(UserNamespaceTest, EverythingElseHasAMappedOwner) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), PodConfig()));
   ASSERT_OK_AND_ASSIGN(const Json tree, pod.RunForJson(Container({"tree", "/etc", "/dev"})));
   EXPECT_TRUE(tree.contains("/dev/mqueue")) << tree;
-  const std::set<std::string> nodes = {"/dev/full",   "/dev/null", "/dev/random",
+  const std::set<std::string> nodes = {"/dev/full",    "/dev/null", "/dev/random",
                                        "/dev/urandom", "/dev/tty",  "/dev/zero"};
   for (const auto& [path, info] : tree.items()) {
     if (nodes.contains(path)) continue;
@@ -243,8 +243,7 @@ TEST_F(UserNamespaceTest, HostNetworkWorksOrIsRefusedByName) {
   NamespaceOptions(config)->set_network(cri::NODE);
   ASSERT_OK_AND_ASSIGN(const auto status, client().Call(&Runtime::Status, cri::StatusRequest()));
   if (!status.features().user_namespaces_host_network()) {
-    EXPECT_CODE(client().RunPod(pod_config), kInvalidArgument, kFailedPrecondition,
-                kUnimplemented);
+    EXPECT_CODE(client().RunPod(pod_config), kInvalidArgument, kFailedPrecondition, kUnimplemented);
     return;
   }
   const Json report = Report(pod_config, config);
@@ -279,8 +278,8 @@ struct BadMapping {
   void (*change)(cri::UserNamespace*);
 };
 
-class UserNamespaceRefusalTest : public ProbedTest, public testing::WithParamInterface<BadMapping> {
-};
+class UserNamespaceRefusalTest : public ProbedTest,
+                                 public testing::WithParamInterface<BadMapping> {};
 
 TEST_P(UserNamespaceRefusalTest, IsInvalid) {
   cri::PodSandboxConfig config = MakePodConfig(Name());
@@ -300,8 +299,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadMapping{"NoLength", [](cri::UserNamespace* u) { u->mutable_gids(0)->set_length(0); }},
         BadMapping{"PastTheEnd",
                    [](cri::UserNamespace* u) { u->mutable_uids(0)->set_host_id(0xfffffff0); }},
-        BadMapping{"HostRoot",
-                   [](cri::UserNamespace* u) { u->mutable_uids(0)->set_host_id(0); }},
+        BadMapping{"HostRoot", [](cri::UserNamespace* u) { u->mutable_uids(0)->set_host_id(0); }},
         BadMapping{"ModeContainer", [](cri::UserNamespace* u) { u->set_mode(cri::CONTAINER); }},
         BadMapping{"ModeTarget", [](cri::UserNamespace* u) { u->set_mode(cri::TARGET); }},
         BadMapping{"NodeWithMappings", [](cri::UserNamespace* u) { u->set_mode(cri::NODE); }}),

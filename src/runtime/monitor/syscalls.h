@@ -55,9 +55,8 @@ inline int Openat2(int at, const char* path, uint64_t flags, uint64_t resolve) {
 // Gives the detached tree `tree` the mapping of a user namespace, with all mounts in it (kernel
 // 5.12). EINVAL: a file system that has no id-mapped mounts.
 inline int IdmapTree(int tree, int user_namespace) {
-  return MountSetattr(
-      tree, AT_EMPTY_PATH | kAtRecursive,
-      {.set = kMountAttrIdmap, .userns_fd = static_cast<uint64_t>(user_namespace)});
+  return MountSetattr(tree, AT_EMPTY_PATH | kAtRecursive,
+                      {.set = kMountAttrIdmap, .userns_fd = static_cast<uint64_t>(user_namespace)});
 }
 inline int PivotRoot(const char* new_root, const char* put_old) {
   return syscall(SYS_pivot_root, new_root, put_old);
