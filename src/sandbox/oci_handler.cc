@@ -36,6 +36,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr absl::Duration kCommandTimeout = absl::Seconds(60);
+constexpr absl::Duration kConfinedTimeout = absl::Seconds(2);
+constexpr absl::Duration kConfinedRetry = absl::Milliseconds(2);
 constexpr absl::Duration kFeaturesTimeout = absl::Seconds(5);
 constexpr size_t kMaxCommandOutput = 64 << 10;
 
@@ -304,7 +306,15 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
   absl::Status status = started.status();
   if (started.ok() && started->exit_code != 0)
     status = Refused(runtime.path, "start", started->exit_code, LastLine(started->error_output));
-  if (status.ok()) status = VerifyConfinementOfPid(*pid, ExpectedOf(prepared.spec.identity));
+  // `start` may return before the process has loaded its filter.
+  const absl::Time confined_by = absl::Now() + kConfinedTimeout;
+  while (status.ok()) {
+    const absl::Status confined =
+        VerifyConfinementOfPid(*pid, ExpectedOf(prepared.spec.identity));
+    if (confined.ok()) break;
+    if (absl::Now() >= confined_by) status = confined;
+    absl::SleepFor(kConfinedRetry);
+  }
   if (!status.ok()) {
     DeleteWithRuntime(container, pod);
     return status;
