@@ -15,7 +15,8 @@ TEST(Report, DividesTheFirstPeersMedianByTheOthers) {
   report.Add(kMetric, "berth", 2);
   report.Add(kMetric, "other", 8);
   EXPECT_THAT(report.Table(), HasSubstr("0.250"));
-  for (const auto& entry : report.Json()["measurements"]) {
+  const auto json = report.Json();
+  for (const auto& entry : json["measurements"]) {
     EXPECT_EQ(entry.value("ratio", -1.0), entry["peer"] == "other" ? 0.25 : -1.0);
   }
 }

@@ -21,6 +21,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/image/image_store.h"
@@ -258,4 +259,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace berth
 
-int main(int argc, char** argv) { return berth::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // Debian builds abseil in its debug mode, which records the order of all locks: a cost for each
+  // lock, and a daemon that aborts on what only might be a deadlock.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  return berth::Main(argc, argv);
+}

@@ -27,6 +27,10 @@ std::vector<std::vector<std::string>> Golden(const std::string& name) {
   return rows;
 }
 
+MATCHER_P(HasMessage, part, "") {
+  return !arg.ok() && absl::StrContains(std::string(arg.message()), part);
+}
+
 std::vector<std::string> List(const std::string& text) {
   if (text == "-") return {};
   return absl::StrSplit(text, ',');
@@ -124,7 +128,8 @@ TEST_F(ConfinementTest, DefaultProfileAnswersAsTheTableSays) {
 TEST_F(ConfinementTest, EveryCallOfTheProbeIsInTheTable) {
   std::set<std::string> known;
   for (const auto& row : Golden("syscalls.tsv")) known.insert(row[0]);
-  for (const auto& [name, result] : Report(MakeProbe("c", {"report"}))["syscalls"].items())
+  const auto report = Report(MakeProbe("c", {"report"}));
+  for (const auto& [name, result] : report["syscalls"].items())
     EXPECT_TRUE(known.contains(name)) << name;
 }
 
@@ -228,6 +233,32 @@ TEST_F(ConfinementTest, ProfilesThatCannotBeAppliedAreRefused) {
   EXPECT_FALSE(RefusalOfProfile("relative.json").ok());
   EXPECT_FALSE(RefusalOfProfile("").ok());
   EXPECT_FALSE(RefusalOfProfile(dir.path()).ok());
+}
+
+// A program that its filter keeps from being reached was never started, even if the filter also
+// forbids to tell so.
+TEST_F(ConfinementTest, FilterThatForbidsTheStartIsAStartError) {
+  HostDir dir(Name("-profile"));
+  EXPECT_THAT(RefusalOfProfile(dir.Write("deny.json", R"({
+                "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 13})")),
+              HasMessage("seccomp filter"));
+  EXPECT_THAT(RefusalOfProfile(dir.Write("exec.json", R"({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": ["execve", "sendmsg", "sendto", "write"],
+                              "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]})")),
+              HasMessage("Permission denied"));
+  for (const char* action : {"SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"}) {
+    EXPECT_THAT(RefusalOfProfile(dir.Write(
+                    "kill.json", absl::StrCat(R"({"defaultAction": ")", action, R"("})"))),
+                HasMessage("seccomp filter"))
+        << action;
+    EXPECT_THAT(RefusalOfProfile(
+                    dir.Write("kill-exec.json", absl::StrCat(R"({"defaultAction": "SCMP_ACT_ALLOW",
+                      "syscalls": [{"names": ["execve"], "action": ")",
+                                                             action, R"("}]})"))),
+                HasMessage("seccomp filter"))
+        << action;
+  }
 }
 
 TEST_F(ConfinementTest, ReferenceIsForLocalhostOnly) {

@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -48,8 +50,9 @@ namespace {
     if (failure.error == 0)
       failure = {.step = -1, .error = ENOEXEC, .call = "plan without an exec"};
   }
-  SendError(channel, failure.step, failure.error, failure.call);
-  _exit(127);
+  wire::ErrorReply reply = {.step = failure.step, .error = failure.error, .call = {}};
+  strncpy(reply.call, failure.call, sizeof(reply.call) - 1);
+  EndChild(Send(channel, wire::Type::kError, reply), failure.error);
 }
 
 // The monitor's end learns the sender's pid with each message.
@@ -88,6 +91,41 @@ bool OpenChannel(int* ends) {
 }
 
 }  // namespace
+
+bool HasExeced(pid_t pid) {
+  // Field 9 of proc_pid_stat(5): the kernel takes this flag away at the exec, before it closes
+  // descriptors (PF_FORKNOEXEC, include/linux/sched.h; begin_new_exec, fs/exec.c).
+  constexpr unsigned long kForkNoExec = 0x40;
+  char text[512];
+  snprintf(text, sizeof(text), "/proc/%d/stat", pid);
+  const int fd = open(text, O_RDONLY | O_CLOEXEC);
+  const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+  if (fd >= 0) close(fd);
+  if (n <= 0) return false;
+  text[n] = '\0';
+  const char* at = strrchr(text, ')');  // the name in parentheses may hold anything
+  for (int field = 2; at != nullptr && field < 9; ++field) at = strchr(at + 1, ' ');
+  return at != nullptr && (strtoul(at + 1, nullptr, 10) & kForkNoExec) == 0;
+}
+
+wire::ErrorReply SilentFailure(int status) {
+  wire::ErrorReply failure = {.step = -1, .error = WEXITSTATUS(status), .call = "start"};
+  if (WIFEXITED(status)) return failure;
+  failure.error = ECANCELED;
+  const char* call = CallText("killed before the exec, signal ", WTERMSIG(status));
+  // SIGILL is EndChild's, where not even the exit is permitted.
+  if (WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGILL) {
+    failure.error = EPERM;
+    call = "killed by its seccomp filter before the exec";
+  }
+  strncpy(failure.call, call, sizeof(failure.call) - 1);
+  return failure;
+}
+
+void EndChild(bool told, int error) {
+  syscall(SYS_exit_group, told ? 127 : error);
+  while (true) __builtin_trap();
+}
 
 bool StartChild(const ChildRequest& request, Child* child, const char** call) {
   int channel[2];

@@ -29,6 +29,17 @@ struct Child {
   int channel = -1;  // the monitor's end (channel.h)
 };
 
+// Whether the process `pid`, a child that is not reaped yet, has come to an exec. A channel also
+// ends where a process was killed before, or where its seccomp filter keeps it from telling.
+bool HasExeced(pid_t pid);
+
+// What is known of a start that ended without a word, from the wait status of its process.
+wire::ErrorReply SilentFailure(int status);
+
+// Ends a process that could not be started: with 127, or with `error` as its exit code where that
+// could not be told on the channel. Its filter may refuse even the exit.
+[[noreturn]] void EndChild(bool told, int error);
+
 // False with errno and *call if the process could not be made.
 bool StartChild(const ChildRequest& request, Child* child, const char** call);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "src/runtime/monitor/channel.h"
+#include "src/runtime/monitor/child.h"
 #include "src/runtime/monitor/oci_start_child.h"
 #include "src/runtime/monitor/packet.h"
 #include "src/runtime/monitor/syscalls.h"
@@ -53,6 +54,8 @@ class Relay {
         // A process that waits says so before it closes its end.
         if (waits_) {
           SendError(kControlFd, -1, ECHILD, "the process ended while it was created");
+        } else if (!HasExeced(pid_)) {
+          SendError(kControlFd, -1, ECHILD, "the process ended before its exec");
         } else {
           SendStarted();
         }

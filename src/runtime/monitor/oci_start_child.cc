@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "src/runtime/monitor/child.h"
 #include "src/runtime/monitor/packet.h"
 #include "src/runtime/monitor/steps_child.h"
 
@@ -26,15 +27,14 @@ void ResetSignals() {
 
 [[noreturn]] void FailOnChannel(int channel, const StepFailure& failure) {
   SendError(channel, failure.step, failure.error, failure.call);
-  _exit(127);
+  EndChild(/*told=*/true, failure.error);
 }
 
 // The caller of `start` reads a whole ErrorReply or nothing: it is shorter than PIPE_BUF.
 [[noreturn]] void FailOnResult(int result, const StepFailure& failure) {
   wire::ErrorReply reply = {.step = failure.step, .error = failure.error, .call = {}};
   strncpy(reply.call, failure.call, sizeof(reply.call) - 1);
-  const ssize_t written = write(result, &reply, sizeof(reply));
-  _exit(written == sizeof(reply) ? 127 : 126);
+  EndChild(write(result, &reply, sizeof(reply)) == sizeof(reply), failure.error);
 }
 
 // From here on the process lives without the command that created it.

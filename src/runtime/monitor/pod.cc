@@ -217,6 +217,8 @@ void Pod::ConnectionClosed(int connection) {
       SendChannel(container->channel, {.tag = ChannelTag::kAnswer, .value = ECANCELED});
     container->asking = false;
     container->requester = -1;
+    // Whoever gave up takes the start for failed: it must not succeed behind their back.
+    if (container->state == Container::State::kStarting) KillAll(container);
   }
   for (Exec* exec = execs_; exec != nullptr;) {
     Exec* next = exec->next;

@@ -111,6 +111,7 @@ class Pod {
   void LauncherExited(Container* container, int status);
   bool KnowsProcess(pid_t pid) const;
   void SettleStarts();
+  void ReadChannels(pid_t pid);
   void KillExec(const Exec& exec);
   void OutputReady(Container* container, int which);
   void CloseOutput(Container* container, int which);

@@ -114,6 +114,8 @@ bool Pod::ExecChannelReady(Exec* exec) {
   if (event.kind == ChannelEvent::Kind::kFailure) {
     exec->failed_start = true;
     memcpy(&exec->failure, event.failure, sizeof(exec->failure));
+  } else if (!HasExeced(exec->pid)) {
+    exec->failed_start = true;  // and how it ended will say why
   } else if (exec->requester >= 0) {
     Send(exec->requester, wire::Type::kStarted, wire::StartedReply{.pid = exec->pid});
   }
@@ -130,11 +132,10 @@ void Pod::KillExec(const Exec& exec) {
 }
 
 void Pod::ExecExited(Exec* exec, int status) {
-  while (exec->channel >= 0 && ExecChannelReady(exec)) {
-  }
   exec->exited = true;
   loop_->Disarm(&exec->deadline);
   if (exec->failed_start && exec->requester >= 0) {
+    if (exec->failure.call[0] == '\0') exec->failure = SilentFailure(status);
     Send(exec->requester, wire::Type::kError, exec->failure);
     exec->requester = -1;
   }

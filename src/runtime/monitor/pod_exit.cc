@@ -60,6 +60,7 @@ void Pod::SettleStarts() {
   for (Container* each = containers_; each != nullptr;) {
     Container* next = each->next;
     int status;
+    if (each->launcher) ReadChannels(each->pid);
     if (each->launcher && each->pid > 0 && waitpid(each->pid, &status, WNOHANG) == each->pid) {
       Exited(each, status);
     } else {
@@ -71,12 +72,26 @@ void Pod::SettleStarts() {
   }
 }
 
+// What a process had to tell of its start. Before it is reaped: whether it came to its exec is
+// known only as long as it is there.
+void Pod::ReadChannels(pid_t pid) {
+  for (Container* each = containers_; each != nullptr; each = each->next) {
+    while (each->pid == pid && each->channel >= 0 && ChannelReady(each)) {
+    }
+  }
+  for (Exec* each = execs_; each != nullptr; each = each->next) {
+    while (each->pid == pid && !each->exited && each->channel >= 0 && ExecChannelReady(each)) {
+    }
+  }
+}
+
 void Pod::Reap() {
   while (true) {
     siginfo_t info = {};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
     const pid_t pid = info.si_pid;
     if (!KnowsProcess(pid)) SettleStarts();
+    ReadChannels(pid);
     int status;
     if (waitpid(pid, &status, WNOHANG) != pid) continue;
     if (pid == init_pid_) init_pid_ = -1;
@@ -94,10 +109,6 @@ void Pod::Reap() {
 }
 
 void Pod::Exited(Container* container, int status) {
-  const pid_t ended = container->pid;
-  while (container->channel >= 0 && ChannelReady(container)) {
-  }
-  if (container->pid != ended) return;  // a start that went on in another process
   container->pid = -1;
   if (container->moving && !container->failed_start && status == 0) return;  // and which is to come
   if (container->moving && !container->failed_start) {
@@ -108,7 +119,10 @@ void Pod::Exited(Container* container, int status) {
   container->exit.exit_code = ExitCode(status);
   container->exit.finished_at = WallNanoseconds();
   loop_->Disarm(&container->stop_timer);
-  if (container->failed_start) return FailStart(container);
+  if (container->failed_start) {
+    if (container->failure.call[0] == '\0') container->failure = SilentFailure(status);
+    return FailStart(container);
+  }
   // Where the container had no pid namespace of its own, others of its processes may live on: it
   // ends as a whole.
   if (container->cgroup >= 0) KillCgroup(container->cgroup);

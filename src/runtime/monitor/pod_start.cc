@@ -236,6 +236,10 @@ bool Pod::ChannelReady(Container* container) {
     memcpy(&container->failure, event.failure, sizeof(container->failure));
     return true;  // told once it has ended, so that its cgroup is free then
   }
+  if (!container->moving && !HasExeced(container->pid)) {
+    container->failed_start = true;  // and how it ended will say why
+    return true;
+  }
   ChannelEnded(container);
   return true;
 }
