@@ -93,6 +93,7 @@ enum BindFlag : int64_t {
   kBindShared = 8,
   kBindOverKernelFs = 16,  // the target may be on procfs or sysfs; EACCES there without it
   kBindPath = 32,          // with s1: with the mounts below
+  kBindTarget = 64,        // of the target itself, without s1 and a
 };
 
 // Failures of kWriteProc that do not end the plan: a value that only CAP_SYS_RESOURCE may set

@@ -82,7 +82,7 @@ void MountPlan::OpenImages() {
 void MountPlan::OpenTrees() {
   if (fds_.user_namespace) OpenImages();
   for (const MountSpec& mount : spec_.mounts) {
-    if (mount.kind != MountSpec::Kind::kBind || mount.fd_index >= 0) continue;
+    if (mount.kind != MountSpec::Kind::kBind || mount.fd_index >= 0 || mount.of_target) continue;
     // The pod's files belong to the node's root.
     const bool ours = !spec_.pod_dir.empty() &&
                       IsAtOrBelow(mount.view_path, absl::StrCat("/data/", spec_.pod_dir));
@@ -128,6 +128,11 @@ void MountPlan::AddBind(const MountSpec& mount, const std::string& target) {
   int64_t flags = KindOf(mount) | PropagationFlag(mount.propagation);
   if (mount.over_kernel_fs) flags |= wire::kBindOverKernelFs;
   if (mount.recursive_attributes) flags |= wire::kBindRecursiveAttributes;
+  if (mount.of_target) {
+    steps_.Add(Op::kBind, {target}, -1, flags | wire::kBindTarget,
+               static_cast<int64_t>(mount.attributes));
+    return;
+  }
   const Source source = SourceOf(mount.fd_index, mount.view_path);
   std::vector<std::string> strings = {target};
   if (source.tree == -1) {

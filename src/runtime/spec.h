@@ -98,6 +98,7 @@ struct MountSpec {
   std::string source;     // host path, for people and for OCI JSON
   int fd_index = -1;      // among the volume descriptors: a detached tree
   std::string view_path;  // with fd_index -1: a path in the mount namespace that the plan starts in
+  bool of_target = false;  // of what the root has at `target`: writable below a read-only root
   bool is_directory = true;
   // kImage
   std::vector<std::string> layers;  // lowest first, relative to the data directory

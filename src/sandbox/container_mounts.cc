@@ -153,12 +153,14 @@ absl::StatusOr<std::vector<std::string>> VolumesOf(const ContainerImage& image,
   return paths;
 }
 
-MountSpec VolumeBind(const std::string& path, std::string source, bool user_namespace) {
+// Stays writable below a read-only root, with what the image has there. An OCI runtime cannot be
+// asked for that: it gets an empty directory of the node's.
+MountSpec VolumeBind(const std::string& path, std::string source) {
   MountSpec spec;
   spec.kind = MountSpec::Kind::kBind;
   spec.target = path;
+  spec.of_target = source.empty();
   spec.source = std::move(source);
-  spec.idmapped = user_namespace;
   return spec;
 }
 
@@ -181,9 +183,10 @@ absl::Status FillMounts(const ContainerRecord& container, const PodRecord& pod,
   ASSIGN_OR_RETURN(std::vector<std::string> volumes, VolumesOf(container.image, requested));
   if (container.config.readonly_rootfs) {
     for (size_t i = 0; i < volumes.size(); ++i) {
+      const bool built_in = pod.config.runtime_handler.empty();
       requested.push_back(VolumeBind(
-          volumes[i], absl::StrCat(data_dir, "/containers/", container.id, "/volumes/", i),
-          user_namespace));
+          volumes[i],
+          built_in ? "" : absl::StrCat(data_dir, "/containers/", container.id, "/volumes/", i)));
     }
   } else {
     spec->directories = std::move(volumes);

@@ -208,11 +208,20 @@ TEST(FillMounts, KeepsVolumesOfTheImageWritableInAReadOnlyRoot) {
   const MountSpec volume = MountAt(spec, "/data");
   EXPECT_THAT(spec->directories, IsEmpty());
   EXPECT_EQ(volume.kind, MountSpec::Kind::kBind);
-  EXPECT_EQ(volume.source, "/d/containers/c/volumes/0");
+  EXPECT_TRUE(volume.of_target);
   EXPECT_EQ(volume.attributes, 0u);
   EXPECT_FALSE(volume.idmapped);
   EXPECT_EQ(MountAt(spec, "/mounted").source, "/h");
-  EXPECT_TRUE(MountAt(Build(container, /*user_namespace=*/true), "/data").idmapped);
+}
+
+TEST(FillMounts, GivesAnOciRuntimeADirectoryForAVolumeInAReadOnlyRoot) {
+  ContainerRecord container = MakeContainer({}, {.volumes = {"/data"}});
+  container.config.readonly_rootfs = true;
+  PodRecord pod = MakePod();
+  pod.config.runtime_handler = "runc";
+  const MountSpec volume = MountAt(BuildContainerSpec(container, pod, {.data_dir = "/d"}), "/data");
+  EXPECT_FALSE(volume.of_target);
+  EXPECT_EQ(volume.source, "/d/containers/c/volumes/0");
 }
 
 TEST(FillMounts, HasTheStandardOnesUnlessOneIsReplaced) {

@@ -164,7 +164,8 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   RETURN_IF_ERROR(MakeDirs(directory, 0700));
   RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
   RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
-  if (record->config.readonly_rootfs && !record->image.volumes.empty())
+  if (record->config.readonly_rootfs && !record->image.volumes.empty() &&
+      !pod->config.runtime_handler.empty())
     RETURN_IF_ERROR(MakeDirs(directory + "/volumes", 0755));
   RETURN_IF_ERROR(InsertContainer(database_, {.id = record->id,
                                               .pod_id = pod->id,

@@ -132,5 +132,71 @@ TEST_F(ImageVolumeTest, TwoContainersShareOneImage) {
   EXPECT_EQ(paths["/model/top"]["read"], "content");
 }
 
+// VOLUME of an image, in a read-only root.
+class DeclaredVolumeTest : public ProbedTest {
+ protected:
+  void SetUp() override {
+    ProbedTest::SetUp();
+    if (HasFatalFailure() || IsSkipped()) return;
+    ImageRecipe recipe = ProbeRecipe();
+    TarEntry data = Dir("data", 0700), file = File("data/file", "text\n", 0600);
+    data.uid = data.gid = file.uid = file.gid = 1000;
+    recipe.layers.push_back({{data, file, Dir("plain"), Symlink("link", "/data")}});
+    recipe.config["Volumes"] = {{"/data", nlohmann::json::object()},
+                                {"/new/place", nlohmann::json::object()},
+                                {"/link/below", nlohmann::json::object()}};
+    reference_ = node().registry().Add("volumes", "v1", Build(recipe));
+    ASSERT_OK(client().Pull(reference_));
+  }
+  void TearDown() override {
+    if (!reference_.empty()) {
+      EXPECT_OK(client().RemoveImage(reference_));
+    }
+    ProbedTest::TearDown();
+  }
+  cri::ContainerConfig Container(const std::vector<std::string>& arguments) {
+    cri::ContainerConfig config = MakeKubeletProbe("c", arguments);
+    config.mutable_image()->set_image(reference_);
+    Security(config)->set_readonly_rootfs(true);
+    Security(config)->mutable_run_as_user()->set_value(1000);
+    Security(config)->mutable_run_as_group()->set_value(1000);
+    return config;
+  }
+  std::string reference_;
+};
+
+TEST_F(DeclaredVolumeTest, KeepsTheImagesContentAndOwnerAndIsWritable) {
+  const Json paths =
+      Report(Container({"paths", "/data", "/data/file", "/plain", "/new/place", "/data/below"}));
+  EXPECT_EQ(paths["/data"]["uid"], 1000);
+  EXPECT_EQ(paths["/data"]["mode"], 0700);
+  EXPECT_EQ(paths["/data"]["write"], "ok");
+  EXPECT_EQ(paths["/data/file"]["uid"], 1000);
+  EXPECT_EQ(paths["/data/file"]["read"], "content");
+  EXPECT_EQ(paths["/plain"]["write"], "EROFS");
+  EXPECT_EQ(paths["/new/place"]["type"], "dir");
+  EXPECT_EQ(paths["/data/below"]["type"], "dir") << "through a link of the image";
+}
+
+TEST_F(DeclaredVolumeTest, IsTheSameInAUserNamespace) {
+  cri::PodSandboxConfig pod_config = MakeKubeletPodConfig(Name());
+  auto* user = pod_config.mutable_linux()
+                   ->mutable_security_context()
+                   ->mutable_namespace_options()
+                   ->mutable_userns_options();
+  user->set_mode(cri::POD);
+  for (auto* mapping : {user->add_uids(), user->add_gids()}) {
+    mapping->set_container_id(0);
+    mapping->set_host_id(1'000'000);
+    mapping->set_length(65536);
+  }
+  cri::ContainerConfig config = Container({"paths", "/data", "/plain"});
+  *NamespaceOptions(config)->mutable_userns_options() = *user;
+  const Json paths = Report(pod_config, config);
+  EXPECT_EQ(paths["/data"]["uid"], 1000);
+  EXPECT_EQ(paths["/data"]["write"], "ok");
+  EXPECT_EQ(paths["/plain"]["write"], "EROFS");
+}
+
 }  // namespace
 }  // namespace berth::e2e

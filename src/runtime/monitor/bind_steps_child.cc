@@ -12,7 +12,20 @@ namespace {
 
 constexpr long kProcMagic = 0x9fa0, kSysfsMagic = 0x62656572;  // linux/magic.h
 
+int OpenTarget(const Step& step, const StepContext& context) {
+  return OpenOrMakeInRoot(context.root, step.String(0), static_cast<wire::PathKind>(step.b() & 1),
+                          Links::kFollowInRoot);
+}
+
 int OpenSource(const Step& step, const StepContext& context) {
+  if (step.b() & wire::kBindTarget) {
+    const int target = OpenTarget(step, context);
+    if (target < 0) return -1;
+    const int tree = sys::OpenTree(target, "",
+                                   sys::kOpenTreeClone | sys::kOpenTreeCloexec | AT_EMPTY_PATH);
+    CloseKeepingErrno(target);
+    return tree;
+  }
   if (step.a() == -1) {
     const unsigned below = step.b() & wire::kBindPath ? sys::kAtRecursive : 0;
     return sys::OpenTree(AT_FDCWD, step.String(1).data(),
@@ -73,9 +86,7 @@ int StepBind(const Step& step, StepContext* context, const char** call) {
                                          {.set = static_cast<uint64_t>(step.c())}) != 0) {
     return FailClosing(call, "mount_setattr", tree);
   }
-  const int target =
-      OpenOrMakeInRoot(context->root, step.String(0), static_cast<wire::PathKind>(step.b() & 1),
-                       Links::kFollowInRoot);
+  const int target = OpenTarget(step, *context);
   if (target >= 0 && (step.b() & wire::kBindOverKernelFs) == 0 && IsOnKernelFs(target)) {
     close(target);
     errno = EACCES;
