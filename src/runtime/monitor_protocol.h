@@ -146,7 +146,8 @@ struct ExitEvent {
 // Of `berth-monitor --open-volumes`, one packet for each path.
 struct VolumeReply {
   int32_t error;  // errno; 0: the detached tree comes with it
-  uint8_t is_directory, shared, slave, reserved;
+  uint8_t is_directory, shared, slave;
+  uint8_t attributes;  // MOUNT_ATTR_RDONLY, _NOSUID, _NODEV, _NOEXEC of the mount
 };
 
 }  // namespace berth::wire

@@ -110,6 +110,22 @@ TEST_F(MountStepsTest, OpenVolumesTellsThePropagationOfTheMount) {
   EXPECT_FALSE((*opened)[0].slave);
 }
 
+TEST_F(MountStepsTest, OpenVolumesTellsWhatTheMountIsProtectedBy) {
+  MountTmpfs(volume_);
+  ASSERT_EQ(mount(nullptr, volume_.c_str(), nullptr, MS_REMOUNT | MS_BIND, nullptr), 0);
+  absl::StatusOr<std::vector<OpenedVolume>> opened =
+      OpenVolumes(executable_.get(), {volume_}, kPatience);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ((*opened)[0].attributes, 0u);
+  ASSERT_EQ(mount(nullptr, volume_.c_str(), nullptr,
+                  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
+            0);
+  opened = OpenVolumes(executable_.get(), {volume_}, kPatience);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ((*opened)[0].attributes,
+            uint64_t{MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
+}
+
 TEST_F(MountStepsTest, OpenVolumesMakesWhatIsMissingButFollowsNoLinkThatLeadsNowhere) {
   const absl::StatusOr<std::vector<OpenedVolume>> made =
       OpenVolumes(executable_.get(), {volume_ + "/a/b/c"}, kPatience);

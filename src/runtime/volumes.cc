@@ -53,7 +53,8 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
     volumes.push_back({.tree = std::move(packet->fds[0]),
                        .is_directory = reply.is_directory != 0,
                        .shared = reply.shared != 0,
-                       .slave = reply.slave != 0});
+                       .slave = reply.slave != 0,
+                       .attributes = reply.attributes});
   }
   ::syscall(SYS_pidfd_send_signal, helper.pidfd.get(), SIGKILL, nullptr, 0);
   // A helper in an uninterruptible wait outlives this call; the daemon's reaper gets it when it

@@ -2,6 +2,7 @@
 // dead NFS or FUSE file system blocks that helper, never the daemon.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct OpenedVolume {
   // Of the mount that the path is on: is it in a peer group, does it receive from one?
   // (mount_namespaces(7))
   bool shared = false, slave = false;
+  // Which of MOUNT_ATTR_RDONLY, _NOSUID, _NODEV and _NOEXEC that mount has (mount_setattr(2)).
+  uint64_t attributes = 0;
 };
 
 // One result for each path, in order. A path that does not exist is made as a directory, with its

@@ -153,8 +153,9 @@ class Node {
   struct PreparedContainer {
     ContainerSpec spec;
     std::vector<DeviceRule> device_rules;
-    std::string seccomp_json;       // "" unconfined
-    std::vector<UniqueFd> volumes;  // what the spec's fd_index count; only for a start
+    std::string seccomp_json;                 // "" unconfined
+    std::vector<UniqueFd> volumes;            // what the spec's fd_index count; only for a start
+    std::vector<uint64_t> volume_attributes;  // of each: OpenedVolume::attributes
   };
 
   Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network,

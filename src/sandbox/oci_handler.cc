@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,22 +101,13 @@ std::map<std::string, std::string> HarmlessAnnotations(
 }
 
 // A runtime that remounts a bind may drop what its source is protected by (runc 1.1, crun 1.8), so
-// that config.json has to say it. What the daemon cannot see is the pod's shared memory.
-void KeepProtectiveFlags(const std::vector<UniqueFd>& volumes, std::vector<MountSpec>* mounts) {
-  constexpr std::pair<unsigned long, uint64_t> kFlags[] = {{ST_RDONLY, MOUNT_ATTR_RDONLY},
-                                                           {ST_NOSUID, MOUNT_ATTR_NOSUID},
-                                                           {ST_NODEV, MOUNT_ATTR_NODEV},
-                                                           {ST_NOEXEC, MOUNT_ATTR_NOEXEC}};
+// that config.json has to say it. The pod's shared memory is no volume that was looked at.
+void KeepProtectiveFlags(const std::vector<uint64_t>& of_volumes, std::vector<MountSpec>* mounts) {
   for (MountSpec& mount : *mounts) {
     if (mount.kind != MountSpec::Kind::kBind) continue;
     if (mount.view_path == "/shm")
       mount.attributes |= MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    struct statvfs info;
-    if (mount.fd_index < 0 || static_cast<size_t>(mount.fd_index) >= volumes.size() ||
-        ::fstatvfs(volumes[static_cast<size_t>(mount.fd_index)].get(), &info) != 0)
-      continue;
-    for (const auto& [flag, attribute] : kFlags)
-      if ((info.f_flag & flag) != 0) mount.attributes |= attribute;
+    if (mount.fd_index >= 0) mount.attributes |= of_volumes[static_cast<size_t>(mount.fd_index)];
   }
 }
 
@@ -279,7 +269,7 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
   prepared.spec.identity.caps = HeldOf(prepared.spec.identity.caps);
   prepared.spec.identity.oom_score_adj =
       OomScoreFrom(pod.status.monitor_pid, prepared.spec.identity.oom_score_adj);
-  KeepProtectiveFlags(start.volumes, &prepared.spec.mounts);
+  KeepProtectiveFlags(prepared.volume_attributes, &prepared.spec.mounts);
   RETURN_IF_ERROR(CheckDevIsNoLink(options_.data_dir, prepared.spec.layers));
   ASSIGN_OR_RETURN(const std::string config, OciSpecOf(container, pod, prepared));
   RETURN_IF_ERROR(ReplaceFileAt(AT_FDCWD, bundle + "/config.json", config, 0600));
@@ -309,8 +299,7 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
   // `start` may return before the process has loaded its filter.
   const absl::Time confined_by = absl::Now() + kConfinedTimeout;
   while (status.ok()) {
-    const absl::Status confined =
-        VerifyConfinementOfPid(*pid, ExpectedOf(prepared.spec.identity));
+    const absl::Status confined = VerifyConfinementOfPid(*pid, ExpectedOf(prepared.spec.identity));
     if (confined.ok()) break;
     if (absl::Now() >= confined_by) status = confined;
     absl::SleepFor(kConfinedRetry);

@@ -183,7 +183,10 @@ absl::Status Node::OpenContainerVolumes(PreparedContainer* prepared) const {
       RETURN_IF_ERROR(RelabelTree(volume.tree.get(), mount.source, prepared->spec.mount_label));
     }
   }
-  for (OpenedVolume& volume : opened) prepared->volumes.push_back(std::move(volume.tree));
+  for (OpenedVolume& volume : opened) {
+    prepared->volumes.push_back(std::move(volume.tree));
+    prepared->volume_attributes.push_back(volume.attributes);
+  }
   return absl::OkStatus();
 }
 

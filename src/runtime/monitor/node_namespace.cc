@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -153,6 +154,13 @@ bool MakeDirectories(const char* path) {
   return false;
 }
 
+// The bits of ST_* and of MOUNT_ATTR_* are the same for these four (statfs(2), mount_setattr(2)).
+uint8_t ProtectiveAttributes(int tree) {
+  struct statvfs info;
+  if (fstatvfs(tree, &info) != 0) return 0;
+  return info.f_flag & (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC);
+}
+
 int CloneTree(const char* path) {
   return sys::OpenTree(AT_FDCWD, path,
                        sys::kOpenTreeClone | sys::kOpenTreeCloexec | sys::kAtRecursive);
@@ -208,6 +216,7 @@ int OpenVolumes(char** paths, int count) {
     reply.slave = slave;
     struct stat info;
     if (tree >= 0 && fstat(tree, &info) == 0) reply.is_directory = S_ISDIR(info.st_mode);
+    if (tree >= 0) reply.attributes = ProtectiveAttributes(tree);
     iovec iov = {&reply, sizeof(reply)};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     msghdr message = {};
