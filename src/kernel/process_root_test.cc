@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "src/kernel/file.h"
@@ -55,6 +59,25 @@ TEST(Spawn, ReportsWhatCouldNotBeExecuted) {
       Spawn({.path = "/nope", .argv = {"nope"}, .fds = {-1, -1, -1}});
   EXPECT_EQ(child.status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(child.status().message(), "exec /nope: No such file or directory");
+}
+
+TEST(Spawn, MountsOfAMountNamespaceStayInIt) {
+  const std::string directory = testing::TempDir() + "spawn-mounts";
+  ASSERT_TRUE(mkdir(directory.c_str(), 0700) == 0 || errno == EEXIST);
+  Pipe pipe;
+  const std::string script = "mount -t tmpfs spawned " + directory +
+                             " && grep -c ' - tmpfs spawned ' /proc/self/mountinfo";
+  EXPECT_EQ(RunAndRead({.path = "/bin/sh",
+                        .argv = {"sh", "-c", script},
+                        .env = {"PATH=/usr/bin:/bin"},
+                        .fds = {-1, pipe.write.get(), -1},
+                        .new_mount_namespace = true},
+                       pipe),
+            "1\n");
+  std::ifstream mounts("/proc/self/mountinfo");
+  const std::string ours((std::istreambuf_iterator<char>(mounts)), {});
+  EXPECT_EQ(ours.find(" - tmpfs spawned "), std::string::npos);
+  EXPECT_EQ(rmdir(directory.c_str()), 0);
 }
 
 TEST(Spawn, WorksFromManyThreadsAtOnce) {

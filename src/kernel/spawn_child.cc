@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,6 +31,11 @@ int RunSpawnChild(void* argument) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 
   if (child->new_session && setsid() < 0) return Fail(child, "setsid");
+  if (child->new_mount_namespace) {
+    if (unshare(CLONE_NEWNS) != 0) return Fail(child, "unshare mounts for");
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+      return Fail(child, "make mounts slaves for");
+  }
   if (child->cwd != nullptr && chdir(child->cwd) != 0) return Fail(child, "chdir");
   for (int i = 0; i < child->cgroup_tasks_count; ++i) {
     if (write(child->cgroup_tasks[i], "0", 1) != 1) return Fail(child, "join cgroup");

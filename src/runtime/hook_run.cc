@@ -164,6 +164,7 @@ absl::Status RunHook(const Hook& hook, absl::string_view state_json, absl::Durat
                        .argv = hook.args,
                        .env = hook.env,
                        .fds = {state.get(), -1, writer.get()},
+                       .new_mount_namespace = true,
                        .cwd = "/"};
   if (request.argv.empty()) request.argv = {hook.path};
   ASSIGN_OR_RETURN(const SpawnedProcess process, Spawn(request));

@@ -1,6 +1,9 @@
 // OCI hooks from the configured directories: which run, in which order, and what they get.
 #include <gmock/gmock.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "test/e2e/own_node.h"
@@ -13,6 +16,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class HooksTest : public ProbedTest {
  protected:
@@ -126,6 +130,31 @@ TEST_F(HooksTest, FailureOfAPoststopHookDoesNotStopTheRemoval) {
   WriteHook("20.json", "after", {"poststop"}, kAlways);
   EXPECT_OK(RunOne(MakeProbe("c", {"exit", "0"})));
   EXPECT_THAT(Order(), ElementsAre("after"));
+}
+
+TEST_F(HooksTest, FailureOfAPoststartHookDoesNotStopTheContainer) {
+  WriteHook("10.json", "failing", {"poststart"}, kAlways, "fail.sh");
+  WriteHook("20.json", "after", {"poststart"}, kAlways);
+  EXPECT_OK(RunOne(MakeProbe("c", {"exit", "0"})));
+  EXPECT_THAT(Order(), ElementsAre("after"));
+  EXPECT_THAT(own_->daemon().Log(), HasSubstr("fail.sh: exit status 3: this hook fails"));
+}
+
+// What a hook mounts is neither the node's nor the daemon's.
+TEST_F(HooksTest, MountsOfAHookStayItsOwn) {
+  dir_->MakeDir("target");
+  dir_->Write("mount.sh",
+              absl::StrCat("#!/bin/sh\ncat >/dev/null\nmount -t tmpfs hooked ", *dir_ / "target",
+                           " && echo mounted >>", *dir_ / "order", "\n"),
+              0755);
+  WriteHook("10.json", "mounting", {"createRuntime"}, kAlways, "mount.sh");
+  ASSERT_OK(RunOne(MakeProbe("c", {"exit", "0"})));
+  EXPECT_THAT(Order(), ElementsAre("mounted"));
+  for (const std::string& process : {std::string("self"), absl::StrCat(own_->daemon().pid())}) {
+    std::ifstream file("/proc/" + process + "/mountinfo");
+    const std::string mounts((std::istreambuf_iterator<char>(file)), {});
+    EXPECT_THAT(mounts, Not(HasSubstr("hooked"))) << process;
+  }
 }
 
 TEST_F(HooksTest, StartContainerHookRunsInside) {
