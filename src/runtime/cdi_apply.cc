@@ -26,6 +26,7 @@ absl::StatusOr<MountSpec> MountSpecOf(const CdiMount& cdi) {
                   .target = cdi.container_path};
   if (bind) {
     mount.source = cdi.host_path;
+    mount.source_must_exist = true;
   } else {
     mount.type = cdi.type;
   }

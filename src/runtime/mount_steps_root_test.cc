@@ -45,7 +45,7 @@ class MountStepsTest : public MonitorTest {
   }
   std::string RunWith(MountSpec mount, const std::string& script) {
     const absl::StatusOr<std::vector<OpenedVolume>> opened =
-        OpenVolumes(executable_.get(), {volume_}, kPatience);
+        OpenVolumes(executable_.get(), {{.path = volume_}}, kPatience);
     EXPECT_TRUE(opened.ok()) << opened.status();
     if (!opened.ok()) return "";
     Container& container = MakeContainer();
@@ -100,11 +100,11 @@ TEST_F(MountStepsTest, OpenVolumesTellsThePropagationOfTheMount) {
   MountTmpfs(volume_);
   ASSERT_EQ(mount(nullptr, volume_.c_str(), nullptr, MS_PRIVATE, nullptr), 0);
   absl::StatusOr<std::vector<OpenedVolume>> opened =
-      OpenVolumes(executable_.get(), {volume_}, kPatience);
+      OpenVolumes(executable_.get(), {{.path = volume_}}, kPatience);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_FALSE((*opened)[0].shared || (*opened)[0].slave);
   ASSERT_EQ(mount(nullptr, volume_.c_str(), nullptr, MS_SHARED, nullptr), 0);
-  opened = OpenVolumes(executable_.get(), {volume_}, kPatience);
+  opened = OpenVolumes(executable_.get(), {{.path = volume_}}, kPatience);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_TRUE((*opened)[0].shared);
   EXPECT_FALSE((*opened)[0].slave);
@@ -114,13 +114,13 @@ TEST_F(MountStepsTest, OpenVolumesTellsWhatTheMountIsProtectedBy) {
   MountTmpfs(volume_);
   ASSERT_EQ(mount(nullptr, volume_.c_str(), nullptr, MS_REMOUNT | MS_BIND, nullptr), 0);
   absl::StatusOr<std::vector<OpenedVolume>> opened =
-      OpenVolumes(executable_.get(), {volume_}, kPatience);
+      OpenVolumes(executable_.get(), {{.path = volume_}}, kPatience);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_EQ((*opened)[0].attributes, 0u);
   ASSERT_EQ(mount(nullptr, volume_.c_str(), nullptr,
                   MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
             0);
-  opened = OpenVolumes(executable_.get(), {volume_}, kPatience);
+  opened = OpenVolumes(executable_.get(), {{.path = volume_}}, kPatience);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_EQ((*opened)[0].attributes,
             uint64_t{MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
@@ -128,13 +128,13 @@ TEST_F(MountStepsTest, OpenVolumesTellsWhatTheMountIsProtectedBy) {
 
 TEST_F(MountStepsTest, OpenVolumesMakesWhatIsMissingButFollowsNoLinkThatLeadsNowhere) {
   const absl::StatusOr<std::vector<OpenedVolume>> made =
-      OpenVolumes(executable_.get(), {volume_ + "/a/b/c"}, kPatience);
+      OpenVolumes(executable_.get(), {{.path = volume_ + "/a/b/c"}}, kPatience);
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_TRUE((*made)[0].is_directory);
   EXPECT_TRUE(std::filesystem::is_directory(volume_ + "/a/b/c"));
   std::filesystem::create_symlink(volume_ + "/nowhere", volume_ + "/link");
   for (const char* path : {"/link", "/link/inside"}) {
-    EXPECT_EQ(OpenVolumes(executable_.get(), {volume_ + path}, kPatience).status().code(),
+    EXPECT_EQ(OpenVolumes(executable_.get(), {{.path = volume_ + path}}, kPatience).status().code(),
               absl::StatusCode::kNotFound)
         << path;
   }

@@ -95,8 +95,9 @@ struct MountSpec {
   std::string type;                  // "proc", "tmpfs"
   std::vector<std::string> options;  // of the file system: "mode=755", "size=64k"
   // kBind
-  std::string source;     // host path, for people and for OCI JSON
-  int fd_index = -1;      // among the volume descriptors: a detached tree
+  std::string source;              // host path, for people and for OCI JSON
+  bool source_must_exist = false;  // is not made as a directory
+  int fd_index = -1;               // among the volume descriptors: a detached tree
   std::string view_path;  // with fd_index -1: a path in the mount namespace that the plan starts in
   bool of_target = false;  // of what the root has at `target`: writable below a read-only root
   bool is_directory = true;

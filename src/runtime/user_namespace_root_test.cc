@@ -177,7 +177,7 @@ TEST_F(UserNamespaceTest, VolumesAreIdMapped) {
   std::filesystem::create_directory(volume);
   ASSERT_EQ(chown(volume.c_str(), 5, 6), 0);
   const absl::StatusOr<std::vector<OpenedVolume>> opened =
-      OpenVolumes(executable_.get(), {volume}, kPatience);
+      OpenVolumes(executable_.get(), {{.path = volume}}, kPatience);
   ASSERT_TRUE(opened.ok()) << opened.status();
   Container& container = MakeContainer();
   StartOptions options{.volumes = {(*opened)[0].tree.get()}};
@@ -198,7 +198,7 @@ TEST_F(UserNamespaceTest, VolumesAreIdMapped) {
 TEST_F(UserNamespaceTest, AFileSystemWithoutIdMapsIsRefusedWithItsReason) {
   StartPod();
   const absl::StatusOr<std::vector<OpenedVolume>> opened =
-      OpenVolumes(executable_.get(), {"/proc/sys"}, kPatience);
+      OpenVolumes(executable_.get(), {{.path = "/proc/sys"}}, kPatience);
   ASSERT_TRUE(opened.ok()) << opened.status();
   Container& container = MakeContainer();
   StartOptions options{.volumes = {(*opened)[0].tree.get()}};

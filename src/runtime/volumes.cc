@@ -18,7 +18,7 @@
 namespace berth {
 
 absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
-                                                      const std::vector<std::string>& paths,
+                                                      const std::vector<VolumePath>& paths,
                                                       absl::Duration timeout) {
   std::vector<OpenedVolume> volumes;
   if (paths.empty()) return volumes;
@@ -30,12 +30,13 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
   SpawnRequest request{.executable_fd = monitor,
                        .argv = {"berth-monitor", "--open-volumes"},
                        .fds = {-1, -1, -1, theirs.get()}};
-  request.argv.insert(request.argv.end(), paths.begin(), paths.end());
+  for (const VolumePath& wanted : paths)
+    request.argv.push_back(absl::StrCat(wanted.make ? "" : "=", wanted.path));
   ASSIGN_OR_RETURN(const SpawnedProcess helper, Spawn(request));
   theirs.reset();
   const absl::Time deadline = absl::Now() + timeout;
   absl::Status status;
-  for (const std::string& path : paths) {
+  for (const auto& [path, make] : paths) {
     absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), deadline);
     wire::VolumeReply reply = {};
     if (absl::IsDeadlineExceeded(packet.status())) {

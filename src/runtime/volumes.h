@@ -22,11 +22,17 @@ struct OpenedVolume {
   uint64_t attributes = 0;
 };
 
-// One result for each path, in order. A path that does not exist is made as a directory, with its
-// missing parents (0755), unless a link on the way leads nowhere (NotFound).
+struct VolumePath {
+  std::string path;  // absolute
+  // One that does not exist is made as a directory, with its missing parents (0755), unless a link
+  // on the way leads nowhere.
+  bool make = true;
+};
+
+// One result for each path, in order. NotFound names a path that is not there and was not made.
 // DeadlineExceeded names the path that hangs.
 absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
-                                                      const std::vector<std::string>& paths,
+                                                      const std::vector<VolumePath>& paths,
                                                       absl::Duration timeout);
 
 }  // namespace berth

@@ -25,6 +25,7 @@
 #include "src/runtime/hooks.h"
 #include "src/runtime/monitor_client.h"
 #include "src/runtime/seccomp_profile.h"
+#include "src/runtime/volumes.h"
 #include "src/sandbox/container_spec.h"
 #include "src/sandbox/exit_watcher.h"
 #include "src/sandbox/network/bridge.h"
@@ -47,7 +48,7 @@ struct ParsedContainer {
 };
 
 // Gives each mount and device of the host its descriptor's index; their paths, in that order.
-std::vector<std::string> NumberVolumes(ContainerSpec* spec);
+std::vector<VolumePath> NumberVolumes(ContainerSpec* spec);
 
 // How stored requests become plain values again after a restart.
 struct RequestParsers {

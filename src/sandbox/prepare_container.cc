@@ -155,17 +155,17 @@ absl::StatusOr<Node::PreparedContainer> Node::PrepareContainer(const ContainerRe
   return prepared;
 }
 
-std::vector<std::string> NumberVolumes(ContainerSpec* spec) {
-  std::vector<std::string> paths;
+std::vector<VolumePath> NumberVolumes(ContainerSpec* spec) {
+  std::vector<VolumePath> paths;
   for (MountSpec& mount : spec->mounts) {
     if (!IsOfTheHost(mount)) continue;
     mount.fd_index = static_cast<int>(paths.size());
-    paths.push_back(mount.source);
+    paths.push_back({.path = mount.source, .make = !mount.source_must_exist});
   }
   for (DeviceSpec& device : spec->devices) {
     if (device.source.empty()) continue;
     device.fd_index = static_cast<int>(paths.size());
-    paths.push_back(device.source);
+    paths.push_back({.path = device.source, .make = false});
   }
   return paths;
 }

@@ -141,7 +141,8 @@ absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, SpawnedPro
   std::vector<OpenedVolume> volumes;
   std::vector<int> fds;
   if (pod.config.namespaces.ipc == NamespaceMode::kNode) {
-    ASSIGN_OR_RETURN(volumes, OpenVolumes(monitor_executable_.get(), {"/dev/shm"}, kVolumeTimeout));
+    ASSIGN_OR_RETURN(
+        volumes, OpenVolumes(monitor_executable_.get(), {{.path = "/dev/shm"}}, kVolumeTimeout));
     fds.push_back(volumes[0].tree.get());
   }
   const LaunchPlan plan = BuildPodPlan(pod.config.namespaces, /*host_shm_fd=*/0);

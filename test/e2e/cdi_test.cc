@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/own_node.h"
@@ -96,6 +97,16 @@ TEST_F(CdiTest, DeviceBringsNodeMountVariableGroupAndHook) {
   EXPECT_THAT(MountAt(report, "/gadget").options, HasSubstr("ro"));
   EXPECT_THAT(dir_->Read("hooked"), HasSubstr("HOOK=env\n"));
   EXPECT_THAT(dir_->Read("hooked"), HasSubstr("\"id\""));
+}
+
+TEST_F(CdiTest, MountOfWhatIsNotThereIsRefusedAndNotMade) {
+  Json gadget = Gadget();
+  gadget["devices"][0]["containerEdits"]["mounts"][0]["hostPath"] = *dir_ / "absent";
+  WriteSpec("specs/gadget.json", gadget);
+  EXPECT_THAT(
+      std::string(Seen(Container({"report"}, {"example.com/gadget=one"})).status().message()),
+      HasSubstr(absl::StrCat("open volume ", *dir_ / "absent", ": No such file or directory")));
+  EXPECT_NE(access((*dir_ / "absent").c_str(), F_OK), 0);
 }
 
 TEST_F(CdiTest, PermissionsOfTheNodeAreEnforced) {

@@ -206,12 +206,14 @@ int Park() {
 
 int OpenVolumes(char** paths, int count) {
   for (int i = 0; i < count; ++i) {
-    int tree = CloneTree(paths[i]);
+    const bool make = *paths[i] != '=';
+    const char* path = make ? paths[i] : paths[i] + 1;
+    int tree = CloneTree(path);
     // A volume that is not there is made as a directory, as the kubelet's users expect of hostPath.
-    if (tree < 0 && errno == ENOENT && MakeDirectories(paths[i])) tree = CloneTree(paths[i]);
+    if (tree < 0 && errno == ENOENT && make && MakeDirectories(path)) tree = CloneTree(path);
     VolumeReply reply = {.error = tree < 0 ? errno : 0};
     bool shared = false, slave = false;
-    if (tree >= 0) FindPropagation(paths[i], &shared, &slave);
+    if (tree >= 0) FindPropagation(path, &shared, &slave);
     reply.shared = shared;
     reply.slave = slave;
     struct stat info;
