@@ -188,8 +188,14 @@ Node::Handler DescribeHandler(const std::string& name, const std::string& path) 
 std::vector<Node::Handler> Node::Handlers() const {
   std::vector<Handler> handlers = {
       {.name = "", .recursive_readonly = true, .user_namespaces = facts_.idmapped_layers}};
-  for (const auto& [name, path] : options_.handlers)
+  for (const auto& [name, path] : options_.handlers) {
+    if (::access(path.c_str(), X_OK) != 0) {
+      log_.Warning("handler left out",
+                   {{"handler", name}, {"error", ErrnoStatus("execute", path).message()}});
+      continue;
+    }
     handlers.push_back(DescribeHandler(name, path));
+  }
   return handlers;
 }
 

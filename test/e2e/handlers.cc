@@ -48,7 +48,8 @@ constexpr Difference kDifferences[] = {
     {"runc", "SecurityTest.S_04_MountTargetThatIsExchangedForALinkLoses",
      "runc 1.1.5 loses that race at times, and makes an empty directory on the node"},
     {"runc", "LifeTest.RlimitsOfTheConfigurationHold",
-     "at times the soft limit of open files is the hard one; why is not known"},
+     "runc's init is a Go program, whose start raises the soft limit of open files, at times after "
+     "it was set"},
     {"crun", "UpdateTest.QuotaMayBeLifted",
      "crun 1.8.1 fails to write a quota of -1: the update is refused (ERANGE)"},
     {"crun", "SecurityTest.S_15_VariableWithoutValueDoesNotImportTheDaemons",
@@ -57,6 +58,8 @@ constexpr Difference kDifferences[] = {
      "crun 1.8.1 has no `features` command that would say that it knows rro"},
     {"runc", "HooksTest.FailureOfACreateHookStopsTheStart",
      "the message has the hook's number and output, not its path"},
+    {"", "HooksTest.FailureOfAPoststartHookDoesNotStopTheContainer",
+     "runc ends the container; crun goes on, and tells nobody"},
     {"runc", "HooksTest.FailureOfAPoststopHookDoesNotStopTheRemoval",
      "runc stops at the first poststop hook that fails"},
 };

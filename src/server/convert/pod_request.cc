@@ -170,7 +170,8 @@ absl::Status CheckPod(const cri::RunPodSandboxRequest& request, const RequestPol
   const RequestHandler* handler = FindHandler(policy, request.runtime_handler());
   if (handler == nullptr) {
     return Refused("runtime_handler",
-                   absl::StrCat("\"", request.runtime_handler(), "\" is not configured"));
+                   absl::StrCat("\"", request.runtime_handler(),
+                                "\" is not one of this node (Status lists them)"));
   }
   RETURN_IF_ERROR(CheckMetadata(config.metadata()));
   RETURN_IF_ERROR(CheckHostname(config.hostname()));
