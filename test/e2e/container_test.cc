@@ -2,12 +2,15 @@
 // callers see them.
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <map>
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/eventually.h"
+#include "test/e2e/handlers.h"
 #include "test/e2e/log_file.h"
+#include "test/e2e/subprocess.h"
 
 namespace berth::e2e {
 namespace {
@@ -299,6 +302,23 @@ TEST_F(ContainerTest, VerboseStatusHasPidAndSpec) {
   EXPECT_EQ(info.value("sandboxID", ""), pod().id());
   ASSERT_GT(info.value("pid", 0), 0);
   EXPECT_EQ(access(absl::StrCat("/proc/", info.value("pid", 0)).c_str(), F_OK), 0);
+}
+
+TEST_F(ContainerTest, PlanIsToldAtTheCommandLine) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  const std::string output = absl::StrCat(NodeDir(), "/plan");
+  ASSERT_OK_AND_ASSIGN(
+      Subprocess berth,
+      Subprocess::Start({.argv = {BERTH_BIN_DIR "/berth", "--socket", node().daemon().socket(),
+                                  "inspect", "--plan", id},
+                         .output_path = output}));
+  EXPECT_EQ(berth.Wait(absl::Minutes(1)), 0);
+  const std::string plan = berth.Output();
+  std::filesystem::remove(output);
+  EXPECT_THAT(plan, HasSubstr("\nmount-overlay "));
+  EXPECT_THAT(plan,
+              HasSubstr(HandlerUnderTest().empty() ? "\nexec /probe sleep " : " create --bundle "));
 }
 
 }  // namespace
