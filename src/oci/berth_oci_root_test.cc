@@ -44,10 +44,10 @@ class BerthOci : public testing::Test {
     if (::access(kBusybox, X_OK) != 0) GTEST_SKIP() << "needs " << kBusybox << " (busybox-static)";
     // What create leaves behind becomes a child of this process.
     ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    char path[] = "/tmp/berth-oci-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(path), nullptr);
+    std::string path = testing::TempDir() + "berth-oci-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(path.data()), nullptr) << path;
     directory_ = path;
-    ASSERT_EQ(::chmod(path, 0755), 0);
+    ASSERT_EQ(::chmod(path.c_str(), 0755), 0);
     for (const char* name : {"bin", "proc", "dev", "sys", "tmp", "etc"})
       std::filesystem::create_directories(directory_ / "bundle/rootfs" / name);
     std::filesystem::copy_file(kBusybox, directory_ / "bundle/rootfs/bin/busybox");

@@ -21,8 +21,8 @@ int OpenSource(const Step& step, const StepContext& context) {
   if (step.b() & wire::kBindTarget) {
     const int target = OpenTarget(step, context);
     if (target < 0) return -1;
-    const int tree = sys::OpenTree(target, "",
-                                   sys::kOpenTreeClone | sys::kOpenTreeCloexec | AT_EMPTY_PATH);
+    const int tree =
+        sys::OpenTree(target, "", sys::kOpenTreeClone | sys::kOpenTreeCloexec | AT_EMPTY_PATH);
     CloseKeepingErrno(target);
     return tree;
   }
