@@ -43,6 +43,9 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   BERTH_RPC(UpdatePodSandboxResources);
   BERTH_RPC(ExecSync);
   BERTH_RPC(ReopenContainerLog);
+  BERTH_RPC(CheckpointContainer);
+  BERTH_RPC(CheckpointPod);
+  BERTH_RPC(RestorePod);
   BERTH_RPC(ContainerStats);
   BERTH_RPC(ListContainerStats);
 

@@ -47,6 +47,16 @@ TEST_F(SecurityTest, S_36_FilesOfThePodAreNotMadeThroughALink) {
   RunWhatever(From(*image, {"exit", "0"}));
 }
 
+TEST_F(SecurityTest, S_41_CheckpointsAreNeitherMadeNorTrusted) {
+  cri::CheckpointContainerRequest checkpoint;
+  checkpoint.set_container_id("any");
+  checkpoint.set_location("/tmp/checkpoint.tar");
+  EXPECT_CODE(client().Call(&Runtime::CheckpointContainer, checkpoint), kUnimplemented);
+  cri::RestorePodRequest restore;
+  restore.set_checkpoint_path("/tmp/checkpoint.tar");
+  EXPECT_CODE(client().Call(&Runtime::RestorePod, restore), kUnimplemented);
+}
+
 TEST_F(SecurityTest, S_42_LogsStayBelowTheLogDirectory) {
   Canary canary(Name("-canary"));
   cri::PodSandboxConfig pod_config = MakeKubeletPodConfig(Name());

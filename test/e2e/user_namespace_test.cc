@@ -186,7 +186,7 @@ TEST_F(UserNamespaceTest, WritableLayerBelongsToTheNodesRoot) {
   EXPECT_EQ(paths["/data/made-inside"]["uid"], 0);
 }
 
-TEST_F(UserNamespaceTest, FileSystemThatCannotBeMappedIsRefused) {
+TEST_F(UserNamespaceTest, S_47_FileSystemThatCannotBeMappedIsRefused) {
   HostDir volume(Name("-volume"));
   ASSERT_OK_AND_ASSIGN(const HostMount mount, HostMount::Type("ramfs", volume.path()));
   cri::ContainerConfig config = Container({"report"});
@@ -281,7 +281,7 @@ struct BadMapping {
 class UserNamespaceRefusalTest : public ProbedTest,
                                  public testing::WithParamInterface<BadMapping> {};
 
-TEST_P(UserNamespaceRefusalTest, IsInvalid) {
+TEST_P(UserNamespaceRefusalTest, S_47_IsInvalid) {
   cri::PodSandboxConfig config = MakePodConfig(Name());
   cri::UserNamespace* user = NamespaceOptions(config)->mutable_userns_options();
   SetMapping(user, kFirst, kLength);
@@ -305,7 +305,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadMapping{"NodeWithMappings", [](cri::UserNamespace* u) { u->set_mode(cri::NODE); }}),
     [](const auto& info) { return info.param.name; });
 
-TEST_F(UserNamespaceTest, ContainerMustHaveThePodsMapping) {
+TEST_F(UserNamespaceTest, S_47_ContainerMustHaveThePodsMapping) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), PodConfig()));
   cri::ContainerConfig config = Container({"report"});
   NamespaceOptions(config)->mutable_userns_options()->mutable_uids(0)->set_length(1000);
