@@ -31,7 +31,7 @@ class HooksTest : public ProbedTest {
                              *dir_ / "state-\"$1\"", "\ncat /proc/$$/environ >",
                              *dir_ / "environ-\"$1\"", "\npwd >", *dir_ / "cwd-\"$1\"", "\n"),
                 0755);
-    dir_->Write("fail.sh", "#!/bin/sh\necho this hook fails >&2\nexit 3\n", 0755);
+    dir_->Write("fail.sh", "#!/bin/sh\ncat >/dev/null\necho this hook fails >&2\nexit 3\n", 0755);
   }
   void TearDown() override {
     own_.reset();
