@@ -21,6 +21,8 @@
 #include "src/image/layer_table.h"
 #include "src/image/pull_process.h"
 #include "src/image/reference.h"
+#include "src/image/registry_auth.h"
+#include "src/image/registry_hosts.h"
 #include "src/image/trash.h"
 #include "src/kernel/file.h"
 
@@ -67,6 +69,8 @@ class Store : public ImageStore {
 
   absl::StatusOr<std::string> PullAlone(const Reference& reference, const PullRequest& request,
                                         const std::function<void(const PullProgress&)>& progress);
+  absl::StatusOr<std::vector<RegistryEndpoint>> EndpointsFor(const Reference& reference,
+                                                             const RegistryAuth& auth) const;
   absl::Status Commit(const Reference& reference, const PulledImage& pulled, int work_dir)
       ABSL_LOCKS_EXCLUDED(write_mu_);
   absl::StatusOr<std::vector<LayerRow>> PlaceLayers(const PulledImage& pulled, int work_dir,
@@ -284,12 +288,14 @@ absl::StatusOr<std::string> Store::PullAlone(
   for (const LayerRow& layer : existing) pinned.push_back(layer.number);
   undo.Push([&] { Unpin(pinned); });
 
+  absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request.auth);
+  if (!endpoints.ok()) return Annotate(endpoints.status(), absl::StrCat("pull ", reference.Name()));
   PullProcess process{.helper = options_.pull_helper,
                       .env = options_.pull_env,
                       .work_dir = work_dir.get(),
                       .layers_dir = layers_dir_.get(),
                       .job = {.reference = reference.Name(),
-                              .auth = request.auth,
+                              .endpoints = *std::move(endpoints),
                               .platform = HostPlatform(),
                               .plain_http = options_.plain_http,
                               .stall_seconds = options_.stall_seconds},
@@ -302,6 +308,15 @@ absl::StatusOr<std::string> Store::PullAlone(
   if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
   RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
   return pulled->id;
+}
+
+absl::StatusOr<std::vector<RegistryEndpoint>> Store::EndpointsFor(const Reference& reference,
+                                                                  const RegistryAuth& auth) const {
+  ASSIGN_OR_RETURN(std::vector<RegistryEndpoint> endpoints,
+                   LoadRegistryEndpoints(reference.host, {.certs_dirs = options_.certs_dirs,
+                                                          .plain_http = options_.plain_http}));
+  GiveCredentials(reference, auth, &endpoints);
+  return endpoints;
 }
 
 absl::StatusOr<std::vector<LayerRow>> Store::PlaceLayers(const PulledImage& pulled, int work_dir,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/image/digest.h"
+#include "src/image/endpoint_json.h"
 #include "src/image/json_fields.h"
 #include "src/image/manifest.h"
 #include "src/image/strict_json.h"
@@ -142,12 +143,8 @@ std::string EncodePullJob(const PullJob& job) {
     existing.push_back({{"key", layer.key}, {"dir", layer.dir}});
   return Line({{"version", kPullProtocolVersion},
                {"reference", job.reference},
-               {"auth",
-                {{"username", job.auth.username},
-                 {"password", job.auth.password},
-                 {"identity_token", job.auth.identity_token},
-                 {"registry_token", job.auth.registry_token},
-                 {"server_address", job.auth.server_address}}},
+               {"auth", EncodeAuth(job.auth)},
+               {"endpoints", EncodeEndpoints(job.endpoints)},
                {"platform",
                 {{"os", job.platform.os},
                  {"architecture", job.platform.architecture},
@@ -169,12 +166,13 @@ absl::StatusOr<PullJob> DecodePullJob(absl::string_view line) {
   ASSIGN_OR_RETURN(job.reference, StringMember(json, "reference"));
   const Json none = Json::object();
   const Json* member = FindMember(json, "auth");
-  const Json& auth = member == nullptr ? none : *member;
-  ASSIGN_OR_RETURN(job.auth.username, StringMember(auth, "username"));
-  ASSIGN_OR_RETURN(job.auth.password, StringMember(auth, "password"));
-  ASSIGN_OR_RETURN(job.auth.identity_token, StringMember(auth, "identity_token"));
-  ASSIGN_OR_RETURN(job.auth.registry_token, StringMember(auth, "registry_token"));
-  ASSIGN_OR_RETURN(job.auth.server_address, StringMember(auth, "server_address"));
+  if (member != nullptr) {
+    ASSIGN_OR_RETURN(job.auth, DecodeAuth(*member));
+  }
+  member = FindMember(json, "endpoints");
+  if (member != nullptr) {
+    ASSIGN_OR_RETURN(job.endpoints, DecodeEndpoints(*member));
+  }
   member = FindMember(json, "platform");
   const Json& platform = member == nullptr ? none : *member;
   ASSIGN_OR_RETURN(job.platform.os, StringMember(platform, "os"));

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "src/image/image_store.h"
 #include "src/image/platform.h"
+#include "src/image/registry_endpoint.h"
 
 namespace berth {
 
@@ -34,7 +35,9 @@ struct ExistingLayer {
 
 struct PullJob {
   std::string reference;
-  RegistryAuth auth;
+  RegistryAuth auth;  // for the registry itself, where no endpoints are given
+  // In the order in which they are asked; empty for the registry itself.
+  std::vector<RegistryEndpoint> endpoints;
   Platform platform;
   std::vector<ExistingLayer> existing;  // layers that need not be fetched
   bool plain_http = false;              // also for hosts that are not loopback

@@ -37,6 +37,16 @@ TEST(PullProtocol, JobComesBack) {
                              .identity_token = "i",
                              .registry_token = "r",
                              .server_address = "s"},
+                    .endpoints = {{.url = "https://m.test/v2",
+                                   .mirror = true,
+                                   .can_resolve = false,
+                                   .skip_verify = true,
+                                   .ca = {"A", "B"},
+                                   .client = {.certificate = "C", .key = "K"},
+                                   .headers = {{"x", "1"}, {"x", "2"}},
+                                   .dial_timeout = absl::Seconds(7),
+                                   .auth = {.username = "eu"}},
+                                  {.url = "https://a.example/v2"}},
                     .platform = {"linux", "arm", "v7"},
                     .existing = {{"key1", "1"}, {"key2", "22"}},
                     .plain_http = true,
@@ -53,6 +63,17 @@ TEST(PullProtocol, JobComesBack) {
   EXPECT_EQ(back->auth.registry_token, "r");
   EXPECT_EQ(back->auth.server_address, "s");
   EXPECT_EQ(back->platform.variant, "v7");
+  ASSERT_THAT(back->endpoints, SizeIs(2));
+  const RegistryEndpoint& mirror = back->endpoints[0];
+  EXPECT_EQ(mirror.url, "https://m.test/v2");
+  EXPECT_TRUE(mirror.mirror && mirror.can_pull && !mirror.can_resolve && mirror.skip_verify);
+  EXPECT_EQ(mirror.ca, job.endpoints[0].ca);
+  EXPECT_EQ(mirror.client.certificate, "C");
+  EXPECT_EQ(mirror.client.key, "K");
+  EXPECT_EQ(mirror.headers, job.endpoints[0].headers);
+  EXPECT_EQ(mirror.dial_timeout, absl::Seconds(7));
+  EXPECT_EQ(mirror.auth.username, "eu");
+  EXPECT_FALSE(back->endpoints[1].mirror);
   ASSERT_THAT(back->existing, SizeIs(2));
   EXPECT_EQ(back->existing[1].key, "key2");
   EXPECT_EQ(back->existing[1].dir, "22");

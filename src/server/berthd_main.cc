@@ -134,12 +134,14 @@ absl::Status Serve(const Config& config, const Log& log) {
   ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
   ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
                    Database::Open(config.data_dir + "/berth.db"));
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageStore> images,
-                   ImageStore::Open({.data_dir = config.data_dir,
-                                     .pull_helper = helpers + "/berth-pull",
-                                     .log = &log,
-                                     .pull_env = ProxyEnvironment()},
-                                    *database));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<ImageStore> images,
+      ImageStore::Open({.data_dir = config.data_dir,
+                        .pull_helper = helpers + "/berth-pull",
+                        .log = &log,
+                        .pull_env = ProxyEnvironment(),
+                        .certs_dirs = absl::StrSplit(config.certs_dirs, ':', absl::SkipEmpty())},
+                       *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    BridgeNetwork::Open({.bridge = config.bridge,
                                         .ipv4_subnet = config.ipv4_subnet,

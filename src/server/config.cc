@@ -43,6 +43,8 @@ constexpr Key kKeys[] = {
      "where CDI specifications are, a later directory before an earlier one; \"\" for none", ""},
     {"hooks", "dirs", &Config::hook_dirs,
      "where OCI hooks are configured (oci-hooks(5)); \"\" for none", ""},
+    {"registry", "certs_dirs", &Config::certs_dirs,
+     "where HOST[:PORT]/hosts.toml and certificates of registries are; read at each pull", ""},
     {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
     {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
     {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},

@@ -1,9 +1,10 @@
-// AnswerStatus (registry.h): an HTTP failure in a person's words.
+#include "src/image/pull/answer_status.h"
+
 #include <array>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/log.h"
-#include "src/image/pull/registry.h"
+#include "src/image/pull/retry_after.h"
 #include "src/image/strict_json.h"
 
 namespace berth {
@@ -66,12 +67,15 @@ std::string RegistryWords(const std::string& body) {
 absl::Status AnswerStatus(absl::string_view method, const Url& url, const HttpAnswer& answer) {
   const KnownStatus known = Describe(answer.status);
   const std::string words = EscapeForLog(RegistryWords(answer.body).substr(0, kMaxWords));
-  return absl::Status(
+  absl::Status status(
       known.code,
-      absl::StrCat(known.code == absl::StatusCode::kUnavailable ? "RegistryUnavailable: " : "",
-                   method, " ", url.Printable(), ": ", answer.status,
-                   known.reason.empty() ? "" : " ", known.reason, words.empty() ? "" : ": ",
-                   words));
+      absl::StrCat(known.code == absl::StatusCode::kUnavailable ? kRegistryUnavailable : "", method,
+                   " ", url.Printable(), ": ", answer.status, known.reason.empty() ? "" : " ",
+                   known.reason, words.empty() ? "" : ": ", words));
+  if (answer.status == 429 || answer.status == 503) {
+    SetRetryAfter(answer.Header("retry-after"), &status);
+  }
+  return status;
 }
 
 }  // namespace berth

@@ -26,6 +26,24 @@ absl::Duration MonotonicNow() {
   return absl::DurationFromTimespec(now);
 }
 
+// The text is borrowed for the transfer.
+void SetBlob(CURL* curl, CURLoption option, const std::string& text) {
+  if (text.empty()) return;
+  curl_blob blob = {const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
+  curl_easy_setopt(curl, option, &blob);
+}
+
+void SetTls(CURL* curl, const HttpTls& tls) {
+  SetBlob(curl, CURLOPT_CAINFO_BLOB, tls.ca_bundle);
+  if (tls.skip_verify) {
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+  SetBlob(curl, CURLOPT_SSLCERT_BLOB, tls.certificate);
+  // A PEM file may hold both.
+  SetBlob(curl, CURLOPT_SSLKEY_BLOB, tls.key.empty() ? tls.certificate : tls.key);
+}
+
 }  // namespace
 
 // The state of one Fetch, seen by libcurl's callbacks.
@@ -137,14 +155,12 @@ absl::StatusOr<HttpAnswer> Http::Fetch(const HttpRequest& request, const Sink* s
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kReceiveBuffer);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(absl::ToInt64Milliseconds(options_.connect_timeout)));
+                   static_cast<long>(absl::ToInt64Milliseconds(
+                       request.connect_timeout > absl::ZeroDuration() ? request.connect_timeout
+                                                                      : options_.connect_timeout)));
   curl_easy_setopt(curl, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   if (IsLoopbackHost(request.url.host())) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-  if (!options_.ca_bundle.empty()) {
-    curl_blob bundle = {const_cast<char*>(options_.ca_bundle.data()), options_.ca_bundle.size(),
-                        CURL_BLOB_NOCOPY};
-    curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &bundle);
-  }
+  if (request.tls != nullptr) SetTls(curl, *request.tls);
   if (request.form.has_value()) {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form->size()));
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.form->c_str());

@@ -19,10 +19,19 @@
 
 namespace berth {
 
+// Who the other side must be, and who we are.
+struct HttpTls {
+  std::string ca_bundle;  // PEM; "" for the library's default
+  bool skip_verify = false;
+  std::string certificate, key;  // PEM; "" for none
+};
+
 struct HttpRequest {
   Url url;
   std::vector<std::string> headers;  // "Name: value"
   std::optional<std::string> form;   // POST of application/x-www-form-urlencoded
+  const HttpTls* tls = nullptr;      // borrowed; null for the library's defaults
+  absl::Duration connect_timeout;    // zero for that of the options
 };
 
 struct HttpAnswer {
@@ -36,13 +45,12 @@ struct HttpAnswer {
 class Http {
  public:
   struct Options {
-    std::string ca_bundle;  // PEM; "" for the library's default
     std::string user_agent;
     absl::Duration connect_timeout = absl::Seconds(30);
     StallLimits stall;
     size_t max_body = 1 << 20;  // of HttpAnswer::body: ResourceExhausted beyond
-    std::function<bool()>
-        cancelled;  // polled about once per second and with every block; may be empty
+    // Polled about once per second and with every block; may be empty.
+    std::function<bool()> cancelled;
   };
   // Called with the body of an answer whose status `accepts` takes.
   struct Sink {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 #include <thread>
 #include <utility>
@@ -19,6 +20,8 @@
 #include "src/base/status_macros.h"
 #include "src/image/pull/adopt.h"
 #include "src/image/pull/layer_pipeline.h"
+#include "src/image/registry_auth.h"
+#include "src/image/registry_hosts.h"
 #include "src/kernel/file.h"
 
 namespace berth {
@@ -54,10 +57,9 @@ absl::Status CheckPlatform(const Platform& host, const Platform& image) {
 
 Puller::Puller(const PullJob& job, const Dirs& dirs, const std::string& ca_bundle,
                std::function<void(const PullProgress&)> progress)
-    : job_(job), dirs_(dirs), progress_(std::move(progress)) {
+    : job_(job), dirs_(dirs), progress_(std::move(progress)), ca_bundle_(ca_bundle) {
   const absl::Duration idle = absl::Seconds(job.stall_seconds);
-  http_options_ = {.ca_bundle = ca_bundle,
-                   .user_agent = "berth",
+  http_options_ = {.user_agent = "berth",
                    .connect_timeout = idle,
                    .stall = {.header_timeout = idle, .idle = idle, .window = 2 * idle},
                    .cancelled = [this] { return stop_.load(std::memory_order_relaxed); }};
@@ -242,7 +244,15 @@ absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& ima
 
 absl::StatusOr<PulledImage> Puller::Run() {
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(job_.reference));
-  Registry registry(reference, job_.auth, {.plain_http = job_.plain_http});
+  std::vector<RegistryEndpoint> endpoints = job_.endpoints;
+  if (endpoints.empty()) {
+    endpoints.push_back(RegistryItself(reference.host, job_.plain_http));
+    GiveCredentials(reference, job_.auth, &endpoints);
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<Registry> opened,
+                   Registry::Open(reference, endpoints,
+                                  {.ca_bundle = ca_bundle_, .cancelled = http_options_.cancelled}));
+  Registry& registry = *opened;
   Http http(http_options_);
   Report({.state = "resolving"});
   ASSIGN_OR_RETURN(const Resolved resolved, Resolve(registry, http, reference));

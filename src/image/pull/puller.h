@@ -61,6 +61,7 @@ class Puller {
   const std::function<void(const PullProgress&)> progress_;
   absl::Mutex progress_mu_;
   std::atomic<bool> stop_ = false;  // set by the first layer that fails
+  const std::string ca_bundle_;
   Http::Options http_options_;
 };
 
