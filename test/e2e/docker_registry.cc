@@ -95,13 +95,17 @@ absl::Status PushBlob(const std::string& repository, const std::string& digest, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DockerRegistry>> DockerRegistry::Start(const std::string& dir) {
+absl::StatusOr<std::unique_ptr<DockerRegistry>> DockerRegistry::Start(const std::string& dir,
+                                                                      const Options& options) {
   if (access(kProgram, X_OK) != 0) return ErrnoStatus("access", kProgram);
   ASSIGN_OR_RETURN(const int port, FreePort());
   std::filesystem::create_directories(dir);
   std::ofstream(dir + "/config.yml")
-      << "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " << dir
-      << "/data}}\nhttp: {addr: \"127.0.0.1:" << port << "\"}\n";
+      << "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: "
+      << (options.storage.empty() ? dir + "/data" : options.storage)
+      << "}}\nhttp: {addr: \"127.0.0.1:" << port << "\"" << (options.http.empty() ? "" : ", ")
+      << options.http << "}\n"
+      << options.config;
   ASSIGN_OR_RETURN(Subprocess process,
                    Subprocess::Start({.argv = {kProgram, "serve", dir + "/config.yml"},
                                       .output_path = dir + "/log"}));

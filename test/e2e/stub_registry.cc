@@ -118,6 +118,11 @@ std::vector<std::string> StubRegistry::Requests() const {
   return requests_;
 }
 
+std::vector<std::string> StubRegistry::Authorizations() const {
+  absl::MutexLock lock(&mu_);
+  return authorizations_;
+}
+
 int StubRegistry::OpenConnections() const {
   absl::MutexLock lock(&mu_);
   return open_connections_;
@@ -173,13 +178,14 @@ bool StubRegistry::Respond(int connection, const std::string& method, const std:
                            const std::string& headers) {
   Answer answer;
   Fault fault;
+  const std::string authorization = HeaderValue(headers, "authorization");
   {
     absl::MutexLock lock(&mu_);
     requests_.push_back(absl::StrCat(method, " ", path));
+    authorizations_.push_back(authorization);
     fault = FaultOf(path);
-    answer = Find(path);
+    answer = Find(path.substr(0, path.find('?')));
   }
-  const std::string authorization = HeaderValue(headers, "authorization");
   if (absl::StartsWith(path, "/token")) {
     answer = {.media_type = "application/json",
               .body = absl::StrCat(R"({"token":")", kToken, R"("})")};

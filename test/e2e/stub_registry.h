@@ -43,9 +43,10 @@ class StubRegistry {
   };
   void SetFault(const std::string& part, Fault fault);
 
-  // Request lines received so far ("GET /v2/..."), and the number of connections open at this
-  // moment.
+  // Request lines received so far ("GET /v2/..."), the Authorization headers that came with them
+  // ("" for none), and the number of connections open at this moment.
   std::vector<std::string> Requests() const;
+  std::vector<std::string> Authorizations() const;
   int OpenConnections() const;
 
  private:
@@ -70,6 +71,7 @@ class StubRegistry {
   std::map<std::string, Answer> answers_ ABSL_GUARDED_BY(mu_);  // by path
   std::map<std::string, Fault> faults_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> requests_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> authorizations_ ABSL_GUARDED_BY(mu_);
   int open_connections_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);
   std::thread acceptor_;

@@ -2,6 +2,8 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <ctime>
 
@@ -42,6 +44,13 @@ void SetTls(CURL* curl, const HttpTls& tls) {
   SetBlob(curl, CURLOPT_SSLCERT_BLOB, tls.certificate);
   // A PEM file may hold both.
   SetBlob(curl, CURLOPT_SSLKEY_BLOB, tls.key.empty() ? tls.certificate : tls.key);
+}
+
+// Certificates: who asks again gets the same answer.
+bool WillNotHeal(CURLcode code) {
+  constexpr std::array kCodes = {CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE,
+                                 CURLE_SSL_CERTPROBLEM, CURLE_SSL_ISSUER_ERROR};
+  return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
 }
 
 }  // namespace
@@ -193,7 +202,8 @@ absl::StatusOr<HttpAnswer> Http::Fetch(const HttpRequest& request, const Sink* s
   const CURLcode code = curl_easy_perform(curl);
   if (!transfer.failure.ok()) return transfer.failure;
   if (code != CURLE_OK) {
-    return absl::UnavailableError(
+    return absl::Status(
+        WillNotHeal(code) ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kUnavailable,
         EscapeForLog(reason[0] != '\0' ? reason : curl_easy_strerror(code)));
   }
   long status = 0;

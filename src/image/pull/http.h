@@ -61,8 +61,9 @@ class Http {
   explicit Http(const Options& options);
   ~Http();
 
-  // Unavailable: no complete answer (name, connection, TLS, stall, cut off); Cancelled; errors of
-  // the sink. An answer of any status is a success.
+  // Unavailable: no complete answer (name, connection, stall, cut off); FailedPrecondition: a
+  // certificate that is not accepted; Cancelled; errors of the sink. An answer of any status is a
+  // success.
   absl::StatusOr<HttpAnswer> Fetch(const HttpRequest& request, const Sink* sink = nullptr);
 
   // name=value&..., escaped.
