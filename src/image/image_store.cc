@@ -22,6 +22,7 @@
 #include "src/image/pull_process.h"
 #include "src/image/reference.h"
 #include "src/image/registry_auth.h"
+#include "src/image/registry_credentials.h"
 #include "src/image/registry_hosts.h"
 #include "src/image/trash.h"
 #include "src/kernel/file.h"
@@ -70,7 +71,7 @@ class Store : public ImageStore {
   absl::StatusOr<std::string> PullAlone(const Reference& reference, const PullRequest& request,
                                         const std::function<void(const PullProgress&)>& progress);
   absl::StatusOr<std::vector<RegistryEndpoint>> EndpointsFor(const Reference& reference,
-                                                             const RegistryAuth& auth) const;
+                                                             const PullRequest& request) const;
   absl::Status Commit(const Reference& reference, const PulledImage& pulled, int work_dir)
       ABSL_LOCKS_EXCLUDED(write_mu_);
   absl::StatusOr<std::vector<LayerRow>> PlaceLayers(const PulledImage& pulled, int work_dir,
@@ -288,7 +289,7 @@ absl::StatusOr<std::string> Store::PullAlone(
   for (const LayerRow& layer : existing) pinned.push_back(layer.number);
   undo.Push([&] { Unpin(pinned); });
 
-  absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request.auth);
+  absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request);
   if (!endpoints.ok()) return Annotate(endpoints.status(), absl::StrCat("pull ", reference.Name()));
   PullProcess process{.helper = options_.pull_helper,
                       .env = options_.pull_env,
@@ -310,12 +311,18 @@ absl::StatusOr<std::string> Store::PullAlone(
   return pulled->id;
 }
 
-absl::StatusOr<std::vector<RegistryEndpoint>> Store::EndpointsFor(const Reference& reference,
-                                                                  const RegistryAuth& auth) const {
+absl::StatusOr<std::vector<RegistryEndpoint>> Store::EndpointsFor(
+    const Reference& reference, const PullRequest& request) const {
   ASSIGN_OR_RETURN(std::vector<RegistryEndpoint> endpoints,
                    LoadRegistryEndpoints(reference.host, {.certs_dirs = options_.certs_dirs,
                                                           .plain_http = options_.plain_http}));
-  GiveCredentials(reference, auth, &endpoints);
+  GiveCredentials(reference, request.auth, &endpoints);
+  RETURN_IF_ERROR(AddNodeCredentials(reference,
+                                     {.files = options_.auth_files,
+                                      .helper_dirs = options_.helper_dirs,
+                                      .helper_env = options_.pull_env,
+                                      .cancelled = request.cancelled},
+                                     &endpoints));
   return endpoints;
 }
 

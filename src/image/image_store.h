@@ -67,8 +67,9 @@ class ImageStore {
     const Log* log = nullptr;
     std::vector<std::string> pull_env;    // of berth-pull: "HTTPS_PROXY=...", "NO_PROXY=..."
     std::vector<std::string> certs_dirs;  // hosts.toml of registries (registry_hosts.h)
-    bool plain_http = false;              // also for registries that are not on loopback
-    int stall_seconds = 30;               // a download without a byte for so long is given up
+    std::vector<std::string> auth_files, helper_dirs;  // registry_credentials.h
+    bool plain_http = false;  // also for registries that are not on loopback
+    int stall_seconds = 30;   // a download without a byte for so long is given up
   };
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options, Database& database);
   virtual ~ImageStore() = default;

@@ -140,7 +140,9 @@ absl::Status Serve(const Config& config, const Log& log) {
                         .pull_helper = helpers + "/berth-pull",
                         .log = &log,
                         .pull_env = ProxyEnvironment(),
-                        .certs_dirs = absl::StrSplit(config.certs_dirs, ':', absl::SkipEmpty())},
+                        .certs_dirs = absl::StrSplit(config.certs_dirs, ':', absl::SkipEmpty()),
+                        .auth_files = absl::StrSplit(config.auth_files, ':', absl::SkipEmpty()),
+                        .helper_dirs = absl::StrSplit(config.helper_dirs, ':', absl::SkipEmpty())},
                        *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    BridgeNetwork::Open({.bridge = config.bridge,

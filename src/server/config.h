@@ -29,6 +29,8 @@ struct Config {
   std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
   std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
   std::string certs_dirs = "/etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d";
+  std::string auth_files = "/etc/berth/auth.json";
+  std::string helper_dirs = "/usr/local/bin:/usr/bin:/bin";
   std::string bridge = "berth0";
   std::string ipv4_subnet = "10.88.0.0/16";
   std::string ipv6_subnet = "fd88:0:0:1::/64";

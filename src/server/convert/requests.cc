@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "src/base/status_macros.h"
+#include "src/image/auth_file.h"
 #include "src/server/convert/container_request.h"
 #include "src/server/convert/pod_request.h"
 
@@ -56,21 +57,16 @@ absl::StatusOr<ParsedContainer> ParseContainerRequest(const cri::CreateContainer
   return ContainerOf(request);
 }
 
-RegistryAuth ParseAuth(const cri::AuthConfig& auth) {
-  RegistryAuth parsed{.username = auth.username(),
-                      .password = auth.password(),
-                      .identity_token = auth.identity_token(),
-                      .registry_token = auth.registry_token(),
-                      .server_address = auth.server_address()};
-  std::string decoded;
-  if (parsed.username.empty() && !auth.auth().empty() &&
-      absl::Base64Unescape(auth.auth(), &decoded)) {
-    const size_t colon = decoded.find(':');
-    parsed.username = decoded.substr(0, colon);
-    if (colon != std::string::npos) parsed.password = decoded.substr(colon + 1);
-    parsed.password.erase(std::find(parsed.password.begin(), parsed.password.end(), '\0'),
-                          parsed.password.end());
+absl::StatusOr<RegistryAuth> ParseAuth(const cri::AuthConfig& auth) {
+  RegistryAuth parsed{.username = auth.username(), .password = auth.password()};
+  if (parsed.username.empty() && !auth.auth().empty()) {
+    absl::StatusOr<RegistryAuth> combined = DecodeBasicAuth(auth.auth());
+    if (!combined.ok()) return Annotate(combined.status(), "auth.auth");
+    parsed = *std::move(combined);
   }
+  parsed.identity_token = auth.identity_token();
+  parsed.registry_token = auth.registry_token();
+  parsed.server_address = auth.server_address();
   return parsed;
 }
 

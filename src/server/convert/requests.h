@@ -22,7 +22,7 @@ absl::StatusOr<ParsedPod> ParsePodRequest(const runtime::v1::RunPodSandboxReques
 absl::StatusOr<ParsedContainer> ParseContainerRequest(
     const runtime::v1::CreateContainerRequest& request, const PodConfig& pod,
     const RequestPolicy& policy);
-RegistryAuth ParseAuth(const runtime::v1::AuthConfig& auth);
+absl::StatusOr<RegistryAuth> ParseAuth(const runtime::v1::AuthConfig& auth);
 
 // For stored requests: whatever was accepted once is read, even if it would be refused today.
 // DataLoss for bytes that are no request.

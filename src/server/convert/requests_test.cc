@@ -114,7 +114,9 @@ TEST(ParseAuth, TakesPartsAsTheyAre) {
   auth.set_identity_token("i");
   auth.set_registry_token("r");
   auth.set_server_address("s");
-  const RegistryAuth parsed = ParseAuth(auth);
+  const auto result = ParseAuth(auth);
+  ASSERT_TRUE(result.ok()) << result.status();
+  const RegistryAuth& parsed = *result;
   EXPECT_EQ(parsed.username, "u");
   EXPECT_EQ(parsed.password, "p:w");
   EXPECT_EQ(parsed.identity_token, "i");
@@ -132,12 +134,13 @@ TEST(ParseAuth, DecodesTheCombinedForm) {
   for (const auto& each : cases) {
     cri::AuthConfig auth;
     auth.set_auth(absl::Base64Escape(each.decoded));
-    EXPECT_EQ(ParseAuth(auth).username, each.username);
-    EXPECT_EQ(ParseAuth(auth).password, each.password);
+    EXPECT_EQ(ParseAuth(auth)->username, each.username);
+    EXPECT_EQ(ParseAuth(auth)->password, each.password);
   }
   cri::AuthConfig broken;
   broken.set_auth("%%%");
-  EXPECT_EQ(ParseAuth(broken).username, "");
+  EXPECT_EQ(ParseAuth(broken).status(),
+            absl::InvalidArgumentError("auth.auth: is not user:password in base64"));
 }
 
 }  // namespace

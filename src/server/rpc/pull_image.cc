@@ -15,9 +15,10 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
   return calls_.Serve("PullImage", context, [&]() -> absl::Status {
     if (request->image().image().empty())
       return absl::InvalidArgumentError("image.image: is empty");
+    ASSIGN_OR_RETURN(RegistryAuth auth, ParseAuth(request->auth()));
     const absl::StatusOr<std::string> id =
         images_.Pull({.reference = request->image().image(),
-                      .auth = ParseAuth(request->auth()),
+                      .auth = std::move(auth),
                       .cancelled = [context] { return context->IsCancelled(); }});
     // The kubelet recognises sentinels like RegistryUnavailable only in errors of code Unknown.
     if (absl::IsUnavailable(id.status())) {

@@ -1,0 +1,133 @@
+#include "src/image/bounded_run.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/base/unique_fd.h"
+#include "src/kernel/process.h"
+
+namespace berth {
+namespace {
+
+constexpr int kPollMs = 100;
+
+// A socket and not a pipe: send(2) can do without SIGPIPE.
+absl::StatusOr<std::pair<UniqueFd, UniqueFd>> MakePair(const std::string& path) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    return ErrnoStatus("socketpair", path);
+  return std::pair<UniqueFd, UniqueFd>(fds[0], fds[1]);
+}
+
+class Running {
+ public:
+  Running(const BoundedRun& run, SpawnedProcess child, UniqueFd input, UniqueFd output)
+      : run_(run), child_(std::move(child)), input_(std::move(input)), output_(std::move(output)) {}
+
+  // Until the program has ended; what it left in its process group cannot keep us.
+  absl::Status Converse() {
+    const absl::Time end = absl::Now() + run_.deadline;
+    bool ended = false;
+    while (!ended) {
+      if (run_.cancelled && run_.cancelled())
+        return absl::CancelledError(run_.path + ": cancelled");
+      if (absl::Now() >= end) {
+        return absl::DeadlineExceededError(absl::StrCat("run ", run_.path, ": still running after ",
+                                                        absl::FormatDuration(run_.deadline)));
+      }
+      const bool writing = sent_ < run_.input.size();
+      if (!writing) input_.reset();
+      std::array fds = {pollfd{child_.pidfd.get(), POLLIN, 0}, pollfd{output_.get(), POLLIN, 0},
+                        pollfd{input_.get(), POLLOUT, 0}};
+      if (::poll(fds.data(), writing ? 3 : 2, kPollMs) < 0 && errno != EINTR)
+        return ErrnoStatus("poll", run_.path);
+      ended = fds[0].revents != 0;
+      if (writing && fds[2].revents != 0) Send();
+      if (fds[1].revents != 0) RETURN_IF_ERROR(Receive());
+    }
+    return Receive();
+  }
+
+  // Kills what is left, and the exit code. The zombie keeps its group's id from being used again
+  // until it is reaped.
+  int End() {
+    ::kill(-child_.pid, SIGKILL);
+    siginfo_t info = {};
+    while (::waitid(P_PIDFD, static_cast<id_t>(child_.pidfd.get()), &info, WEXITED) != 0 &&
+           errno == EINTR) {
+    }
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  }
+
+  std::string TakeText() { return std::move(text_); }
+
+ private:
+  void Send() {
+    const absl::string_view rest = absl::string_view(run_.input).substr(sent_);
+    const ssize_t n = ::send(input_.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) sent_ += static_cast<size_t>(n);
+    // A program that does not want to read says with its exit code what it thinks.
+    if (n < 0 && errno != EINTR && errno != EAGAIN) sent_ = run_.input.size();
+  }
+
+  // All that is there now.
+  absl::Status Receive() {
+    std::array<char, 4096> block;
+    while (output_.valid()) {
+      const ssize_t n = ::recv(output_.get(), block.data(), block.size(), MSG_DONTWAIT);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) break;
+      if (n <= 0) {
+        output_.reset();
+        break;
+      }
+      text_.append(block.data(), static_cast<size_t>(n));
+      if (text_.size() > run_.max_output) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat("run ", run_.path, ": more than ", run_.max_output, " bytes of output"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  const BoundedRun& run_;
+  const SpawnedProcess child_;
+  UniqueFd input_, output_;
+  size_t sent_ = 0;
+  std::string text_;
+};
+
+}  // namespace
+
+absl::StatusOr<RunResult> RunBounded(const BoundedRun& run) {
+  ASSIGN_OR_RETURN(auto in, MakePair(run.path));
+  ASSIGN_OR_RETURN(auto out, MakePair(run.path));
+  SpawnRequest request;
+  request.path = run.path;
+  request.argv = run.argv;
+  request.env = run.env;
+  request.fds = {in.second.get(), out.second.get(), -1};
+  request.cwd = "/";
+  ASSIGN_OR_RETURN(SpawnedProcess child, Spawn(request));
+  in.second.reset();
+  out.second.reset();
+  Running running(run, std::move(child), std::move(in.first), std::move(out.first));
+  const absl::Status conversed = running.Converse();
+  const int exit_code = running.End();
+  if (!conversed.ok()) return conversed;
+  return RunResult{.exit_code = exit_code, .output = running.TakeText()};
+}
+
+}  // namespace berth
