@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/image/auth_file.h"
-#include "src/image/credential_helper.h"
+#include "src/image/credential_program.h"
 #include "src/image/registry_auth.h"
 #include "src/kernel/file.h"
 

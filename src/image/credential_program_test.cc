@@ -1,4 +1,4 @@
-#include "src/image/credential_helper.h"
+#include "src/image/credential_program.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
