@@ -54,6 +54,25 @@ std::string Endpoint::Authorization() const {
   return authorization_;
 }
 
+void Endpoint::Served(const Digest& blob) {
+  absl::MutexLock lock(&mu_);
+  served_.emplace(blob.text(), false);
+}
+
+bool Endpoint::DistrustIfServed(const Digest& blob) {
+  absl::MutexLock lock(&mu_);
+  const auto found = served_.find(blob.text());
+  if (found == served_.end()) return false;
+  found->second = true;
+  return true;
+}
+
+bool Endpoint::Distrusts(const Digest& blob) const {
+  absl::MutexLock lock(&mu_);
+  const auto found = served_.find(blob.text());
+  return found != served_.end() && found->second;
+}
+
 std::vector<std::string> Endpoint::OwnHeaders(const std::string& authorization) const {
   std::vector<std::string> headers;
   for (const auto& [name, value] : config_.headers) {

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "src/image/digest.h"
 #include "src/image/pull/challenge.h"
 #include "src/image/pull/http.h"
 #include "src/image/reference.h"
@@ -31,6 +33,10 @@ class Endpoint {
 
   const RegistryEndpoint& config() const { return config_; }
   std::string Printable(const std::string& path) const;  // the URL of `path`, without query
+  // What of a blob came from here turned out to be wrong, or may yet.
+  void Served(const Digest& blob);
+  bool DistrustIfServed(const Digest& blob);  // true if it was
+  bool Distrusts(const Digest& blob) const;
   // Not reached the last time: to be asked after the others.
   bool down() const { return down_.load(std::memory_order_relaxed); }
 
@@ -52,7 +58,8 @@ class Endpoint {
   const HttpTls foreign_tls_;
   std::atomic<bool> down_ = false;
   mutable absl::Mutex mu_;
-  std::string authorization_ ABSL_GUARDED_BY(mu_);  // "Bearer ...", "Basic ...", or ""
+  std::map<std::string, bool> served_ ABSL_GUARDED_BY(mu_);  // digest -> distrusted
+  std::string authorization_ ABSL_GUARDED_BY(mu_);           // "Bearer ...", "Basic ...", or ""
 };
 
 }  // namespace berth

@@ -105,8 +105,18 @@ absl::Status Puller::CheckSpace(const std::vector<Task>& tasks) const {
                                                    " bytes are free"));
 }
 
+// A mirror whose content is not what the digest says is no reason to fail: the next may be honest.
 absl::StatusOr<Puller::Fetched> Puller::FetchLayer(Registry& registry, Http& http,
                                                    const Task& task) {
+  while (true) {
+    absl::StatusOr<Fetched> layer = FetchLayerOnce(registry, http, task);
+    const bool again = absl::IsDataLoss(layer.status()) || absl::IsInvalidArgument(layer.status());
+    if (!again || !registry.DistrustServers(task.blob.digest)) return layer;
+  }
+}
+
+absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http& http,
+                                                       const Task& task) {
   // Random, because ext4 chooses the place of a layer by the hash of its name (find_group_orlov,
   // SpreadSubdirectories): the same names would lead into the same block groups again and again,
   // and groups that lost many files a minute ago are slow to take new ones (recently_deleted).
@@ -249,9 +259,9 @@ absl::StatusOr<PulledImage> Puller::Run() {
     endpoints.push_back(RegistryItself(reference.host, job_.plain_http));
     GiveCredentials(reference, job_.auth, &endpoints);
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Registry> opened,
-                   Registry::Open(reference, endpoints,
-                                  {.ca_bundle = ca_bundle_, .cancelled = http_options_.cancelled}));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Registry> opened,
+      Registry::Open(reference, endpoints, {.ca_bundle = ca_bundle_, .http = http_options_}));
   Registry& registry = *opened;
   Http http(http_options_);
   Report({.state = "resolving"});

@@ -52,6 +52,7 @@ class Puller {
                          PulledImage& image);
   absl::StatusOr<std::vector<Fetched>> FetchAll(Registry& registry, std::vector<Task> tasks);
   absl::StatusOr<Fetched> FetchLayer(Registry& registry, Http& http, const Task& task);
+  absl::StatusOr<Fetched> FetchLayerOnce(Registry& registry, Http& http, const Task& task);
   absl::Status Adopt(const std::vector<Fetched>& fetched, PulledImage& image);
   absl::StatusOr<UniqueFd> OpenLayer(const PulledImage& image, const PulledLayer& layer) const;
   void Report(const PullProgress& progress);

@@ -11,11 +11,13 @@
 #include "src/base/status_macros.h"
 #include "src/image/pull/answer_status.h"
 #include "src/image/pull/blob_request.h"
+#include "src/image/pull/blob_stream.h"
 #include "src/image/pull/retry_after.h"
 
 namespace berth {
 namespace {
 
+constexpr int64_t kFruitfulBytes = 64 << 10;
 constexpr absl::Duration kPauseSlice = absl::Milliseconds(50);
 
 double Jitter() {
@@ -75,7 +77,8 @@ absl::StatusOr<std::vector<Endpoint*>> Registry::Candidates(Purpose purpose) con
 absl::Status Registry::Pause(absl::Duration duration) const {
   const absl::Time end = absl::Now() + duration;
   for (absl::Time now = absl::Now(); now < end; now = absl::Now()) {
-    if (options_.cancelled && options_.cancelled()) return absl::CancelledError("cancelled");
+    if (options_.http.cancelled && options_.http.cancelled())
+      return absl::CancelledError("cancelled");
     absl::SleepFor(std::min(kPauseSlice, end - now));
   }
   return absl::OkStatus();
@@ -190,31 +193,40 @@ absl::Status Registry::StreamBlob(Http& http, const Descriptor& blob, BlobSink s
   int64_t received = 0;
   std::string entity_tag;  // of the endpoint below
   const Endpoint* tagged = nullptr;
+  const BlobStream::Options stream_options = {
+      .http = options_.http, .pool = &pool_, .connections = options_.connections_ahead};
   const absl::Status streamed = Ask(Purpose::kPull, [&](Endpoint& endpoint) -> Outcome {
     if (received == blob.size && received > 0) return {};  // it broke behind the last byte
-    const int64_t offset = received;
-    const auto take = [&](absl::string_view bytes) {
-      received += static_cast<int64_t>(bytes.size());
-      return sink(bytes);
-    };
-    const BlobPart part = RequestBlob(endpoint, http,
-                                      {.digest = blob.digest,
-                                       .offset = offset,
-                                       .entity_tag = tagged == &endpoint ? entity_tag : ""},
-                                      take);
+    if (endpoint.Distrusts(blob.digest)) {
+      return {.status = absl::DataLossError(
+                  absl::StrCat("GET ", endpoint.Printable("/blobs/" + blob.digest.text()),
+                               ": its content is not that of the digest"))};
+    }
+    BlobStream stream(&endpoint, &http, blob, sink, stream_options);
+    if (tagged == &endpoint) stream.set_entity_tag(entity_tag);
+    const absl::Status status = stream.Run(received);
+    const int64_t gained = stream.received() - received;
+    // A registry that breaks off after every few bytes would keep us for ever.
+    const bool fruitful = gained >= kFruitfulBytes;
+    if (gained > 0 || absl::IsDataLoss(status)) endpoint.Served(blob.digest);
+    received = stream.received();
     tagged = &endpoint;
-    entity_tag = part.entity_tag;
-    const bool fruitful = received > offset;
-    const bool final = part.refused_by_sink || absl::IsCancelled(part.status);
-    if (!part.status.ok() || received >= blob.size)
-      return {.status = part.status, .final = final, .fruitful = fruitful};
-    return {.status = absl::DataLossError(
-                absl::StrCat("GET ", endpoint.Printable("/blobs/" + blob.digest.text()),
-                             ": blob has ", received, " bytes, the manifest says ", blob.size)),
+    entity_tag = stream.entity_tag();
+    return {.status = status,
+            .final = stream.refused_by_sink() || absl::IsCancelled(status),
             .fruitful = fruitful};
   });
   if (streamed.ok() || !IsTransient(streamed)) return streamed;
   return Annotate(streamed, absl::StrCat("after ", received, " of ", blob.size, " bytes"));
+}
+
+bool Registry::DistrustServers(const Digest& blob) {
+  bool fewer = false, another = false;
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    if (!endpoint->config().can_pull || endpoint->Distrusts(blob)) continue;
+    (endpoint->DistrustIfServed(blob) ? fewer : another) = true;
+  }
+  return fewer && another;
 }
 
 }  // namespace berth

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/image/manifest.h"
+#include "src/image/pull/buffer_pool.h"
 #include "src/image/pull/endpoint.h"
 #include "src/image/pull/http.h"
 #include "src/image/reference.h"
@@ -24,12 +25,17 @@ class Registry {
  public:
   struct Options {
     std::string ca_bundle;  // PEM; "" for the library's default
-    // Rounds through all endpoints that brought no byte, before the registry is given up while
-    // it might still recover.
+    // Rounds through all endpoints that brought nearly nothing, before the registry is given up
+    // while it might still recover.
     int attempts = 4;
     absl::Duration retry_delay = absl::Milliseconds(500);
     absl::Duration longest_pause = absl::Seconds(30);  // a registry that asks for more is given up
-    std::function<bool()> cancelled;                   // ends a pause; may be empty
+    // Of the connections that fetch large blobs ahead of their readers; its `cancelled` also ends a
+    // pause.
+    Http::Options http;
+    int connections_ahead = 3;      // of one blob
+    int buffers_ahead = 6;          // of all blobs together
+    size_t buffer_bytes = 2 << 20;  // of one
   };
   // InvalidArgument for an endpoint's URL, or without any endpoint.
   static absl::StatusOr<std::unique_ptr<Registry>> Open(
@@ -52,6 +58,10 @@ class Registry {
   using BlobSink = absl::FunctionRef<absl::Status(absl::string_view)>;
   absl::Status StreamBlob(Http& http, const Descriptor& blob, BlobSink sink);
 
+  // The blob was streamed and has another digest: the endpoints that it came from are not asked for
+  // it again. False if there is none left.
+  bool DistrustServers(const Digest& blob);
+
  private:
   // What came of asking one endpoint.
   struct Outcome {
@@ -62,7 +72,9 @@ class Registry {
   enum class Purpose { kResolve, kPull };
 
   Registry(std::vector<std::unique_ptr<Endpoint>> endpoints, Options options)
-      : endpoints_(std::move(endpoints)), options_(std::move(options)) {}
+      : endpoints_(std::move(endpoints)),
+        options_(std::move(options)),
+        pool_(options_.buffers_ahead, options_.buffer_bytes) {}
 
   absl::Status Ask(Purpose purpose, absl::FunctionRef<Outcome(Endpoint&)> ask);
   absl::StatusOr<std::vector<Endpoint*>> Candidates(Purpose purpose) const;
@@ -72,6 +84,7 @@ class Registry {
 
   const std::vector<std::unique_ptr<Endpoint>> endpoints_;
   const Options options_;
+  BufferPool pool_;
 };
 
 }  // namespace berth

@@ -68,17 +68,19 @@ bool ReadRequest(int fd, int stop, StubRequest* request) {
   return true;
 }
 
+// "Range: bytes=FROM-" and "bytes=FROM-TO".
 StubAnswer BlobAnswer(const std::string& bytes, const StubRequest& request) {
   const std::string range = request.Header("range");
-  size_t from = 0;
-  if (!absl::StartsWith(range, "bytes=") ||
-      !absl::SimpleAtoi(range.substr(6, range.find('-') - 6), &from)) {
-    return {.body = bytes};
+  size_t from = 0, to = bytes.size() - 1;
+  const size_t dash = range.find('-');
+  if (!absl::StartsWith(range, "bytes=") || !absl::SimpleAtoi(range.substr(6, dash - 6), &from) ||
+      from >= bytes.size()) {
+    return {.headers = {"Accept-Ranges: bytes"}, .body = bytes};
   }
+  if (size_t end = 0; absl::SimpleAtoi(range.substr(dash + 1), &end)) to = std::min(to, end);
   return {.status = 206,
-          .headers = {absl::StrCat("Content-Range: bytes ", from, "-", bytes.size() - 1, "/",
-                                   bytes.size())},
-          .body = bytes.substr(from)};
+          .headers = {absl::StrCat("Content-Range: bytes ", from, "-", to, "/", bytes.size())},
+          .body = bytes.substr(from, to - from + 1)};
 }
 
 }  // namespace
