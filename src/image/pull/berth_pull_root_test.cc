@@ -188,6 +188,30 @@ TEST_F(BerthPullTest, EndsIfTheJobIsCutShort) {
   EXPECT_EQ(Reap().si_status, 1);
 }
 
+// Read from the living process: the maximum that wait4(2) tells begins with that of its parent.
+TEST_F(BerthPullTest, MemoryIsBoundedWhateverTheLayersSize) {
+  const std::string tar =
+      testing_image::File("large", std::string(160 << 20, 'x')) + testing_image::TarEnd();
+  const std::string path = "/v2/a/blobs/" + Digest::Sha256(tar).text();
+  registry_.Publish("a", "v1", MakeImage({{.tar = tar, .compressed = tar}}));
+  registry_.Serve(path, {.body = tar, .hang_after = tar.size() - 1});
+  Start(EncodePullJob({.reference = registry_.host() + "/a:v1", .platform = HostPlatform()}));
+  std::string said;
+  int64_t bytes = 0;
+  char buffer[4096];
+  while (bytes < (80 << 20)) {
+    const ssize_t n = ::recv(out_.get(), buffer, sizeof(buffer), 0);
+    ASSERT_GT(n, 0) << said;
+    said.append(buffer, static_cast<size_t>(n));
+    const size_t at = said.rfind("\"bytes\":");
+    if (at != std::string::npos) bytes = std::max<int64_t>(bytes, ::atoll(said.c_str() + at + 8));
+  }
+  const int64_t peak_kib = ::atoll(StatusField("VmHWM").c_str());
+  EXPECT_GT(peak_kib, 0);
+  EXPECT_LT(peak_kib, 64 << 10);
+  RecordProperty("peak_kib", static_cast<int>(peak_kib));
+}
+
 TEST_F(BerthPullTest, ReadOnlyLayersCannotBeWritten) {
   StartHanging();
   // Through the helper's own view, with all of root's power.
