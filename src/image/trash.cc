@@ -1,24 +1,56 @@
 #include "src/image/trash.h"
 
 #include <stdio.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 
 namespace berth {
+namespace {
+
+constexpr int kBatch = 32;  // inodes between two looks at the clock and the disk
+constexpr absl::Duration kLookAgain = absl::Seconds(1);
+
+// ioprio_set(2): the disk is ours when nobody else wants it. Only a scheduler with priorities (BFQ)
+// honours it; where there is none, the rate must do.
+void BecomeIdleForTheDisk() {
+  constexpr int kWhoProcess = 1, kClassIdle = 3, kClassShift = 13;
+  ::syscall(SYS_ioprio_set, kWhoProcess, 0, kClassIdle << kClassShift);
+}
+
+}  // namespace
+
+Trash::Trash(UniqueFd directory, const Log* log, Pace pace)
+    : directory_(std::move(directory)),
+      log_(log),
+      pace_(pace),
+      bucket_(pace.inodes_per_second, pace.burst, absl::Now()) {}
 
 absl::StatusOr<std::unique_ptr<Trash>> Trash::Open(UniqueFd directory, const Log* log) {
+  return Open(std::move(directory), log, Pace());
+}
+
+absl::StatusOr<std::unique_ptr<Trash>> Trash::Open(UniqueFd directory, const Log* log, Pace pace) {
   ASSIGN_OR_RETURN(const std::vector<std::string> leftovers, ListDir(directory.get(), "."));
-  std::unique_ptr<Trash> trash(new Trash(std::move(directory), log));
-  for (const std::string& name : leftovers) {
-    trash->Run([raw = trash.get(), name] { raw->Delete(name); });
-  }
-  trash->thread_ = std::thread([raw = trash.get()] { raw->Loop(); });
+  std::unique_ptr<Trash> trash(new Trash(std::move(directory), log, pace));
+  Trash* const raw = trash.get();
+  for (const std::string& name : leftovers)
+    raw->Push(&raw->deletions_, [raw, name] { raw->Delete(name); });
+  raw->worker_ = std::thread([raw] { raw->Loop(&raw->work_); });
+  raw->deleter_ = std::thread([raw] {
+    BecomeIdleForTheDisk();
+    raw->Loop(&raw->deletions_);
+  });
   return trash;
 }
 
@@ -27,7 +59,8 @@ Trash::~Trash() {
     absl::MutexLock lock(&mu_);
     stop_ = true;
   }
-  thread_.join();
+  worker_.join();
+  deleter_.join();
 }
 
 absl::Status Trash::Throw(int from, const std::string& name) {
@@ -35,40 +68,85 @@ absl::Status Trash::Throw(int from, const std::string& name) {
   if (::renameat(from, name.c_str(), directory_.get(), target.c_str()) != 0) {
     return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("rename to trash", name);
   }
-  Run([this, target] { Delete(target); });
+  Push(&deletions_, [this, target] { Delete(target); });
   return absl::OkStatus();
 }
 
-void Trash::Run(std::function<void()> work) {
-  absl::MutexLock lock(&mu_);
-  queue_.push_back(std::move(work));
+void Trash::Run(std::function<void()> work) { Push(&work_, std::move(work)); }
+
+Trash::Pause::Pause(Trash& trash) : trash_(trash) {
+  absl::MutexLock lock(&trash_.mu_);
+  ++trash_.pauses_;
+}
+
+Trash::Pause::~Pause() {
+  absl::MutexLock lock(&trash_.mu_);
+  --trash_.pauses_;
 }
 
 void Trash::Flush() {
-  absl::Notification done;
-  Run([&done] { done.Notify(); });
-  done.WaitForNotification();
+  for (Queue* const queue : {&work_, &deletions_}) {
+    absl::Notification done;
+    Push(queue, [&done] { done.Notify(); });
+    done.WaitForNotification();
+  }
+}
+
+void Trash::Push(Queue* queue, std::function<void()> work) {
+  absl::MutexLock lock(&mu_);
+  queue->push_back(std::move(work));
 }
 
 void Trash::Delete(const std::string& name) {
-  const absl::Status removed = RemoveTreeAt(directory_.get(), name);
-  if (!removed.ok() && log_ != nullptr) {
+  const absl::Status removed = RemoveTreeAt(directory_.get(), name, [this] { return MayDelete(); });
+  if (!removed.ok() && !absl::IsCancelled(removed) && log_ != nullptr) {
     log_->Warning("cannot delete from trash", {{"error", std::string(removed.message())}});
   }
 }
 
-void Trash::Loop() {
+// Asked before each inode; false ends the deletion.
+bool Trash::MayDelete() {
+  if (allowed_-- > 0) return true;
+  allowed_ = kBatch - 1;
+  absl::Time at = absl::Now();
+  at += bucket_.Take(kBatch, at);
+  absl::MutexLock lock(&mu_);
+  while (!stop_) {
+    const absl::Duration wait = at - absl::Now();
+    if (pauses_ == 0 && wait <= absl::ZeroDuration()) break;
+    if (IsSpaceShort()) break;
+    // The end of a pause, of the waiting time, or time to look at the disk again.
+    const bool paused = pauses_ > 0;
+    const auto changed = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return stop_ || (paused && pauses_ == 0);
+    };
+    mu_.AwaitWithTimeout(absl::Condition(&changed),
+                         paused ? kLookAgain : std::min(wait, kLookAgain));
+  }
+  return !stop_;
+}
+
+bool Trash::IsSpaceShort() const {
+  struct statvfs disk;
+  if (::fstatvfs(directory_.get(), &disk) != 0) return false;
+  const auto is_short = [this](uint64_t left, uint64_t all) {  // no sizes: none that could run out
+    return all > 0 && static_cast<double>(left) < pace_.least_free * static_cast<double>(all);
+  };
+  return is_short(disk.f_bavail, disk.f_blocks) || is_short(disk.f_favail, disk.f_files);
+}
+
+void Trash::Loop(Queue* queue) {
   while (true) {
     std::function<void()> work;
     {
       absl::MutexLock lock(&mu_);
-      const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-        return stop_ || !queue_.empty();
+      const auto ready = [this, queue]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return stop_ || !queue->empty();
       };
       mu_.Await(absl::Condition(&ready));
       if (stop_) return;
-      work = std::move(queue_.front());
-      queue_.pop_front();
+      work = std::move(queue->front());
+      queue->pop_front();
     }
     work();
   }

@@ -133,7 +133,7 @@ absl::StatusOr<bool> RemoveFileOrEmptyDir(int at, const std::string& name) {
 
 class TreeRemover {
  public:
-  explicit TreeRemover(int top) : top_(top) {}
+  TreeRemover(int top, absl::FunctionRef<bool()> go_on) : top_(top), go_on_(go_on) {}
 
   // Until nothing is left in the top directory.
   absl::Status Run() {
@@ -149,6 +149,7 @@ class TreeRemover {
   absl::Status Empty(int directory, int depth) {
     ASSIGN_OR_RETURN(const std::vector<std::string> children, ListDir(directory, "."));
     for (const std::string& child : children) {
+      if (!go_on_()) return absl::CancelledError(absl::StrCat("remove ", child, ": cancelled"));
       ASSIGN_OR_RETURN(const bool removed, RemoveFileOrEmptyDir(directory, child));
       if (removed) continue;
       if (depth == kMaxDepth) {
@@ -174,16 +175,21 @@ class TreeRemover {
   }
 
   const int top_;
+  const absl::FunctionRef<bool()> go_on_;
   uint64_t moved_ = 0;
 };
 
 }  // namespace
 
 absl::Status RemoveTreeAt(int at, const std::string& name) {
+  return RemoveTreeAt(at, name, [] { return true; });
+}
+
+absl::Status RemoveTreeAt(int at, const std::string& name, absl::FunctionRef<bool()> go_on) {
   ASSIGN_OR_RETURN(const bool removed, RemoveFileOrEmptyDir(at, name));
   if (removed) return absl::OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd top, OpenFile(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  RETURN_IF_ERROR(TreeRemover(top.get()).Run());
+  RETURN_IF_ERROR(TreeRemover(top.get(), go_on).Run());
   if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
     return ErrnoStatus("rmdir", name);
   return absl::OkStatus();

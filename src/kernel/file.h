@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -35,6 +36,8 @@ absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view co
 
 // Removes `name` below `at` and all it holds, without following links. NotFound is success.
 absl::Status RemoveTreeAt(int at, const std::string& name);
+// The same at the caller's pace: `go_on` is asked before each entry; false ends it with Cancelled.
+absl::Status RemoveTreeAt(int at, const std::string& name, absl::FunctionRef<bool()> go_on);
 
 // Names in a directory, without "." and "..", unsorted.
 absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path);

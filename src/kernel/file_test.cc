@@ -168,6 +168,14 @@ TEST_F(FileTest, RemoveTreeIsNotStoppedByDepth) {
   EXPECT_THAT(*ListDir(at(), "."), ElementsAre("f"));
 }
 
+TEST_F(FileTest, RemoveTreeStopsWhenItIsTold) {
+  ASSERT_TRUE(MakeDirs(Path("tree/a"), 0755).ok());
+  ASSERT_TRUE(MakeDirs(Path("tree/b"), 0755).ok());
+  int asked = 0;
+  EXPECT_TRUE(absl::IsCancelled(RemoveTreeAt(at(), "tree", [&] { return ++asked < 2; })));
+  EXPECT_EQ(ListDir(at(), "tree")->size(), 1u);
+}
+
 TEST_F(FileTest, RemoveTreeTakesManyDirectoriesAtOneLevel) {
   for (int i = 0; i < 300; ++i)
     std::filesystem::create_directories(Path(absl::StrCat("tree/", i, "/a/b/c")));
