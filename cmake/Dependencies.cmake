@@ -10,6 +10,7 @@ find_package(tomlplusplus REQUIRED)
 find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libre2 REQUIRED IMPORTED_TARGET re2)
-foreach(lib libseccomp libcap libcurl openssl libisal libzstd zlib sqlite3 libmnl libsystemd yaml-cpp)
+foreach(lib libseccomp libcap libcurl openssl libisal libzstd libxxhash zlib sqlite3 libmnl libsystemd yaml-cpp)
   pkg_check_modules(${lib} REQUIRED IMPORTED_TARGET ${lib})
 endforeach()
+pkg_check_modules(libarchive REQUIRED IMPORTED_TARGET libarchive)  # of tests only

@@ -2,13 +2,24 @@
 
 #include <map>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 
 namespace berth {
 
+namespace {
+
+constexpr absl::string_view kDamagedKey = "damaged/";
+
+}  // namespace
+
+bool IsDamaged(const LayerRow& layer) { return absl::StartsWith(layer.key, kDamagedKey); }
+
 absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& transaction) {
   ASSIGN_OR_RETURN(Statement select,
-                   transaction.Prepare("SELECT number, diff_id, size_bytes, inodes FROM layers"));
+                   transaction.Prepare("SELECT number, diff_id, size_bytes, inodes, "
+                                       "opaque_root FROM layers"));
   std::vector<LayerRow> rows;
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
@@ -16,7 +27,8 @@ absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& trans
     rows.push_back({.number = select.Int(0),
                     .key = select.Text(1),
                     .size_bytes = select.Int(2),
-                    .inodes = select.Int(3)});
+                    .inodes = select.Int(3),
+                    .opaque_root = select.Int(4) != 0});
   }
 }
 
@@ -53,13 +65,20 @@ absl::StatusOr<std::vector<ImageRow>> ReadImageRows(Database::Transaction& trans
 
 absl::Status InsertLayerRow(Database::Transaction& transaction, const LayerRow& layer) {
   ASSIGN_OR_RETURN(Statement insert,
-                   transaction.Prepare("INSERT INTO layers (number, diff_id, size_bytes, inodes) "
-                                       "VALUES (?, ?, ?, ?)"));
+                   transaction.Prepare("INSERT INTO layers (number, diff_id, size_bytes, inodes, "
+                                       "opaque_root) VALUES (?, ?, ?, ?, ?)"));
   return insert.Bind(1, layer.number)
       .Bind(2, layer.key)
       .Bind(3, layer.size_bytes)
       .Bind(4, layer.inodes)
+      .Bind(5, int64_t{layer.opaque_root})
       .Run();
+}
+
+absl::Status MarkLayerDamaged(Database::Transaction& transaction, int64_t number) {
+  ASSIGN_OR_RETURN(Statement update,
+                   transaction.Prepare("UPDATE layers SET diff_id = ? WHERE number = ?"));
+  return update.Bind(1, absl::StrCat(kDamagedKey, number)).Bind(2, number).Run();
 }
 
 absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number) {

@@ -17,7 +17,11 @@ struct LayerRow {
   int64_t number = 0;
   std::string key;  // column diff_id (see BoundLayerKey)
   int64_t size_bytes = 0, inodes = 0;
+  bool opaque_root = false;  // hides all layers below it
 };
+
+// Has MarkLayerDamaged taken its name?
+bool IsDamaged(const LayerRow& layer);
 
 struct ImageRow {
   std::string id, config;
@@ -30,6 +34,8 @@ absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& trans
 absl::StatusOr<std::vector<ImageRow>> ReadImageRows(Database::Transaction& transaction);
 
 absl::Status InsertLayerRow(Database::Transaction& transaction, const LayerRow& layer);
+// Takes its name, so that no later pull finds it; images keep it until they are pulled again.
+absl::Status MarkLayerDamaged(Database::Transaction& transaction, int64_t number);
 absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number);
 
 // Adds the image, or renews what it is if it is known; `image.names` are taken from whichever image

@@ -1,6 +1,7 @@
 #include "src/image/image_snapshot.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -53,21 +54,24 @@ absl::StatusOr<Image> FindByPrefix(const ImageSnapshot& snapshot, absl::string_v
 
 // Overlayfs refuses the same directory twice in a stack. Of equal layers the topmost alone shows
 // the same tree: what it holds and hides is all that the lower one holds and hides.
-std::vector<std::string> StackOf(const std::vector<int64_t>& layers) {
+// It does not look at the mark of an opaque root either: what such a layer hides is left out.
+std::vector<std::string> StackOf(const std::vector<int64_t>& layers,
+                                 const std::set<int64_t>& opaque_roots) {
   std::vector<std::string> stack;
   for (auto layer = layers.begin(); layer != layers.end(); ++layer) {
+    if (opaque_roots.count(*layer) > 0) stack.clear();
     if (std::find(layer + 1, layers.end(), *layer) == layers.end())
       stack.push_back(LayerPath(*layer));
   }
   return stack;
 }
 
-absl::StatusOr<Image> ImageOfRow(const ImageRow& row) {
+absl::StatusOr<Image> ImageOfRow(const ImageRow& row, const std::set<int64_t>& opaque_roots) {
   ASSIGN_OR_RETURN(ConfigDocument document, ParseImageConfig(row.config));
   Image image{.id = row.id,
               .size_bytes = row.size_bytes,
               .config = std::move(document.config),
-              .layers = StackOf(row.layers)};
+              .layers = StackOf(row.layers, opaque_roots)};
   for (const std::string& name : row.names) {
     auto& list = absl::StrContains(name, '@') ? image.repo_digests : image.repo_tags;
     list.push_back(name);
@@ -82,12 +86,14 @@ std::string LayerPath(int64_t number) { return absl::StrCat("layers/", number); 
 ImageSnapshot MakeSnapshot(const std::vector<LayerRow>& layers, const std::vector<ImageRow>& images,
                            std::vector<std::string>& unreadable) {
   ImageSnapshot snapshot;
+  std::set<int64_t> opaque_roots;
   for (const LayerRow& layer : layers) {
     snapshot.usage.used_bytes += layer.size_bytes;
     snapshot.usage.inodes += layer.inodes;
+    if (layer.opaque_root) opaque_roots.insert(layer.number);
   }
   for (const ImageRow& row : images) {
-    absl::StatusOr<Image> image = ImageOfRow(row);
+    absl::StatusOr<Image> image = ImageOfRow(row, opaque_roots);
     if (!image.ok()) {
       unreadable.push_back(row.id);
       continue;

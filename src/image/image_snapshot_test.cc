@@ -54,6 +54,15 @@ TEST(MakeSnapshot, TellsTagsFromDigestsAndStacksEqualLayersOnce) {
   EXPECT_EQ(snapshot.usage.inodes, 3);
 }
 
+TEST(MakeSnapshot, StacksFromTheTopmostOpaqueRoot) {
+  std::vector<std::string> unreadable;
+  const ImageSnapshot snapshot = MakeSnapshot(
+      {{.number = 1}, {.number = 2, .opaque_root = true}, {.number = 3}},
+      {{.id = kIdA, .config = R"({"rootfs":{"type":"layers"}})", .layers = {1, 2, 3}}}, unreadable);
+  EXPECT_THAT(snapshot.images.at(kIdA).layers, testing::ElementsAre("layers/2", "layers/3"));
+  EXPECT_EQ(snapshot.layer_numbers.at(kIdA).size(), 3u) << "all are kept with the image";
+}
+
 TEST(FindImage, ByAllThatNamesIt) {
   EXPECT_EQ(Found(kIdA), kIdA);
   EXPECT_EQ(Found(kHexA), kIdA);

@@ -5,9 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 #include <set>
+#include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
@@ -25,6 +30,7 @@
 #include "src/image/registry_credentials.h"
 #include "src/image/registry_hosts.h"
 #include "src/image/trash.h"
+#include "src/image/unclean_stop.h"
 #include "src/kernel/file.h"
 
 namespace berth {
@@ -42,6 +48,7 @@ std::string FlightKey(const Reference& reference, const RegistryAuth& auth) {
 class Store : public ImageStore {
  public:
   Store(Options options, Database& database) : options_(std::move(options)), database_(database) {}
+  ~Store() override;
 
   absl::Status Start();
 
@@ -65,6 +72,13 @@ class Store : public ImageStore {
   absl::Status Reconcile();
   absl::Status DropImagesWithout(const std::set<int64_t>& present);
   absl::Status Reload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_);
+  void CheckLayers();
+  absl::StatusOr<std::set<int64_t>> FindDamagedLayers(const std::vector<LayerRow>& layers);
+  absl::StatusOr<LayerVerification> VerifyLayer(const LayerRow& layer);
+  absl::Status MarkDamaged(const LayerRow& layer, const LayerVerification& found)
+      ABSL_LOCKS_EXCLUDED(write_mu_);
+  absl::Status RepairImagesWith(const std::set<int64_t>& damaged);
+  void ThrowLayer(int64_t number);
   absl::Status Sweep() ABSL_LOCKS_EXCLUDED(write_mu_);
   void SweepLater();
 
@@ -85,7 +99,7 @@ class Store : public ImageStore {
 
   const Options options_;
   Database& database_;
-  UniqueFd data_dir_, layers_dir_, pull_dir_;
+  UniqueFd data_dir_, layers_dir_, trees_dir_, pull_dir_;
   Flights flights_;
   LayerTable layers_;
   absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never
@@ -93,18 +107,22 @@ class Store : public ImageStore {
   int64_t next_layer_ ABSL_GUARDED_BY(write_mu_) = 1;
   mutable absl::Mutex mu_;
   SnapshotPtr snapshot_ ABSL_GUARDED_BY(mu_) = std::make_shared<ImageSnapshot>();
-  std::unique_ptr<Trash> trash_;  // last: its thread uses all of the above
+  std::unique_ptr<Trash> trash_;  // after the above: its threads use them
+  std::optional<UncleanStop> unclean_stop_;
+  std::atomic<bool> stopping_ = false;
+  std::thread checker_;  // of the layers, after an unclean stop
 };
 
 absl::Status Store::OpenDirectories() {
   const std::string& data = options_.data_dir;
-  for (const char* name : {"/layers", "/pull", "/trash"})
+  for (const char* name : {"/layers", "/trees", "/pull", "/trash"})
     RETURN_IF_ERROR(MakeDirs(data + name, 0700));
   ASSIGN_OR_RETURN(data_dir_, OpenDir(AT_FDCWD, data));
   ASSIGN_OR_RETURN(layers_dir_, OpenDir(data_dir_.get(), "layers"));
+  ASSIGN_OR_RETURN(trees_dir_, OpenDir(data_dir_.get(), "trees"));
   ASSIGN_OR_RETURN(pull_dir_, OpenDir(data_dir_.get(), "pull"));
   ASSIGN_OR_RETURN(UniqueFd trash, OpenDir(data_dir_.get(), "trash"));
-  for (const int fd : {layers_dir_.get(), pull_dir_.get(), trash.get()}) {
+  for (const int fd : {layers_dir_.get(), trees_dir_.get(), pull_dir_.get(), trash.get()}) {
     if (::fchmod(fd, 0700) != 0) return ErrnoStatus("chmod", data);
   }
   ASSIGN_OR_RETURN(trash_, Trash::Open(std::move(trash), options_.log));
@@ -118,7 +136,104 @@ absl::Status Store::Start() {
     absl::MutexLock lock(&write_mu_);
     RETURN_IF_ERROR(Reload());
   }
-  return Sweep();
+  RETURN_IF_ERROR(Sweep());
+  ASSIGN_OR_RETURN(const std::string boot_id,
+                   ReadFileAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id"));
+  ASSIGN_OR_RETURN(unclean_stop_,
+                   UncleanStop::Begin(database_, std::string(absl::StripAsciiWhitespace(boot_id))));
+  if (unclean_stop_->verification_due()) checker_ = std::thread([this] { CheckLayers(); });
+  return absl::OkStatus();
+}
+
+Store::~Store() {
+  stopping_ = true;
+  if (checker_.joinable()) checker_.join();
+  if (!unclean_stop_.has_value()) return;
+  if (absl::Status ended = unclean_stop_->End(database_); !ended.ok())
+    Warn("the end of the image store is not noted", {{"error", std::string(ended.message())}});
+}
+
+// Nobody waits for it: images are used meanwhile as they are.
+void Store::CheckLayers() {
+  const std::vector<LayerRow> layers = layers_.PinAll();
+  std::vector<int64_t> pinned;
+  for (const LayerRow& layer : layers) pinned.push_back(layer.number);
+  absl::StatusOr<std::set<int64_t>> damaged = FindDamagedLayers(layers);
+  Unpin(pinned);
+  absl::Status status = damaged.status();
+  if (status.ok()) status = RepairImagesWith(*damaged);
+  if (status.ok()) status = unclean_stop_->Verified(database_);
+  SweepLater();
+  if (!status.ok() && !stopping_)
+    Warn("layers are not verified", {{"error", std::string(status.message())}});
+}
+
+absl::StatusOr<std::set<int64_t>> Store::FindDamagedLayers(const std::vector<LayerRow>& layers) {
+  std::set<int64_t> damaged;
+  for (const LayerRow& layer : layers) {
+    if (IsDamaged(layer)) {  // found before, not repaired yet
+      damaged.insert(layer.number);
+      continue;
+    }
+    const absl::StatusOr<LayerVerification> found = VerifyLayer(layer);
+    if (absl::IsNotFound(found.status())) {  // of a version that wrote no trees
+      Warn("layer not verified: it has no tree", {{"layer", LayerPath(layer.number)}});
+      continue;
+    }
+    LayerVerification result;
+    if (absl::IsDataLoss(found.status())) {
+      result = {.differences = 1, .first = {{.what = std::string(found.status().message())}}};
+    } else if (!found.ok()) {
+      return found.status();
+    } else {
+      result = *found;
+    }
+    if (result.ok()) continue;
+    RETURN_IF_ERROR(MarkDamaged(layer, result));
+    damaged.insert(layer.number);
+  }
+  return damaged;
+}
+
+absl::StatusOr<LayerVerification> Store::VerifyLayer(const LayerRow& layer) {
+  return RunVerification({.helper = options_.pull_helper,
+                          .work_dir = trees_dir_.get(),
+                          .layers_dir = layers_dir_.get(),
+                          .job = EncodeVerifyJob({.dir = absl::StrCat(layer.number)}),
+                          .cancelled = [this] { return stopping_.load(); }});
+}
+
+absl::Status Store::MarkDamaged(const LayerRow& layer, const LayerVerification& found) {
+  const LayerDifference& first = found.first.front();
+  Warn("layer damaged", {{"layer", LayerPath(layer.number)},
+                         {"differences", found.differences},
+                         {"path", first.path},
+                         {"what", first.what}});
+  absl::MutexLock lock(&write_mu_);
+  RETURN_IF_ERROR(database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) {
+    return MarkLayerDamaged(transaction, layer.number);
+  }));
+  return Reload();
+}
+
+// Pulls anew what has lost its name. Containers that run from the damaged layer keep it.
+absl::Status Store::RepairImagesWith(const std::set<int64_t>& damaged) {
+  const SnapshotPtr now = snapshot();
+  absl::Status failure;
+  for (const auto& [id, layers] : now->layer_numbers) {
+    const bool is_damaged = std::any_of(layers.begin(), layers.end(),
+                                        [&](int64_t layer) { return damaged.count(layer) > 0; });
+    const std::vector<std::string>& digests = now->images.at(id).repo_digests;
+    if (!is_damaged || digests.empty()) continue;
+    const absl::Status repaired =
+        Pull({.reference = digests.front(), .cancelled = [this] { return stopping_.load(); }})
+            .status();
+    if (repaired.ok()) continue;
+    Warn("image not repaired: pull it again",
+         {{"image", digests.front()}, {"error", std::string(repaired.message())}});
+    failure.Update(repaired);
+  }
+  return failure;
 }
 
 // Brings rows and directories together after an end that nobody saw.
@@ -146,6 +261,12 @@ absl::Status Store::Reconcile() {
     }
   }
   if (!rows.empty()) next_layer_ = std::max(next_layer_, *rows.rbegin() + 1);
+  ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDir(trees_dir_.get(), "."));
+  for (const std::string& name : trees) {
+    int64_t number = 0;
+    if (!absl::SimpleAtoi(name, &number) || present.count(number) == 0)
+      RETURN_IF_ERROR(trash_->Throw(trees_dir_.get(), name));
+  }
   return DropImagesWithout(present);
 }
 
@@ -221,6 +342,14 @@ void Store::SweepLater() {
   });
 }
 
+// What cannot be thrown away now is thrown away by the next Reconcile.
+void Store::ThrowLayer(int64_t number) {
+  const std::string name = absl::StrCat(number);
+  absl::Status thrown = trash_->Throw(layers_dir_.get(), name);
+  thrown.Update(trash_->Throw(trees_dir_.get(), name));
+  if (!thrown.ok()) Warn("cannot remove a layer", {{"error", std::string(thrown.message())}});
+}
+
 absl::Status Store::Sweep() {
   absl::MutexLock lock(&write_mu_);
   const std::vector<int64_t> unused = layers_.TakeUnused();
@@ -232,9 +361,7 @@ absl::Status Store::Sweep() {
                                            return absl::OkStatus();
                                          });
   if (deleted.ok()) {
-    for (const int64_t number : unused) {
-      RETURN_IF_ERROR(trash_->Throw(layers_dir_.get(), absl::StrCat(number)));
-    }
+    for (const int64_t number : unused) ThrowLayer(number);
   }
   RETURN_IF_ERROR(Reload());
   return deleted;
@@ -272,6 +399,7 @@ absl::StatusOr<std::string> Store::PullAlone(
     const Reference& reference, const PullRequest& request,
     const std::function<void(const PullProgress&)>& progress) {
   const std::string work_name = NewId();
+  const Trash::Pause pause(*trash_);
   std::vector<int64_t> pinned;
   Undo undo;  // also of success: what Commit did not take from the work directory is not needed
   if (::mkdirat(pull_dir_.get(), work_name.c_str(), 0700) != 0)
@@ -291,21 +419,23 @@ absl::StatusOr<std::string> Store::PullAlone(
 
   absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request);
   if (!endpoints.ok()) return Annotate(endpoints.status(), absl::StrCat("pull ", reference.Name()));
-  PullProcess process{.helper = options_.pull_helper,
-                      .env = options_.pull_env,
-                      .work_dir = work_dir.get(),
-                      .layers_dir = layers_dir_.get(),
-                      .job = {.reference = reference.Name(),
-                              .endpoints = *std::move(endpoints),
-                              .platform = HostPlatform(),
-                              .plain_http = options_.plain_http,
-                              .stall_seconds = options_.stall_seconds},
-                      .progress = progress,
-                      .cancelled = request.cancelled};
+  PullJob job{.reference = reference.Name(),
+              .endpoints = *std::move(endpoints),
+              .platform = HostPlatform(),
+              .plain_http = options_.plain_http,
+              .stall_seconds = options_.stall_seconds};
   for (const LayerRow& layer : existing) {
-    process.job.existing.push_back({.key = layer.key, .dir = absl::StrCat(layer.number)});
+    if (!IsDamaged(layer))
+      job.existing.push_back(
+          {.key = layer.key, .dir = absl::StrCat(layer.number), .opaque_root = layer.opaque_root});
   }
-  absl::StatusOr<PulledImage> pulled = RunPullProcess(process);
+  absl::StatusOr<PulledImage> pulled = RunPull({.helper = options_.pull_helper,
+                                                .env = options_.pull_env,
+                                                .work_dir = work_dir.get(),
+                                                .layers_dir = layers_dir_.get(),
+                                                .job = EncodePullJob(job),
+                                                .progress = progress,
+                                                .cancelled = request.cancelled});
   if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
   RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
   return pulled->id;
@@ -342,7 +472,12 @@ absl::StatusOr<std::vector<LayerRow>> Store::PlaceLayers(const PulledImage& pull
     added.push_back({.number = at->second,
                      .key = layer.key,
                      .size_bytes = layer.size_bytes,
-                     .inodes = layer.inodes});
+                     .inodes = layer.inodes,
+                     .opaque_root = layer.opaque_root});
+    if (::renameat(work_dir, absl::StrCat(layer.dir, ".tree").c_str(), trees_dir_.get(),
+                   absl::StrCat(at->second).c_str()) != 0) {
+      return ErrnoStatus("rename", absl::StrCat("trees/", at->second));
+    }
     if (::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(),
                    absl::StrCat(at->second).c_str()) != 0) {
       return ErrnoStatus("rename", LayerPath(at->second));
@@ -360,15 +495,12 @@ absl::Status Store::Commit(const Reference& reference, const PulledImage& pulled
   if (reference.digest.empty()) image.names.push_back(reference.Name());
   const int64_t first_new = next_layer_;
   const auto discard = [&](const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) {
-    for (int64_t number = first_new; number < next_layer_; ++number) {
-      trash_->Throw(layers_dir_.get(), absl::StrCat(number))
-          .IgnoreError();  // Reconcile's, if this fails too
-    }
+    for (int64_t number = first_new; number < next_layer_; ++number) ThrowLayer(number);
     return Annotate(why, absl::StrCat("commit ", reference.Name()));
   };
   const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(pulled, work_dir, image.layers);
   if (!added.ok()) return discard(added.status());
-  if (!added->empty() && ::fsync(layers_dir_.get()) != 0)
+  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0))
     return discard(ErrnoStatus("fsync", "layers"));
   const absl::Status written = database_.Write(
       Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {

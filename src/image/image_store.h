@@ -62,7 +62,7 @@ class ImageLease;
 class ImageStore {
  public:
   struct Options {
-    std::string data_dir;     // layers/, pull/ (work in progress), trash/ are made below it
+    std::string data_dir;     // layers/, trees/, pull/ (work in progress), trash/ are made below it
     std::string pull_helper;  // path of berth-pull
     const Log* log = nullptr;
     std::vector<std::string> pull_env;    // of berth-pull: "HTTPS_PROXY=...", "NO_PROXY=..."

@@ -22,6 +22,7 @@
 #include "src/image/testing/tar_writer.h"
 #include "src/image/user.h"
 #include "src/kernel/file.h"
+#include "src/store/pods.h"
 
 namespace berth {
 namespace {
@@ -30,6 +31,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 using testing_image::Directory;
 using testing_image::File;
 using testing_image::MakeImage;
@@ -680,7 +682,7 @@ TEST_F(ImageStoreTest, ImageWhoseLayerIsMissingIsDroppedAndCanBePulledAgain) {
 }
 
 TEST_F(ImageStoreTest, DirectoriesAreClosedToOthers) {
-  for (const char* name : {"layers", "pull", "trash"})
+  for (const char* name : {"layers", "trees", "pull", "trash"})
     EXPECT_EQ(Stat(name).st_mode & 0777, 0700u) << name;
 }
 
@@ -738,6 +740,40 @@ TEST_F(FullDiskTest, LayersThatCannotFitAreNotFetched) {
   const absl::Status status = Pull("team/app:v1").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_EQ(registry_.CountRequests("/v2/team/app/blobs/" + Digest::Sha256(blob).text()), 0);
+}
+
+TEST_F(ImageStoreTest, ALayerDamagedByAnUncleanStopIsFetchedAnew) {
+  const StubImage image = MakeImage({{kBaseTar}, {kAppTar}});
+  const std::string id = PullOk(image);
+  EXPECT_THAT(Names("trees"), UnorderedElementsAre("1", "2"));
+  const std::string file = data_ + "/layers/2/app/run";
+  ASSERT_EQ(::truncate(file.c_str(), 0), 0);
+  store_.reset();
+  ASSERT_TRUE(WriteNodeValue(*database_, "layers", "the boot before").ok());
+  Reopen();
+  while (absl::StrContains(store_->Find(id)->layers[1], "layers/2")) std::this_thread::yield();
+  const auto repaired = store_->Find(id);
+  EXPECT_THAT(repaired->layers, ElementsAre("layers/1", "layers/3"));
+  EXPECT_THAT(repaired->repo_tags, ElementsAre(Ref("team/app:v1")));
+  EXPECT_EQ(Read("layers/3/app/run"), "run me");
+}
+
+TEST_F(ImageStoreTest, ADamagedLayerThatCannotBeFetchedIsTriedAgainAndItsImageStays) {
+  const StubImage image = MakeImage({{kBaseTar}});
+  const std::string id = PullOk(image);
+  ASSERT_EQ(::truncate((data_ + "/layers/1/bin").c_str(), 1), 0);
+  for (const auto& [digest, bytes] : image.blobs)
+    registry_.Serve("/v2/team/app/blobs/" + digest, {.status = 404});
+  store_.reset();
+  ASSERT_TRUE(WriteNodeValue(*database_, "layers", "the boot before").ok());
+  const size_t before = registry_.requests().size();
+  Reopen();
+  while (registry_.requests().size() == before) std::this_thread::yield();
+  EXPECT_THAT(store_->List(), SizeIs(1));
+  registry_.Publish("team/app", "v1", image);
+  Reopen();
+  while (store_->Find(id)->layers[0] == "layers/1") std::this_thread::yield();
+  EXPECT_EQ(Read(store_->Find(id)->layers[0] + "/bin"), "binary");
 }
 
 }  // namespace

@@ -99,9 +99,7 @@ class Conversation {
   std::array<char, 64 << 10> buffer_;
 };
 
-}  // namespace
-
-absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process) {
+absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
   ASSIGN_OR_RETURN(auto in, MakeSocketPair());
   ASSIGN_OR_RETURN(auto out, MakeSocketPair());
   SpawnRequest request;
@@ -122,7 +120,7 @@ absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process) {
     });
     // A helper that dies before it has read its job is told by its ending, like one that dies
     // later.
-    const absl::Status sent = SendAll(in.first.get(), EncodePullJob(process.job));
+    const absl::Status sent = SendAll(in.first.get(), process.job);
     last = sent.ok() ? Conversation(process, out.first.get()).Run() : std::optional<PullMessage>();
     // A process that closed its output is about to end by itself: its own way of dying is the one
     // to tell.
@@ -135,7 +133,24 @@ absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process) {
   if (!last->has_value())
     return absl::InternalError(absl::StrCat("berth-pull: ended without a result, ", ending));
   if (const auto* error = std::get_if<absl::Status>(&**last)) return *error;
-  return std::get<PulledImage>(**std::move(last));
+  return **std::move(last);
+}
+
+template <typename Result>
+absl::StatusOr<Result> Expect(absl::StatusOr<PullMessage> message) {
+  if (!message.ok()) return message.status();
+  if (auto* result = std::get_if<Result>(&*message)) return std::move(*result);
+  return absl::InternalError("berth-pull: its answer is that of another job");
+}
+
+}  // namespace
+
+absl::StatusOr<PulledImage> RunPull(const PullProcess& process) {
+  return Expect<PulledImage>(RunHelper(process));
+}
+
+absl::StatusOr<LayerVerification> RunVerification(const PullProcess& process) {
+  return Expect<LayerVerification>(RunHelper(process));
 }
 
 }  // namespace berth

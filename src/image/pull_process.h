@@ -11,17 +11,18 @@
 namespace berth {
 
 struct PullProcess {
-  std::string helper;            // path of berth-pull
-  std::vector<std::string> env;  // proxies
-  int work_dir = -1;             // fd 3 of the helper: an empty directory
-  int layers_dir = -1;           // fd 4: the layers that exist
-  PullJob job;
+  std::string helper;              // path of berth-pull
+  std::vector<std::string> env;    // proxies
+  int work_dir = -1;               // fd 3 of the helper: an empty directory; to verify, the trees
+  int layers_dir = -1;             // fd 4: the layers that exist
+  std::string job;                 // a line of pull_protocol.h
   std::function<void(const PullProgress&)> progress;  // may be empty
   std::function<bool()> cancelled;                    // may be empty; polled every 100 ms
 };
 
 // The helper's result or error; Cancelled (the helper is then dead); Internal if it dies or talks
 // nonsense.
-absl::StatusOr<PulledImage> RunPullProcess(const PullProcess& process);
+absl::StatusOr<PulledImage> RunPull(const PullProcess& process);
+absl::StatusOr<LayerVerification> RunVerification(const PullProcess& process);
 
 }  // namespace berth

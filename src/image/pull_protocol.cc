@@ -26,6 +26,11 @@ absl::Status Malformed(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("pull message: ", why));
 }
 
+bool IsTrue(const Json& json, const char* name) {
+  const Json* member = FindMember(json, name);
+  return member != nullptr && member->is_boolean() && member->get<bool>();
+}
+
 Json ToJson(const PullProgress& progress) {
   return {{"progress",
            {{"layer", progress.layer},
@@ -42,7 +47,8 @@ Json ToJson(const PulledImage& image) {
                       {"key", layer.key},
                       {"dir", layer.dir},
                       {"size_bytes", layer.size_bytes},
-                      {"inodes", layer.inodes}});
+                      {"inodes", layer.inodes},
+                      {"opaque_root", layer.opaque_root}});
   }
   return {{"result",
            {{"id", image.id},
@@ -50,6 +56,17 @@ Json ToJson(const PulledImage& image) {
             {"config", image.config},
             {"size_bytes", image.size_bytes},
             {"layers", std::move(layers)}}}};
+}
+
+Json ToJson(const LayerVerification& layer) {
+  Json first = Json::array();
+  for (const LayerDifference& one : layer.first)
+    first.push_back({{"path", one.path}, {"what", one.what}});
+  return {{"verified",
+           {{"entries", layer.entries},
+            {"bytes", layer.bytes},
+            {"differences", layer.differences},
+            {"first", std::move(first)}}}};
 }
 
 Json ToJson(const absl::Status& status) {
@@ -80,6 +97,7 @@ absl::StatusOr<PulledLayer> LayerOf(const Json& json) {
   if (!well_formed) return Malformed("a layer's dir is no name that berth-pull gives");
   ASSIGN_OR_RETURN(layer.size_bytes, SizeMember(json, "size_bytes"));
   ASSIGN_OR_RETURN(layer.inodes, SizeMember(json, "inodes"));
+  layer.opaque_root = IsTrue(json, "opaque_root");
   return layer;
 }
 
@@ -118,6 +136,22 @@ absl::StatusOr<PulledImage> ImageOf(const Json& json) {
   return image;
 }
 
+absl::StatusOr<LayerVerification> VerificationOf(const Json& json) {
+  LayerVerification layer;
+  ASSIGN_OR_RETURN(layer.entries, SizeMember(json, "entries"));
+  ASSIGN_OR_RETURN(layer.bytes, SizeMember(json, "bytes"));
+  ASSIGN_OR_RETURN(layer.differences, SizeMember(json, "differences"));
+  const Json* first = FindMember(json, "first");
+  if (first == nullptr || !first->is_array()) return Malformed("no differences");
+  for (const Json& item : *first) {
+    LayerDifference one;
+    ASSIGN_OR_RETURN(one.path, StringMember(item, "path"));
+    ASSIGN_OR_RETURN(one.what, StringMember(item, "what"));
+    layer.first.push_back(std::move(one));
+  }
+  return layer;
+}
+
 absl::StatusOr<PullMessage> ErrorOf(const Json& json) {
   ASSIGN_OR_RETURN(const int64_t code, SizeMember(json, "code"));
   ASSIGN_OR_RETURN(const std::string message, StringMember(json, "message"));
@@ -126,43 +160,8 @@ absl::StatusOr<PullMessage> ErrorOf(const Json& json) {
   return PullMessage(absl::Status(static_cast<absl::StatusCode>(code), message));
 }
 
-}  // namespace
-
-std::string BoundLayerKey(absl::string_view diff_id, absl::string_view chain_below) {
-  return absl::StrCat(diff_id, "@", chain_below);
-}
-
-std::string ChainId(absl::string_view chain_below, absl::string_view diff_id) {
-  if (chain_below.empty()) return std::string(diff_id);
-  return Digest::Sha256(absl::StrCat(chain_below, " ", diff_id)).text();
-}
-
-std::string EncodePullJob(const PullJob& job) {
-  Json existing = Json::array();
-  for (const ExistingLayer& layer : job.existing)
-    existing.push_back({{"key", layer.key}, {"dir", layer.dir}});
-  return Line({{"version", kPullProtocolVersion},
-               {"reference", job.reference},
-               {"auth", EncodeAuth(job.auth)},
-               {"endpoints", EncodeEndpoints(job.endpoints)},
-               {"platform",
-                {{"os", job.platform.os},
-                 {"architecture", job.platform.architecture},
-                 {"variant", job.platform.variant}}},
-               {"existing", std::move(existing)},
-               {"plain_http", job.plain_http},
-               {"parallel_layers", job.parallel_layers},
-               {"stall_seconds", job.stall_seconds}});
-}
-
-absl::StatusOr<PullJob> DecodePullJob(absl::string_view line) {
-  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "pull job"));
+absl::StatusOr<PullJob> PullJobOf(const Json& json) {
   PullJob job;
-  ASSIGN_OR_RETURN(const int64_t version, SizeMember(json, "version"));
-  if (version != kPullProtocolVersion) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "pull job: version ", version, ", this berth-pull speaks ", kPullProtocolVersion));
-  }
   ASSIGN_OR_RETURN(job.reference, StringMember(json, "reference"));
   const Json none = Json::object();
   const Json* member = FindMember(json, "auth");
@@ -183,15 +182,65 @@ absl::StatusOr<PullJob> DecodePullJob(absl::string_view line) {
     ExistingLayer layer;
     ASSIGN_OR_RETURN(layer.key, StringMember(item, "key"));
     ASSIGN_OR_RETURN(layer.dir, StringMember(item, "dir"));
+    layer.opaque_root = IsTrue(item, "opaque_root");
     job.existing.push_back(std::move(layer));
   }
-  member = FindMember(json, "plain_http");
-  job.plain_http = member != nullptr && member->is_boolean() && member->get<bool>();
+  job.plain_http = IsTrue(json, "plain_http");
   ASSIGN_OR_RETURN(const int64_t parallel, SizeMember(json, "parallel_layers"));
   job.parallel_layers = static_cast<int>(std::clamp<int64_t>(parallel, 1, 32));
   ASSIGN_OR_RETURN(const int64_t stall, SizeMember(json, "stall_seconds"));
   job.stall_seconds = static_cast<int>(std::clamp<int64_t>(stall, 1, 3600));
   return job;
+}
+
+}  // namespace
+
+std::string BoundLayerKey(absl::string_view diff_id, absl::string_view chain_below) {
+  return absl::StrCat(diff_id, "@", chain_below);
+}
+
+std::string ChainId(absl::string_view chain_below, absl::string_view diff_id) {
+  if (chain_below.empty()) return std::string(diff_id);
+  return Digest::Sha256(absl::StrCat(chain_below, " ", diff_id)).text();
+}
+
+std::string EncodePullJob(const PullJob& job) {
+  Json existing = Json::array();
+  for (const ExistingLayer& layer : job.existing)
+    existing.push_back(
+        {{"key", layer.key}, {"dir", layer.dir}, {"opaque_root", layer.opaque_root}});
+  return Line({{"version", kPullProtocolVersion},
+               {"reference", job.reference},
+               {"auth", EncodeAuth(job.auth)},
+               {"endpoints", EncodeEndpoints(job.endpoints)},
+               {"platform",
+                {{"os", job.platform.os},
+                 {"architecture", job.platform.architecture},
+                 {"variant", job.platform.variant}}},
+               {"existing", std::move(existing)},
+               {"plain_http", job.plain_http},
+               {"parallel_layers", job.parallel_layers},
+               {"stall_seconds", job.stall_seconds}});
+}
+
+std::string EncodeVerifyJob(const VerifyJob& job) {
+  return Line({{"version", kPullProtocolVersion}, {"verify", {{"dir", job.dir}}}});
+}
+
+absl::StatusOr<HelperJob> DecodeHelperJob(absl::string_view line) {
+  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "pull job"));
+  ASSIGN_OR_RETURN(const int64_t version, SizeMember(json, "version"));
+  if (version != kPullProtocolVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "pull job: version ", version, ", this berth-pull speaks ", kPullProtocolVersion));
+  }
+  if (const Json* verify = FindMember(json, "verify"); verify != nullptr) {
+    VerifyJob job;
+    ASSIGN_OR_RETURN(job.dir, StringMember(*verify, "dir"));
+    return HelperJob(std::move(job));
+  }
+  ASSIGN_OR_RETURN(PullJob job, PullJobOf(json));
+  return HelperJob(std::move(job));
 }
 
 std::string EncodePullMessage(const PullMessage& message) {
@@ -208,10 +257,14 @@ absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line) {
     ASSIGN_OR_RETURN(PulledImage image, ImageOf(*part));
     return PullMessage(std::move(image));
   }
+  if (const Json* part = FindMember(json, "verified"); part != nullptr) {
+    ASSIGN_OR_RETURN(LayerVerification layer, VerificationOf(*part));
+    return PullMessage(std::move(layer));
+  }
   if (const Json* part = FindMember(json, "error"); part != nullptr) {
     return ErrorOf(*part);
   }
-  return Malformed("neither progress nor result nor error");
+  return Malformed("neither progress nor result, verified nor error");
 }
 
 }  // namespace berth

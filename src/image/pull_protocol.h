@@ -1,6 +1,6 @@
 // What the daemon and berth-pull say to each other: one JSON object per line, described in
-// docs/formats/pull-protocol.md. The daemon sends one PullJob; berth-pull sends PullProgress lines
-// and ends with one PulledImage or one error. Pure.
+// docs/formats/pull-protocol.md. The daemon sends one PullJob or VerifyJob; berth-pull sends
+// PullProgress lines and ends with one PulledImage, one LayerVerification or one error. Pure.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace berth {
 
-inline constexpr int kPullProtocolVersion = 1;
+inline constexpr int kPullProtocolVersion = 2;
 inline constexpr size_t kMaxPullLine = 32 << 20;
 inline constexpr size_t kLayerDirLength = 16;  // lower-case hex characters
 
@@ -31,6 +31,7 @@ std::string ChainId(absl::string_view chain_below, absl::string_view diff_id);
 struct ExistingLayer {
   std::string key;
   std::string dir;  // in the directory of layers, fd 4
+  bool opaque_root = false;
 };
 
 struct PullJob {
@@ -51,6 +52,7 @@ struct PulledLayer {
   std::string key;  // the diff_id, or bound to the layers below
   std::string dir;  // in the work directory; "" if it existed, or comes twice in the image
   int64_t size_bytes = 0, inodes = 0;
+  bool opaque_root = false;  // nothing of the layers below it is to be seen: it is stacked lowest
 };
 
 struct PulledImage {
@@ -61,10 +63,32 @@ struct PulledImage {
   std::vector<PulledLayer> layers;  // lowest first
 };
 
-using PullMessage = std::variant<PullProgress, PulledImage, absl::Status>;
+// Asks for the comparison of one layer with its tree (docs/formats/layer-tree.md). fd 3 is then the
+// directory of trees, read only.
+struct VerifyJob {
+  std::string dir;  // of the layer, and the name of its tree
+};
+
+struct LayerDifference {
+  std::string path;  // "" is the root
+  std::string what;  // "is missing", "has mode 0644 instead of 0755", "read: Input/output error"
+};
+
+struct LayerVerification {
+  int64_t entries = 0;      // of the tree
+  int64_t bytes = 0;        // of files, as read
+  int64_t differences = 0;  // of which the first are told
+  std::vector<LayerDifference> first;
+
+  bool ok() const { return differences == 0; }
+};
+
+using HelperJob = std::variant<PullJob, VerifyJob>;
+using PullMessage = std::variant<PullProgress, PulledImage, LayerVerification, absl::Status>;
 
 std::string EncodePullJob(const PullJob& job);
-absl::StatusOr<PullJob> DecodePullJob(absl::string_view line);
+std::string EncodeVerifyJob(const VerifyJob& job);
+absl::StatusOr<HelperJob> DecodeHelperJob(absl::string_view line);
 
 std::string EncodePullMessage(const PullMessage& message);
 // InvalidArgument for anything malformed; a status in the message is never OK. Digests and

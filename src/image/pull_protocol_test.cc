@@ -48,14 +48,16 @@ TEST(PullProtocol, JobComesBack) {
                                    .auth = {.username = "eu"}},
                                   {.url = "https://a.example/v2"}},
                     .platform = {"linux", "arm", "v7"},
-                    .existing = {{"key1", "1"}, {"key2", "22"}},
+                    .existing = {{"key1", "1"}, {"key2", "22", true}},
                     .plain_http = true,
                     .parallel_layers = 3,
                     .stall_seconds = 9};
   const std::string line = EncodePullJob(job);
   EXPECT_EQ(line.find('\n'), line.size() - 1);
-  const auto back = DecodePullJob(line);
-  ASSERT_TRUE(back.ok()) << back.status();
+  const auto decoded = DecodeHelperJob(line);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  const auto* back = std::get_if<PullJob>(&*decoded);
+  ASSERT_NE(back, nullptr);
   EXPECT_EQ(back->reference, job.reference);
   EXPECT_EQ(back->auth.username, job.auth.username);
   EXPECT_EQ(back->auth.password, "p");
@@ -77,6 +79,8 @@ TEST(PullProtocol, JobComesBack) {
   ASSERT_THAT(back->existing, SizeIs(2));
   EXPECT_EQ(back->existing[1].key, "key2");
   EXPECT_EQ(back->existing[1].dir, "22");
+  EXPECT_FALSE(back->existing[0].opaque_root);
+  EXPECT_TRUE(back->existing[1].opaque_root);
   EXPECT_TRUE(back->plain_http);
   EXPECT_EQ(back->parallel_layers, 3);
   EXPECT_EQ(back->stall_seconds, 9);
@@ -84,8 +88,8 @@ TEST(PullProtocol, JobComesBack) {
 
 TEST(PullProtocol, JobOfAnotherVersionIsRefused) {
   const std::string line =
-      absl::StrReplaceAll(EncodePullJob({}), {{"\"version\":1", "\"version\":2"}});
-  EXPECT_EQ(DecodePullJob(line).status().code(), absl::StatusCode::kFailedPrecondition);
+      absl::StrReplaceAll(EncodePullJob({}), {{"\"version\":2", "\"version\":1"}});
+  EXPECT_EQ(DecodeHelperJob(line).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(PullProtocol, ProgressComesBack) {
@@ -177,6 +181,24 @@ TEST(PullProtocol, MalformedMessages) {
 TEST(ChainId, FollowsTheImageSpecification) {
   EXPECT_EQ(ChainId("", kDiff), kDiff);
   EXPECT_EQ(ChainId(kDiff, kDiff), Digest::Sha256(kDiff + " " + kDiff).text());
+}
+
+TEST(PullProtocol, AVerificationThereAndBack) {
+  const auto job = DecodeHelperJob(EncodeVerifyJob({.dir = "12"}));
+  ASSERT_TRUE(job.ok()) << job.status();
+  ASSERT_TRUE(std::holds_alternative<VerifyJob>(*job));
+  EXPECT_EQ(std::get<VerifyJob>(*job).dir, "12");
+
+  const auto message = DecodePullMessage(EncodePullMessage(LayerVerification{
+      .entries = 3, .bytes = 8, .differences = 1, .first = {{.path = "a", .what = "is missing"}}}));
+  ASSERT_TRUE(message.ok()) << message.status();
+  const auto& layer = std::get<LayerVerification>(*message);
+  EXPECT_EQ(layer.entries, 3);
+  EXPECT_EQ(layer.bytes, 8);
+  EXPECT_FALSE(layer.ok());
+  ASSERT_EQ(layer.first.size(), 1u);
+  EXPECT_EQ(layer.first[0].path, "a");
+  EXPECT_EQ(layer.first[0].what, "is missing");
 }
 
 }  // namespace

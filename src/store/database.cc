@@ -63,7 +63,10 @@ absl::Status PrepareSchema(sqlite3* db) {
                                                       kSchemaVersion,
                                                       ", the newest that this berthd knows"));
   }
-  return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", kSchema,
+  std::string changes = version == 0 ? kSchema : "";
+  for (int from = version; from > 0 && from < kSchemaVersion; ++from)
+    changes += kMigrations[from - 1];
+  return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", changes,
                                   "PRAGMA user_version=", kSchemaVersion, "; COMMIT;"));
 }
 

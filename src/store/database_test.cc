@@ -154,7 +154,35 @@ TEST_F(DatabaseTest, RefusesANewerSchemaAndTouchesNothing) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(
       refused.message(),
-      "open " + path_ + ": schema version 99 is newer than 1, the newest that this berthd knows");
+      "open " + path_ + ": schema version 99 is newer than 2, the newest that this berthd knows");
+}
+
+TEST_F(DatabaseTest, MigratesAnOlderSchemaAndKeepsItsRows) {
+  {
+    const std::unique_ptr<Database> database = Open();
+    ASSERT_TRUE(database
+                    ->Write(Durability::kCrash,
+                            [](Transaction& t) {
+                              return t.Run(
+                                  "ALTER TABLE layers DROP COLUMN opaque_root;"
+                                  "INSERT INTO layers VALUES (7, 'sha256:1', 10, 2);"
+                                  "PRAGMA user_version = 1");
+                            })
+                    .ok());
+  }
+  const std::unique_ptr<Database> database = Open();
+  EXPECT_TRUE(database
+                  ->Read([](Transaction& transaction) -> absl::Status {
+                    ASSIGN_OR_RETURN(
+                        Statement select,
+                        transaction.Prepare("SELECT number, diff_id, opaque_root FROM layers"));
+                    EXPECT_TRUE(*select.Step());
+                    EXPECT_EQ(select.Int(0), 7);
+                    EXPECT_EQ(select.Text(1), "sha256:1");
+                    EXPECT_EQ(select.Int(2), 0);
+                    return absl::OkStatus();
+                  })
+                  .ok());
 }
 
 TEST_F(DatabaseTest, ADamagedFileIsReportedAndLeftAsItIs) {

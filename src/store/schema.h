@@ -5,7 +5,7 @@
 namespace berth {
 
 // PRAGMA user_version of this schema. A lower one is migrated, a higher one is refused.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 inline constexpr char kSchema[] = R"sql(
 CREATE TABLE node (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,7 +33,8 @@ CREATE TABLE layers (
   diff_id TEXT NOT NULL UNIQUE,       -- sha256 of the uncompressed tar; "@<chain id below>" is added where the
                                       -- archive leaves out parent directories that the layers below define
   size_bytes INTEGER NOT NULL,
-  inodes INTEGER NOT NULL
+  inodes INTEGER NOT NULL,
+  opaque_root INTEGER NOT NULL DEFAULT 0  -- 1: hides all layers below it
 );
 
 CREATE TABLE images (
@@ -61,5 +62,10 @@ CREATE TABLE addresses (
   released INTEGER NOT NULL DEFAULT 0 -- 1: the pod is gone, its link not yet known to be
 ) WITHOUT ROWID;
 )sql";
+
+// What makes version n+2 of version n+1, for n from 0.
+inline constexpr const char* kMigrations[kSchemaVersion - 1] = {
+    "ALTER TABLE layers ADD COLUMN opaque_root INTEGER NOT NULL DEFAULT 0;",
+};
 
 }  // namespace berth

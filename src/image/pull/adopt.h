@@ -1,19 +1,22 @@
-// Layers are unpacked independently of each other. A layer whose archive leaves out the parent
-// directories of its entries means those of the layers below: this gives them the owner, mode and
-// time that they have there.
+// Fits a layer to the layers below it. Layers are unpacked independently of each other; what an
+// archive takes for granted (layer_needs.h) is looked up here, as one who unpacks the archives one
+// over the other would have found it:
+//   - a directory that the archive left out has the owner, mode and time that it has below
+//   - if it is a symbolic link below, the entries belong where that leads
+//   - a hard link to a file below is a copy of it, under both names
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "src/image/pull/layer_needs.h"
 
 namespace berth {
 
-// `implied` are directories of `layer`, parents first (Unpacker::implied_directories). `below` are
-// the layers under it, lowest first. A directory that none of them has stays as it is.
-// Unimplemented if one is a symbolic link below: its entries would belong elsewhere.
-absl::Status AdoptDirectories(int layer, const std::vector<std::string>& implied,
-                              const std::vector<int>& below);
+// `layer` is the directory as it was unpacked; `below` are the layers under it, lowest first, with
+// none that an opaque root hides. All are borrowed. InvalidArgument names a link to what is
+// nowhere, or two entries that come to lie in one place.
+absl::Status Adopt(int layer, const LayerNeeds& needs, const std::vector<int>& below);
 
 }  // namespace berth

@@ -1,7 +1,8 @@
-// berth-pull: one image pull in one process. A PullJob on stdin, messages on stdout, the work
-// directory as fd 3, that of the layers as fd 4 (docs/formats/pull-protocol.md). Dies with its
-// parent.
+// berth-pull: one image pull, or the verification of one layer, in one process. A job on stdin,
+// messages on stdout, the work directory (or that of the trees) as fd 3, that of the layers as fd 4
+// (docs/formats/pull-protocol.md). Dies with its parent.
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -16,7 +17,9 @@
 #include "src/base/status_macros.h"
 #include "src/image/pull/confine.h"
 #include "src/image/pull/puller.h"
+#include "src/image/pull/verify.h"
 #include "src/image/pull_protocol.h"
+#include "src/kernel/file.h"
 
 namespace berth {
 namespace {
@@ -59,33 +62,42 @@ void ExitWhenStdinEnds() {
   }
 }
 
-absl::StatusOr<PulledImage> Pull() {
-  ASSIGN_OR_RETURN(const std::string line, ReadLine());
-  ASSIGN_OR_RETURN(const PullJob job, DecodePullJob(line));
+absl::StatusOr<PulledImage> Pull(const PullJob& job) {
   const std::string ca_bundle = LoadCaBundle();
   // Both read files of the host when they start.
   OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, nullptr);
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
     return absl::InternalError("curl_global_init: failed");
-  ::setpriority(PRIO_PROCESS, 0, kNice);
-  ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd));
+  ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd, WorkAccess::kWrite));
   std::thread(ExitWhenStdinEnds).detach();
   return Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()}, ca_bundle,
                 [](const PullProgress& progress) { Send(progress); })
       .Run();
 }
 
+absl::StatusOr<LayerVerification> Verify(const VerifyJob& job) {
+  ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd, WorkAccess::kReadOnly));
+  std::thread(ExitWhenStdinEnds).detach();
+  ASSIGN_OR_RETURN(const UniqueFd layer, OpenDir(dirs.layers.get(), job.dir));
+  ASSIGN_OR_RETURN(const UniqueFd tree, OpenFile(dirs.work.get(), job.dir, O_RDONLY | O_NOFOLLOW));
+  return VerifyLayer(layer.get(), tree.get());
+}
+
+absl::StatusOr<PullMessage> Run() {
+  ASSIGN_OR_RETURN(const std::string line, ReadLine());
+  ASSIGN_OR_RETURN(const HelperJob job, DecodeHelperJob(line));
+  ::setpriority(PRIO_PROCESS, 0, kNice);
+  if (const auto* verify = std::get_if<VerifyJob>(&job)) return Verify(*verify);
+  return Pull(std::get<PullJob>(job));
+}
+
 int Main() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   ::umask(0);
   ::signal(SIGPIPE, SIG_IGN);
-  absl::StatusOr<PulledImage> image = Pull();
-  const bool good = image.ok();
-  if (good) {
-    Send(*std::move(image));
-  } else {
-    Send(image.status());
-  }
+  const absl::StatusOr<PullMessage> message = Run();
+  const bool good = message.ok();
+  Send(good ? *message : PullMessage(message.status()));
   // Threads may still hold what static destructors would take away.
   ::_exit(good ? 0 : 1);
 }

@@ -122,8 +122,9 @@ absl::Status FillRoot(int root) {
 
 // The new root is reached through its fd; /proc, which exists everywhere, only lends it a place to
 // be mounted on.
-absl::Status EnterNewRoot(int work_fd, int layers_fd) {
-  ASSIGN_OR_RETURN(UniqueFd work, CloneMount(work_fd, 0, "the work directory"));
+absl::Status EnterNewRoot(int work_fd, int layers_fd, WorkAccess access) {
+  const uint64_t work_attributes = access == WorkAccess::kReadOnly ? MOUNT_ATTR_RDONLY : 0;
+  ASSIGN_OR_RETURN(UniqueFd work, CloneMount(work_fd, work_attributes, "the work directory"));
   ASSIGN_OR_RETURN(UniqueFd layers,
                    CloneMount(layers_fd, MOUNT_ATTR_RDONLY, "the directory of layers"));
   if (::unshare(CLONE_NEWNS) != 0) return ErrnoStatus("unshare", "mount namespace");
@@ -181,8 +182,8 @@ std::string LoadCaBundle() {
   return "";
 }
 
-absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd) {
-  RETURN_IF_ERROR(EnterNewRoot(work_fd, layers_fd));
+absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd, WorkAccess access) {
+  RETURN_IF_ERROR(EnterNewRoot(work_fd, layers_fd, access));
   // Every fd that still leads outside goes.
   if (::syscall(SYS_close_range, 3u, ~0u, 0u) != 0)
     return ErrnoStatus("close_range", "3 and above");

@@ -14,12 +14,14 @@ namespace berth {
 std::string LoadCaBundle();
 
 struct ConfinedDirs {
-  UniqueFd work;    // to write
+  UniqueFd work;    // as asked
   UniqueFd layers;  // to read only, by its mount
 };
 
+enum class WorkAccess { kWrite, kReadOnly };
+
 // Returns both directories again, opened inside the new view. `work_fd`, `layers_fd` and every
 // other fd above 2 are closed.
-absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd);
+absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd, WorkAccess access);
 
 }  // namespace berth

@@ -166,10 +166,12 @@ absl::Status Decompressor::Pass(absl::string_view bytes, ByteSink out) {
   return codec_->Feed(bytes, [&](absl::string_view plain) -> absl::Status {
     out_bytes_ += static_cast<int64_t>(plain.size());
     if (out_bytes_ > limits_.output_bytes) {
+      over_limit_ = true;
       return absl::ResourceExhaustedError(
           absl::StrCat("decompress: more than ", limits_.output_bytes, " bytes come out"));
     }
     if (out_bytes_ > limits_.ratio_from_bytes && out_bytes_ / limits_.ratio > in_bytes_) {
+      over_limit_ = true;
       return absl::ResourceExhaustedError(absl::StrCat("decompress: ", in_bytes_,
                                                        " bytes grow to more than ", limits_.ratio,
                                                        " times their size"));

@@ -36,6 +36,9 @@ class Decompressor {
   // After the last byte. DataLoss if the stream is cut short.
   absl::Status Finish(ByteSink out);
 
+  // Whether it was a limit that ended it.
+  bool over_limit() const { return over_limit_; }
+
   // One compression format.
   class Codec {
    public:
@@ -52,6 +55,7 @@ class Decompressor {
   std::string start_;  // until the format is known
   std::unique_ptr<Codec> codec_;
   int64_t in_bytes_ = 0, out_bytes_ = 0;
+  bool over_limit_ = false;
 };
 
 }  // namespace berth

@@ -16,18 +16,21 @@ bool IsKeptXattr(absl::string_view name) {
   return absl::StartsWith(name, "user.") && !absl::StartsWith(name, "user.overlay.");
 }
 
-absl::Status SetXattrs(int fd, const TarEntry& entry, absl::string_view path) {
-  for (const auto& [name, value] : entry.xattrs) {
+absl::StatusOr<XattrMap> SetXattrs(int fd, const XattrMap& xattrs, absl::string_view path) {
+  XattrMap kept;
+  for (const auto& [name, value] : xattrs) {
     if (!IsKeptXattr(name)) continue;
-    if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) == 0) continue;
-    if (errno == EOPNOTSUPP && absl::StartsWith(name, "user.")) continue;
-    return EntryError(absl::StrCat("setxattr ", EscapeForLog(name), " of"), path);
+    if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) == 0) {
+      kept.emplace(name, value);
+    } else if (errno != EOPNOTSUPP || !absl::StartsWith(name, "user.")) {
+      return EntryError(absl::StrCat("setxattr ", EscapeForLog(name), " of"), path);
+    }
   }
-  return absl::OkStatus();
+  return kept;
 }
 
 absl::Status SetOpaque(int directory, absl::string_view path) {
-  if (::fsetxattr(directory, "trusted.overlay.opaque", "y", 1, 0) == 0) return absl::OkStatus();
+  if (::fsetxattr(directory, kOpaqueXattr, "y", 1, 0) == 0) return absl::OkStatus();
   return EntryError("setxattr trusted.overlay.opaque of", path);
 }
 

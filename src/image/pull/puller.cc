@@ -18,7 +18,6 @@
 #include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
-#include "src/image/pull/adopt.h"
 #include "src/image/pull/layer_pipeline.h"
 #include "src/image/registry_auth.h"
 #include "src/image/registry_hosts.h"
@@ -36,11 +35,6 @@ void SpreadSubdirectories(int directory) {
   if (::ioctl(directory, FS_IOC_GETFLAGS, &flags) != 0) return;
   flags |= FS_TOPDIR_FL;
   (void)::ioctl(directory, FS_IOC_SETFLAGS, &flags);
-}
-
-absl::StatusOr<UniqueFd> MakeLayerDir(int work_fd, const std::string& name) {
-  if (::mkdirat(work_fd, name.c_str(), 0755) != 0) return ErrnoStatus("mkdir", name);
-  return OpenFile(work_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 // An image for another machine is refused before its layers are fetched; a config that does not say
@@ -121,22 +115,23 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http&
   // SpreadSubdirectories): the same names would lead into the same block groups again and again,
   // and groups that lost many files a minute ago are slow to take new ones (recently_deleted).
   const std::string name = NewId().substr(0, kLayerDirLength);
-  ASSIGN_OR_RETURN(UniqueFd directory, MakeLayerDir(dirs_.work, name));
-  LayerPipeline pipeline(directory.get(), task.blob, task.diff_id);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<LayerPipeline> pipeline,
+      LayerPipeline::Create({.work = dirs_.work, .name = name}, task.blob, task.diff_id));
   PullProgress progress{
       .layer = task.blob.digest.text(), .state = "downloading", .total_bytes = task.blob.size};
   absl::Time reported = absl::InfinitePast();
   RETURN_IF_ERROR(
       registry.StreamBlob(http, task.blob, [&](absl::string_view bytes) -> absl::Status {
-        RETURN_IF_ERROR(pipeline.Feed(bytes));
-        progress.bytes = pipeline.received_bytes();
+        RETURN_IF_ERROR(pipeline->Feed(bytes));
+        progress.bytes = pipeline->received_bytes();
         if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
           reported = now;
           Report(progress);
         }
         return absl::OkStatus();
       }));
-  ASSIGN_OR_RETURN(const UnpackStats stats, pipeline.Finish());
+  ASSIGN_OR_RETURN(const UnpackedLayer unpacked, pipeline->Finish());
   progress.state = "done";
   progress.bytes = task.blob.size;
   Report(progress);
@@ -144,9 +139,10 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http&
                            .digest = task.blob.digest.text(),
                            .key = task.diff_id.text(),
                            .dir = name,
-                           .size_bytes = stats.size_bytes,
-                           .inodes = stats.inodes},
-                 .implied = pipeline.implied_directories()};
+                           .size_bytes = unpacked.stats.size_bytes,
+                           .inodes = unpacked.stats.inodes,
+                           .opaque_root = unpacked.opaque_root},
+                 .needs = unpacked.needs};
 }
 
 absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry,
@@ -205,6 +201,13 @@ std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDoc
   return tasks;
 }
 
+// Of a layer that was there before.
+bool Puller::IsOpaque(absl::string_view key) const {
+  return std::any_of(job_.existing.begin(), job_.existing.end(), [&](const ExistingLayer& layer) {
+    return layer.key == key && layer.opaque_root;
+  });
+}
+
 absl::StatusOr<UniqueFd> Puller::OpenLayer(const PulledImage& image,
                                            const PulledLayer& layer) const {
   for (const PulledLayer& pulled : image.layers) {
@@ -231,11 +234,14 @@ absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& ima
     if (found != by_diff_id.end() && found->second != nullptr) {
       const Fetched& one = *std::exchange(found->second, nullptr);
       layer = one.layer;
-      if (!one.implied.empty()) {
+      if (layer.opaque_root) below.clear();
+      if (!one.needs.empty()) {
         layer.key = BoundLayerKey(layer.diff_id, chain);
-        ASSIGN_OR_RETURN(UniqueFd directory, OpenDir(dirs_.work, layer.dir));
-        RETURN_IF_ERROR(Annotate(AdoptDirectories(directory.get(), one.implied, below),
-                                 absl::StrCat("layer ", layer.digest)));
+        const absl::StatusOr<UnpackStats> stats =
+            AdoptLayer({.work = dirs_.work, .name = layer.dir}, one.needs, below);
+        if (!stats.ok()) return Annotate(stats.status(), absl::StrCat("layer ", layer.digest));
+        layer.size_bytes = stats->size_bytes;
+        layer.inodes = stats->inodes;
       }
     } else if (found != by_diff_id.end()) {
       // The same layer once more: as it was the first time.
@@ -243,6 +249,10 @@ absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& ima
           std::find_if(image.layers.begin(), image.layers.end(),
                        [&](const PulledLayer& other) { return other.diff_id == layer.diff_id; });
       layer.key = first->key;
+      layer.opaque_root = first->opaque_root;
+      if (layer.opaque_root) below.clear();
+    } else if (IsOpaque(layer.key)) {
+      below.clear();
     }
     ASSIGN_OR_RETURN(UniqueFd directory, OpenLayer(image, layer));
     below.push_back(directory.get());

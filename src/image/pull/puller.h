@@ -12,6 +12,7 @@
 #include "src/base/unique_fd.h"
 #include "src/image/manifest.h"
 #include "src/image/pull/http.h"
+#include "src/image/pull/layer_needs.h"
 #include "src/image/pull/registry.h"
 #include "src/image/pull_protocol.h"
 
@@ -43,7 +44,7 @@ class Puller {
   // What the threads fill in, each its own task's part.
   struct Fetched {
     PulledLayer layer;
-    std::vector<std::string> implied;  // Unpacker::implied_directories
+    LayerNeeds needs;
   };
 
   absl::StatusOr<Resolved> Resolve(Registry& registry, Http& http, const Reference& reference);
@@ -54,6 +55,7 @@ class Puller {
   absl::StatusOr<Fetched> FetchLayer(Registry& registry, Http& http, const Task& task);
   absl::StatusOr<Fetched> FetchLayerOnce(Registry& registry, Http& http, const Task& task);
   absl::Status Adopt(const std::vector<Fetched>& fetched, PulledImage& image);
+  bool IsOpaque(absl::string_view key) const;
   absl::StatusOr<UniqueFd> OpenLayer(const PulledImage& image, const PulledLayer& layer) const;
   void Report(const PullProgress& progress);
 

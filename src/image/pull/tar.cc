@@ -18,11 +18,7 @@ constexpr size_t kBlock = 512;
 constexpr int64_t kMaxPaxBytes = 1 << 20;
 constexpr int64_t kMaxLongNameBytes = 4096 + 1;
 constexpr int64_t kMaxOctalSize = (int64_t{1} << 33) - 1;  // what 11 octal digits hold
-constexpr int64_t kMaxId = std::numeric_limits<uint32_t>::max() - 1;
 constexpr int64_t kMaxMajor = (1 << 12) - 1, kMaxMinor = (1 << 20) - 1;
-constexpr size_t kMaxXattrs = 64, kMaxXattrName = 255, kMaxXattrValue = 64 << 10;
-
-constexpr absl::string_view kXattrPrefix = "SCHILY.xattr.";
 
 absl::Status Malformed(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("tar: ", why));
@@ -41,22 +37,15 @@ constexpr std::array kTypes = {
     TypeFlag{'7', TarEntry::Type::kRegular},     TypeFlag{'1', TarEntry::Type::kHardLink},
     TypeFlag{'2', TarEntry::Type::kSymlink},     TypeFlag{'3', TarEntry::Type::kCharDevice},
     TypeFlag{'4', TarEntry::Type::kBlockDevice}, TypeFlag{'5', TarEntry::Type::kDirectory},
-    TypeFlag{'6', TarEntry::Type::kFifo},
+    TypeFlag{'6', TarEntry::Type::kFifo},        TypeFlag{'S', TarEntry::Type::kRegular},
 };
 
 absl::StatusOr<TarEntry::Type> TypeOf(char flag) {
   for (const TypeFlag& known : kTypes) {
     if (known.flag == flag) return known.type;
   }
-  if (flag == 'S') return absl::UnimplementedError("tar: sparse files are not supported");
   return Malformed(
       absl::StrCat("unknown entry type ", static_cast<int>(static_cast<unsigned char>(flag))));
-}
-
-absl::StatusOr<uint32_t> InRange(int64_t value, int64_t max, absl::string_view what) {
-  if (value < 0 || value > max)
-    return Malformed(absl::StrCat(what, " ", value, " is out of range"));
-  return static_cast<uint32_t>(value);
 }
 
 // The name with its prefix, by the dialect that the magic names.
@@ -73,7 +62,17 @@ bool HasDeviceNumbers(TarEntry::Type type) {
   return type == TarEntry::Type::kCharDevice || type == TarEntry::Type::kBlockDevice;
 }
 
+// POSIX's magic, GNU's, or that of neither. One that is nearly POSIX's makes some readers take the
+// prefix for a part of the name, and some not.
+absl::Status CheckMagic(absl::string_view block) {
+  absl::string_view magic = block.substr(kTarMagic.offset, kTarMagic.length);
+  if (!absl::ConsumePrefix(&magic, "ustar") || magic[0] == '\0' || magic[0] == ' ')
+    return absl::OkStatus();
+  return Malformed("malformed magic");
+}
+
 absl::StatusOr<TarEntry> ParseHeader(absl::string_view block) {
+  RETURN_IF_ERROR(CheckMagic(block));
   TarEntry entry;
   ASSIGN_OR_RETURN(entry.type, TypeOf(block[kTarType]));
   entry.path = HeaderPath(block);
@@ -85,22 +84,15 @@ absl::StatusOr<TarEntry> ParseHeader(absl::string_view block) {
   if (entry.size < 0) return Malformed("negative size");
   ASSIGN_OR_RETURN(entry.mtime.tv_sec, TarNumber(block, kTarMtime));
   if (HasDeviceNumbers(entry.type)) {
+    // Version 7 had none: readers differ in whether they look for them.
+    if (!absl::StartsWith(block.substr(kTarMagic.offset), "ustar"))
+      return Malformed("a device in a header without a magic");
     ASSIGN_OR_RETURN(const int64_t device_major, TarNumber(block, kTarMajor));
     ASSIGN_OR_RETURN(const int64_t device_minor, TarNumber(block, kTarMinor));
-    ASSIGN_OR_RETURN(entry.device_major, InRange(device_major, kMaxMajor, "device major"));
-    ASSIGN_OR_RETURN(entry.device_minor, InRange(device_minor, kMaxMinor, "device minor"));
+    ASSIGN_OR_RETURN(entry.device_major, TarNumberInRange(device_major, kMaxMajor, "device major"));
+    ASSIGN_OR_RETURN(entry.device_minor, TarNumberInRange(device_minor, kMaxMinor, "device minor"));
   }
   return entry;
-}
-
-// Both say the same thing in a well-formed archive; the one that is there is the name.
-absl::Status MergeNames(const std::optional<std::string>& pax,
-                        const std::optional<std::string>& gnu, std::string* name) {
-  if (pax.has_value() && gnu.has_value() && *pax != *gnu)
-    return Malformed("PAX and GNU names disagree");
-  if (gnu.has_value()) *name = *gnu;
-  if (pax.has_value()) *name = *pax;
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -108,22 +100,13 @@ absl::Status MergeNames(const std::optional<std::string>& pax,
 absl::Status TarReader::Feed(absl::string_view bytes) {
   while (!bytes.empty()) {
     switch (state_) {
-      case State::kHeader: {
-        if (block_fill_ == 0 && bytes.size() >= kBlock) {
-          RETURN_IF_ERROR(TakeHeader(bytes.substr(0, kBlock)));
-          bytes.remove_prefix(kBlock);
-          break;
-        }
-        const size_t n = std::min(kBlock - block_fill_, bytes.size());
-        std::memcpy(block_.data() + block_fill_, bytes.data(), n);
-        block_fill_ += n;
-        bytes.remove_prefix(n);
-        if (block_fill_ == kBlock) {
-          block_fill_ = 0;
-          RETURN_IF_ERROR(TakeHeader({block_.data(), kBlock}));
-        }
+      case State::kHeader:
+      case State::kSparseBlock:
+        RETURN_IF_ERROR(TakeBlock(bytes));
         break;
-      }
+      case State::kSparseMap:
+        RETURN_IF_ERROR(TakeSparseMap(bytes));
+        break;
       case State::kBody: {
         const auto n = static_cast<size_t>(
             std::min<uint64_t>(static_cast<uint64_t>(body_left_), bytes.size()));
@@ -145,6 +128,26 @@ absl::Status TarReader::Feed(absl::string_view bytes) {
     }
   }
   return absl::OkStatus();
+}
+
+// A header, or a block that continues the map of a sparse file.
+absl::Status TarReader::TakeBlock(absl::string_view& bytes) {
+  absl::string_view block;
+  if (block_fill_ == 0 && bytes.size() >= kBlock) {
+    block = bytes.substr(0, kBlock);
+    bytes.remove_prefix(kBlock);
+  } else {
+    const size_t n = std::min(kBlock - block_fill_, bytes.size());
+    std::memcpy(block_.data() + block_fill_, bytes.data(), n);
+    block_fill_ += n;
+    bytes.remove_prefix(n);
+    if (block_fill_ < kBlock) return absl::OkStatus();
+    block_fill_ = 0;
+    block = {block_.data(), kBlock};
+  }
+  if (state_ == State::kHeader) return TakeHeader(block);
+  ASSIGN_OR_RETURN(const bool more, TakeOldSparseBlock(block, sparse_->map));
+  return more ? absl::OkStatus() : StartContent();
 }
 
 absl::Status TarReader::Finish() {
@@ -181,8 +184,8 @@ absl::Status TarReader::TakeHeader(absl::string_view block) {
     ASSIGN_OR_RETURN(const int64_t size, TarNumber(block, kTarSize));
     return StartRecord(record.body, size);
   }
-  ASSIGN_OR_RETURN(TarEntry entry, ParseHeader(block));
-  return StartEntry(block, std::move(entry));
+  ASSIGN_OR_RETURN(entry_, ParseHeader(block));
+  return StartEntry(block);
 }
 
 absl::Status TarReader::StartRecord(Body body, int64_t size) {
@@ -198,8 +201,8 @@ absl::Status TarReader::StartRecord(Body body, int64_t size) {
   return absl::OkStatus();
 }
 
-absl::Status TarReader::StartEntry(absl::string_view block, TarEntry entry) {
-  const int64_t header_size = entry.size;
+absl::Status TarReader::StartEntry(absl::string_view block) {
+  const int64_t header_size = entry_.size;
   // The ids of the header are read only where PAX does not replace them: a writer that needed PAX
   // may leave any value.
   if (!pending_.uid.has_value()) {
@@ -208,46 +211,112 @@ absl::Status TarReader::StartEntry(absl::string_view block, TarEntry entry) {
   if (!pending_.gid.has_value()) {
     ASSIGN_OR_RETURN(pending_.gid, TarNumber(block, kTarGid));
   }
-  RETURN_IF_ERROR(ApplyPending(entry));
-  if (entry.size != header_size && entry.size <= kMaxOctalSize) {
+  RETURN_IF_ERROR(ApplyPending());
+  if (entry_.size != header_size && entry_.size <= kMaxOctalSize) {
     return Malformed(
-        absl::StrCat("size is ", header_size, " in the header and ", entry.size, " in PAX"));
+        absl::StrCat("size is ", header_size, " in the header and ", entry_.size, " in PAX"));
   }
-  if (entry.path.empty()) return Malformed("an entry without a name");
-  if (absl::StrContains(entry.path, '\0') || absl::StrContains(entry.link, '\0'))
+  if (entry_.path.empty()) return Malformed("an entry without a name");
+  if (absl::StrContains(entry_.path, '\0') || absl::StrContains(entry_.link, '\0'))
     return Malformed("NUL in a name");
   // Version 7 archives mark directories by the slash alone.
-  if (block[kTarType] == '\0' && absl::EndsWith(entry.path, "/"))
-    entry.type = TarEntry::Type::kDirectory;
-  if (entry.type != TarEntry::Type::kRegular && entry.size != 0) {
-    return Malformed(absl::StrCat(EscapeForLog(entry.path.substr(0, 256)),
+  if (block[kTarType] == '\0' && absl::EndsWith(entry_.path, "/"))
+    entry_.type = TarEntry::Type::kDirectory;
+  if (entry_.type != TarEntry::Type::kRegular && entry_.size != 0) {
+    return Malformed(absl::StrCat(EscapeForLog(entry_.path.substr(0, 256)),
                                   ": content in an entry that is no file"));
   }
-  pending_ = Pending();
+  RETURN_IF_ERROR(CheckGlobals(entry_));
   body_ = Body::kEntry;
-  body_left_ = entry.size;
-  padding_left_ = static_cast<size_t>(-entry.size & static_cast<int64_t>(kBlock - 1));
-  RETURN_IF_ERROR(sink_.Begin(entry));
+  body_left_ = entry_.size;
+  padding_left_ = static_cast<size_t>(-entry_.size & static_cast<int64_t>(kBlock - 1));
+  const bool sparse = block[kTarType] == 'S' || pending_.sparse.any();
+  if (!sparse) {
+    pending_ = Pending();
+    return StartContent();
+  }
+  if (entry_.type != TarEntry::Type::kRegular) return Malformed("a sparse entry that is no file");
+  return StartSparse(block);
+}
+
+absl::Status TarReader::StartSparse(absl::string_view block) {
+  const PaxSparse pax = std::move(pending_.sparse);
+  pending_ = Pending();
+  sparse_.emplace();
+  if (block[kTarType] == 'S') {
+    if (pax.any()) return Malformed("a sparse file by GNU's header and by PAX");
+    // In a POSIX header the prefix of the name lies where GNU's map does.
+    if (!absl::StartsWith(block.substr(kTarMagic.offset), absl::string_view("ustar  ", 7)))
+      return Malformed("a sparse file in a header that is not GNU's");
+    ASSIGN_OR_RETURN(const bool more, TakeOldSparseHeader(block, sparse_->map));
+    if (!more) return StartContent();
+    state_ = State::kSparseBlock;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(sparse_->map, pax.Map());
+  if (!pax.map_in_content()) return StartContent();
+  state_ = State::kSparseMap;
+  return absl::OkStatus();
+}
+
+absl::Status TarReader::TakeSparseMap(absl::string_view& bytes) {
+  const size_t before = bytes.size();
+  ASSIGN_OR_RETURN(const bool complete, sparse_->reader.Take(bytes));
+  body_left_ -= static_cast<int64_t>(before - bytes.size());
+  if (body_left_ < 0)
+    return Malformed("sparse file: its map is longer than what the archive holds");
+  if (!complete) return absl::OkStatus();
+  sparse_->map.extents = sparse_->reader.TakeExtents();
+  return StartContent();
+}
+
+absl::Status TarReader::StartContent() {
+  if (sparse_.has_value()) {
+    RETURN_IF_ERROR(Annotate(CheckSparseMap(sparse_->map, body_left_),
+                             EscapeForLog(entry_.path.substr(0, 256))));
+    entry_.size = sparse_->map.file_size;
+  }
+  RETURN_IF_ERROR(sink_.Begin(entry_));
   if (body_left_ == 0) return FinishBody();
   state_ = State::kBody;
   return absl::OkStatus();
 }
 
-absl::Status TarReader::ApplyPending(TarEntry& entry) {
-  RETURN_IF_ERROR(MergeNames(pending_.path, pending_.long_name, &entry.path));
-  RETURN_IF_ERROR(MergeNames(pending_.link, pending_.long_link, &entry.link));
-  if (pending_.size.has_value()) entry.size = *pending_.size;
-  if (pending_.mtime.has_value()) entry.mtime = *pending_.mtime;
-  ASSIGN_OR_RETURN(entry.uid, InRange(*pending_.uid, kMaxId, "uid"));
-  ASSIGN_OR_RETURN(entry.gid, InRange(*pending_.gid, kMaxId, "gid"));
-  entry.xattrs = std::move(pending_.xattrs);
+// Lays the archived bytes of a sparse file out over its extents.
+absl::Status TarReader::TakeContent(absl::string_view bytes) {
+  if (!sparse_.has_value()) return sink_.Data(bytes);
+  while (!bytes.empty()) {
+    const SparseExtent& extent = sparse_->map.extents[sparse_->next];
+    if (sparse_->position < extent.offset && extent.size > 0) {
+      RETURN_IF_ERROR(sink_.Hole(extent.offset - sparse_->position));
+      sparse_->position = extent.offset;
+    }
+    const int64_t left = extent.size == 0 ? 0 : extent.offset + extent.size - sparse_->position;
+    if (left == 0) {
+      ++sparse_->next;
+      continue;
+    }
+    const auto n = static_cast<size_t>(std::min<uint64_t>(bytes.size(), left));
+    RETURN_IF_ERROR(sink_.Data(bytes.substr(0, n)));
+    sparse_->position += static_cast<int64_t>(n);
+    bytes.remove_prefix(n);
+  }
   return absl::OkStatus();
+}
+
+absl::Status TarReader::FinishContent() {
+  if (sparse_.has_value()) {
+    const int64_t rest = sparse_->map.file_size - sparse_->position;
+    sparse_.reset();
+    if (rest > 0) RETURN_IF_ERROR(sink_.Hole(rest));
+  }
+  return sink_.End();
 }
 
 absl::Status TarReader::TakeBody(absl::string_view bytes) {
   body_left_ -= static_cast<int64_t>(bytes.size());
   if (body_ == Body::kEntry) {
-    RETURN_IF_ERROR(sink_.Data(bytes));
+    RETURN_IF_ERROR(TakeContent(bytes));
   } else {
     record_.append(bytes.data(), bytes.size());
   }
@@ -259,7 +328,7 @@ absl::Status TarReader::FinishBody() {
   untouched_padding_ = true;
   switch (body_) {
     case Body::kEntry:
-      return sink_.End();
+      return FinishContent();
     case Body::kPax:
       return TakePax(record_, /*global=*/false);
     case Body::kGlobalPax:
@@ -275,70 +344,6 @@ absl::Status TarReader::FinishBody() {
     }
   }
   return absl::OkStatus();
-}
-
-absl::Status TarReader::TakePax(absl::string_view records, bool global) {
-  if (!global && (pending_.path || pending_.link || pending_.size || pending_.uid || pending_.gid ||
-                  pending_.mtime || !pending_.xattrs.empty())) {
-    return Malformed("two PAX headers for one entry");
-  }
-  if (!global) {
-    pending_.any = true;
-    return ForEachPaxRecord(records, [this](absl::string_view key, absl::string_view value) {
-      return TakePaxRecord(key, value);
-    });
-  }
-  // Global headers only ever carry comments in images; one that renames or resizes later entries is
-  // not honoured by all readers.
-  return ForEachPaxRecord(records, [](absl::string_view key, absl::string_view) -> absl::Status {
-    constexpr std::array<absl::string_view, 6> kForbidden = {"path", "linkpath", "size",
-                                                             "uid",  "gid",      "mtime"};
-    const bool forbidden = std::find(kForbidden.begin(), kForbidden.end(), key) != kForbidden.end();
-    if (forbidden || absl::StartsWith(key, "GNU.sparse.") || absl::StartsWith(key, kXattrPrefix)) {
-      return Malformed(absl::StrCat("a global PAX header sets ", EscapeForLog(key)));
-    }
-    return absl::OkStatus();
-  });
-}
-
-absl::Status TarReader::TakePaxRecord(absl::string_view key, absl::string_view value) {
-  if (absl::StartsWith(key, "GNU.sparse.")) {
-    return absl::UnimplementedError("tar: sparse files are not supported");
-  }
-  absl::string_view xattr = key;
-  if (absl::ConsumePrefix(&xattr, kXattrPrefix)) {
-    if (xattr.empty() || xattr.size() > kMaxXattrName || value.size() > kMaxXattrValue ||
-        pending_.xattrs.size() >= kMaxXattrs) {
-      return absl::ResourceExhaustedError("tar: too many or too long extended attributes");
-    }
-    if (!pending_.xattrs.emplace(std::string(xattr), std::string(value)).second) {
-      return Malformed("an extended attribute twice");
-    }
-    return absl::OkStatus();
-  }
-  if (value.empty()) return absl::OkStatus();  // POSIX: as if it were not there
-  const auto set = [key](auto& field, auto new_value) -> absl::Status {
-    if (field.has_value()) return Malformed(absl::StrCat("PAX key ", key, " twice"));
-    field = std::move(new_value);
-    return absl::OkStatus();
-  };
-  if (key == "path") return set(pending_.path, std::string(value));
-  if (key == "linkpath") return set(pending_.link, std::string(value));
-  if (key == "mtime") {
-    ASSIGN_OR_RETURN(const timespec time, PaxTime(key, value));
-    return set(pending_.mtime, time);
-  }
-  struct NumberKey {
-    absl::string_view name;
-    std::optional<int64_t>* field;
-  };
-  for (const NumberKey& known : {NumberKey{"size", &pending_.size}, NumberKey{"uid", &pending_.uid},
-                                 NumberKey{"gid", &pending_.gid}}) {
-    if (key != known.name) continue;
-    ASSIGN_OR_RETURN(const int64_t number, PaxNumber(key, value));
-    return set(*known.field, number);
-  }
-  return absl::OkStatus();  // names of users, access times, comments
 }
 
 }  // namespace berth

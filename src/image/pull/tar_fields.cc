@@ -76,6 +76,11 @@ absl::StatusOr<int64_t> TarNumber(absl::string_view block, const TarField& field
   return value;
 }
 
+absl::StatusOr<uint32_t> TarNumberInRange(int64_t value, int64_t max, absl::string_view what) {
+  if (value >= 0 && value <= max) return static_cast<uint32_t>(value);
+  return absl::InvalidArgumentError(absl::StrCat("tar: ", what, " ", value, " is out of range"));
+}
+
 absl::Status CheckTarChecksum(absl::string_view block) {
   ASSIGN_OR_RETURN(const int64_t expected, TarNumber(block, kTarChecksum));
   int64_t as_unsigned = 0, as_signed = 0;  // old writers summed signed chars

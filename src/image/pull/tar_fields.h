@@ -31,6 +31,9 @@ absl::string_view TarText(absl::string_view block, const TarField& field);
 // Octal digits between spaces and NULs, or GNU's base-256. An empty field is 0.
 absl::StatusOr<int64_t> TarNumber(absl::string_view block, const TarField& field);
 
+// `value` if it is from 0 to `max`.
+absl::StatusOr<uint32_t> TarNumberInRange(int64_t value, int64_t max, absl::string_view what);
+
 absl::Status CheckTarChecksum(absl::string_view block);
 
 // Decimal digits only, at most 2^63-1.

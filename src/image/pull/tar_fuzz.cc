@@ -25,6 +25,11 @@ class Checker : public berth::TarSink {
     if (!open_ || bytes.empty() || left_ < 0) std::abort();
     return absl::OkStatus();
   }
+  absl::Status Hole(int64_t bytes) override {
+    left_ -= bytes;
+    if (!open_ || bytes <= 0 || left_ < 0) std::abort();
+    return absl::OkStatus();
+  }
   absl::Status End() override {
     if (!open_ || left_ != 0) std::abort();
     open_ = false;

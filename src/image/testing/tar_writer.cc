@@ -25,7 +25,23 @@ void Put(std::string& block, size_t offset, absl::string_view text) {
 
 std::string Octal(uint64_t value, int digits) { return absl::StrFormat("%0*o", digits, value); }
 
+void PutRanges(std::string& block, size_t at, const std::vector<SparseRange>& ranges) {
+  for (const SparseRange& range : ranges) {
+    Put(block, at, Octal(static_cast<uint64_t>(range.offset), 11));
+    Put(block, at + 12, Octal(static_cast<uint64_t>(range.size), 11));
+    at += 24;
+  }
+}
+
 }  // namespace
+
+void PutChecksum(std::string& item) {
+  Put(item, 148, "        ");
+  unsigned sum = 0;
+  for (size_t i = 0; i < kBlock; ++i) sum += static_cast<unsigned char>(item[i]);
+  Put(item, 148, absl::StrFormat("%06o", sum));
+  item[154] = '\0';
+}
 
 std::string TarBytes(const TarItem& item) {
   std::string block(kBlock, '\0');
@@ -41,12 +57,23 @@ std::string TarBytes(const TarItem& item) {
   Put(block, 257, item.magic);
   Put(block, 329, Octal(item.device_major, 7));
   Put(block, 337, Octal(item.device_minor, 7));
-  Put(block, 148, "        ");
-  unsigned sum = 0;
-  for (const char c : block) sum += static_cast<unsigned char>(c);
-  Put(block, 148, absl::StrFormat("%06o", sum));
-  block[154] = '\0';
+  PutChecksum(block);
   return block + Padded(item.content);
+}
+
+void PutSparse(std::string& item, const std::vector<SparseRange>& ranges, int64_t file_size,
+               bool continues) {
+  PutRanges(item, 386, ranges);
+  item[482] = continues ? 1 : 0;
+  Put(item, 483, Octal(static_cast<uint64_t>(file_size), 11));
+  PutChecksum(item);
+}
+
+std::string SparseBlock(const std::vector<SparseRange>& ranges, bool continues) {
+  std::string block(kBlock, '\0');
+  PutRanges(block, 0, ranges);
+  block[504] = continues ? 1 : 0;
+  return block;
 }
 
 std::string PaxBytes(const std::map<std::string, std::string>& records, char type) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -31,6 +32,18 @@ std::string TarBytes(const TarItem& item);
 std::string PaxBytes(const std::map<std::string, std::string>& records, char type = 'x');
 // GNU's long name ('L') or link ('K') for the next item.
 std::string LongNameBytes(char type, const std::string& name);
+// Mends the checksum of the header block at the beginning.
+void PutChecksum(std::string& item);
+
+struct SparseRange {
+  int64_t offset, size;
+};
+// Writes GNU's old sparse map into an item of type 'S': up to 4 ranges into its header (at 386),
+// with the size of the file, and mends the checksum.
+void PutSparse(std::string& item, const std::vector<SparseRange>& ranges, int64_t file_size,
+               bool continues = false);
+// A block that continues the map: up to 21 ranges.
+std::string SparseBlock(const std::vector<SparseRange>& ranges, bool continues = false);
 // The two zero blocks.
 std::string TarEnd();
 
