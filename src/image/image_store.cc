@@ -199,6 +199,7 @@ absl::StatusOr<LayerVerification> Store::VerifyLayer(const LayerRow& layer) {
   return RunVerification({.helper = options_.pull_helper,
                           .work_dir = trees_dir_.get(),
                           .layers_dir = layers_dir_.get(),
+                          .cgroups = options_.pull_cgroups,
                           .job = EncodeVerifyJob({.dir = absl::StrCat(layer.number)}),
                           .cancelled = [this] { return stopping_.load(); }});
 }
@@ -433,6 +434,7 @@ absl::StatusOr<std::string> Store::PullAlone(
                                                 .env = options_.pull_env,
                                                 .work_dir = work_dir.get(),
                                                 .layers_dir = layers_dir_.get(),
+                                                .cgroups = options_.pull_cgroups,
                                                 .job = EncodePullJob(job),
                                                 .progress = progress,
                                                 .cancelled = request.cancelled});

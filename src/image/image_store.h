@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/base/log.h"
+#include "src/image/pull_cgroup.h"
 #include "src/store/database.h"
 
 namespace berth {
@@ -65,6 +66,7 @@ class ImageStore {
     std::string data_dir;     // layers/, trees/, pull/ (work in progress), trash/ are made below it
     std::string pull_helper;  // path of berth-pull
     const Log* log = nullptr;
+    PullCgroups* pull_cgroups = nullptr;  // borrowed; null: berth-pull runs where the daemon does
     std::vector<std::string> pull_env;    // of berth-pull: "HTTPS_PROXY=...", "NO_PROXY=..."
     std::vector<std::string> certs_dirs;  // hosts.toml of registries (registry_hosts.h)
     std::vector<std::string> auth_files, helper_dirs;  // registry_credentials.h

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -108,6 +109,11 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
   request.env = process.env;
   request.fds = {in.second.get(), out.second.get(), STDERR_FILENO, process.work_dir,
                  process.layers_dir};
+  std::unique_ptr<PullCgroup> cgroup;  // goes after the helper
+  if (process.cgroups != nullptr) {
+    ASSIGN_OR_RETURN(cgroup, process.cgroups->Make());
+    cgroup->Lend(&request);
+  }
   ASSIGN_OR_RETURN(const SpawnedProcess child, Spawn(request));
   in.second.reset();
   out.second.reset();
@@ -118,6 +124,7 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
       ::syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0);
       ending = Reap(child);
     });
+    if (cgroup != nullptr) RETURN_IF_ERROR(cgroup->Adopt(child.pid));
     // A helper that dies before it has read its job is told by its ending, like one that dies
     // later.
     const absl::Status sent = SendAll(in.first.get(), process.job);
@@ -130,6 +137,10 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
     }
   }
   if (!last.ok()) return last.status();
+  if (!last->has_value() && cgroup != nullptr && cgroup->RanOutOfMemory()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("berth-pull: ended by its memory limit, ", ending));
+  }
   if (!last->has_value())
     return absl::InternalError(absl::StrCat("berth-pull: ended without a result, ", ending));
   if (const auto* error = std::get_if<absl::Status>(&**last)) return *error;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "src/image/pull_cgroup.h"
 #include "src/image/pull_protocol.h"
 
 namespace berth {
@@ -15,13 +16,14 @@ struct PullProcess {
   std::vector<std::string> env;    // proxies
   int work_dir = -1;               // fd 3 of the helper: an empty directory; to verify, the trees
   int layers_dir = -1;             // fd 4: the layers that exist
+  PullCgroups* cgroups = nullptr;  // where the helper runs; null: where the daemon does
   std::string job;                 // a line of pull_protocol.h
   std::function<void(const PullProgress&)> progress;  // may be empty
   std::function<bool()> cancelled;                    // may be empty; polled every 100 ms
 };
 
-// The helper's result or error; Cancelled (the helper is then dead); Internal if it dies or talks
-// nonsense.
+// The helper's result or error; Cancelled (the helper is then dead); ResourceExhausted if it
+// reached the memory limit of its cgroup; Internal if it dies otherwise or talks nonsense.
 absl::StatusOr<PulledImage> RunPull(const PullProcess& process);
 absl::StatusOr<LayerVerification> RunVerification(const PullProcess& process);
 

@@ -1,5 +1,6 @@
 #include "src/kernel/cgroup_limits.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -90,6 +91,11 @@ absl::StatusOr<Writes> CgroupWritesV1(const CgroupLimits& limits) {
   if (!limits.cpuset_cpus.empty()) add("cpuset", "cpuset.cpus", limits.cpuset_cpus);
   if (!limits.cpuset_mems.empty()) add("cpuset", "cpuset.mems", limits.cpuset_mems);
   if (limits.pids) add("pids", "pids.max", OrMax(*limits.pids));
+  if (limits.io_weight) {
+    // BFQ's is the only weight that v1 has since Linux 5.0; it ends at 1000.
+    add("blkio", "blkio.bfq.weight", absl::StrCat(std::min<int64_t>(*limits.io_weight, 1000)),
+        /*optional=*/true);
+  }
   for (const auto& [size, bytes] : limits.hugepages) {
     for (const char* kind : {"", "rsvd."}) {
       add("hugetlb", absl::StrCat("hugetlb.", size, ".", kind, "limit_in_bytes"),
@@ -120,6 +126,11 @@ absl::StatusOr<Writes> CgroupWritesV2(const CgroupLimits& limits) {
   if (!limits.cpuset_cpus.empty()) add("cpuset", "cpuset.cpus", limits.cpuset_cpus);
   if (!limits.cpuset_mems.empty()) add("cpuset", "cpuset.mems", limits.cpuset_mems);
   if (limits.pids) add("pids", "pids.max", OrMax(*limits.pids));
+  if (limits.io_weight) {  // blk-iocost's, and BFQ's, which ends at 1000
+    add("io", "io.weight", absl::StrCat(*limits.io_weight), /*optional=*/true);
+    add("io", "io.bfq.weight", absl::StrCat(std::min<int64_t>(*limits.io_weight, 1000)),
+        /*optional=*/true);
+  }
   for (const auto& [size, bytes] : limits.hugepages) {
     for (const char* kind : {"", "rsvd."}) {
       add("hugetlb", absl::StrCat("hugetlb.", size, ".", kind, "max"),
@@ -150,6 +161,7 @@ CgroupLimits LiftedLimits(const CgroupLimits& from, CgroupLimits to) {
   lift(from.cpu_quota_us, &to.cpu_quota_us, -1);
   lift(from.cpu_period_us, &to.cpu_period_us, 100000);
   lift(from.pids, &to.pids, -1);
+  lift(from.io_weight, &to.io_weight, 100);
   for (const auto& [size, bytes] : from.hugepages) to.hugepages.emplace(size, UINT64_MAX);
   return to;
 }

@@ -23,7 +23,9 @@ struct CgroupLimits {
   std::optional<int64_t> cpu_shares;    // 2..262144
   std::optional<int64_t> cpu_quota_us;  // -1 unlimited
   std::optional<int64_t> cpu_period_us;
-  std::optional<int64_t> pids;           // -1 unlimited
+  std::optional<int64_t> pids;  // -1 unlimited
+  // 1..10000, 100 is what others have. Tolerated where no scheduler of the disks weighs.
+  std::optional<int64_t> io_weight;
   std::string cpuset_cpus, cpuset_mems;  // list format, "" leaves
   // Page size ("2MB") -> bytes, 0 included, of the pages and of their reservations. Sizes that the
   // kernel does not have, and kernels without the controller, are tolerated.

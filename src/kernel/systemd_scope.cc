@@ -201,6 +201,9 @@ int AppendScope(sd_bus_message* call, const ScopeRequest& request) {
   // No ordering before shutdown.target: a pod is stopped by the kubelet and by us, not by systemd.
   if (result >= 0) result = AppendBool(call, "DefaultDependencies", false);
   if (result >= 0) result = sd_bus_message_append(call, "(sv)", "TasksMax", "t", UINT64_MAX);
+  for (const auto& [name, value] : request.limits) {
+    if (result >= 0) result = sd_bus_message_append(call, "(sv)", name.c_str(), "t", value);
+  }
   if (result >= 0) result = sd_bus_message_append(call, "(sv)", "PIDs", "au", 1, pid);
   if (result >= 0) result = sd_bus_message_close_container(call);
   if (result >= 0) result = sd_bus_message_append(call, "a(sa(sv))", 0);

@@ -5,8 +5,10 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -35,6 +37,8 @@ struct ScopeRequest {
   // gets empty. It may end as soon as another process is in a cgroup below the scope. On v2 the
   // scope's controllers can be enabled for its children only when it has ended.
   pid_t parked_pid = -1;
+  // Numeric properties of systemd.resource-control(5): {"CPUWeight", 25}, {"MemoryMax", bytes}.
+  std::vector<std::pair<std::string, uint64_t>> limits;
 };
 
 // Thread-safe: each call has a connection of its own, so one that waits holds up nobody, and a

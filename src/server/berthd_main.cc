@@ -25,6 +25,7 @@
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/image/image_store.h"
+#include "src/image/pull_cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
 #include "src/metrics/daemon_metrics.h"
@@ -134,11 +135,16 @@ absl::Status Serve(const Config& config, const Log& log) {
   ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
   ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
                    Database::Open(config.data_dir + "/berth.db"));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PullCgroups> pull_cgroups,
+                   PullCgroups::Open({.parent = PullCgroupParent(CgroupRootOf(config)),
+                                      .systemd = config.cgroup_driver == "systemd",
+                                      .log = &log}));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<ImageStore> images,
       ImageStore::Open({.data_dir = config.data_dir,
                         .pull_helper = helpers + "/berth-pull",
                         .log = &log,
+                        .pull_cgroups = pull_cgroups.get(),
                         .pull_env = ProxyEnvironment(),
                         .certs_dirs = absl::StrSplit(config.certs_dirs, ':', absl::SkipEmpty()),
                         .auth_files = absl::StrSplit(config.auth_files, ':', absl::SkipEmpty()),

@@ -14,9 +14,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/image/pull/landlock.h"
 #include "src/image/pull/syscall_filter.h"
 #include "src/kernel/file.h"
 
@@ -44,7 +46,7 @@ constexpr std::array kCapabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,  
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr rlim_t kMaxData = RLIM_INFINITY;
 #else
-constexpr rlim_t kMaxData = rlim_t{4} << 30;
+constexpr rlim_t kMaxData = rlim_t{1} << 30;
 #endif
 
 struct ResourceLimit {
@@ -190,10 +192,16 @@ absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd, WorkAccess acce
   ConfinedDirs dirs;
   ASSIGN_OR_RETURN(dirs.work, OpenDir(AT_FDCWD, "/work"));
   ASSIGN_OR_RETURN(dirs.layers, OpenDir(AT_FDCWD, "/layers"));
+  ASSIGN_OR_RETURN(const UniqueFd etc, OpenDir(AT_FDCWD, "/etc"));
   RETURN_IF_ERROR(SetLimits());
   RETURN_IF_ERROR(KeepCapabilities());
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return ErrnoStatus("prctl", "PR_SET_NO_NEW_PRIVS");
+  const std::vector<LandlockRule> rules = {
+      {.directory = dirs.work.get(), .writable = access == WorkAccess::kWrite},
+      {.directory = dirs.layers.get()},
+      {.directory = etc.get()}};
+  RETURN_IF_ERROR(RestrictFileAccess(rules).status());
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return ErrnoStatus("prctl", "PR_SET_DUMPABLE");
   RETURN_IF_ERROR(LoadSyscallFilter());
   return dirs;

@@ -1,6 +1,7 @@
 // Takes from berth-pull what a pull does not need, before the first byte from a stranger: its view
 // of the file system is the work directory and copies of the resolver's files, its capabilities are
-// those of unpacking, a seccomp filter refuses the rest. Must run while the process has one thread.
+// those of unpacking, a seccomp filter refuses the rest, and where the kernel has Landlock it
+// guards the files once more. Must run while the process has one thread.
 #pragma once
 
 #include <string>
