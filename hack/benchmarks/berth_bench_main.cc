@@ -96,7 +96,9 @@ absl::StatusOr<bool> Run(const Arguments& arguments) {
   std::vector<std::string> names;
   for (const Peer& peer : peers) names.push_back(peer.name());
   const bool with_floor = !arguments.floor_root.empty() && !arguments.cgroup.empty();
-  if (with_floor) names.push_back(kFloor);
+  const Options& options = arguments.options;
+  if (with_floor || !options.pull_floor.empty()) names.push_back(kFloor);
+  if (options.skopeo) names.push_back(kSkopeo);
   Report report(names);
   const nlohmann::json machine = DescribeMachine();
   Bench bench = {.options = arguments.options, .peers = peers, .cgroups = {}, .report = report};
@@ -142,6 +144,11 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--app-image", options.app_image, "its own command waits")->required();
   app.add_option("--shell-image", options.shell_image, "has /bin/sleep and /bin/true")->required();
   app.add_option("--big-image", options.big_image, "image to measure a pull with");
+  app.add_option("--huge-image", options.huge_image, "image with a layer of 1 GiB");
+  app.add_option("--pull-floor", options.pull_floor, "path of berth-pull-floor");
+  app.add_option("--pull-scratch", options.pull_scratch,
+                 "an existing folder for what pulls of commands write");
+  app.add_flag("--skopeo", options.skopeo, "skopeo copy and umoci unpack beside the pulls");
   app.add_option("--log-dir", options.log_directory, "an existing folder for container logs")
       ->required();
   app.add_option("--cgroup", arguments.cgroup,

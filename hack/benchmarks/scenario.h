@@ -27,6 +27,11 @@ struct Options {
   std::string app_image;    // its own command waits
   std::string shell_image;  // has /bin/sleep and /bin/true
   std::string big_image;    // pulled; empty: no pull is measured
+  std::string
+      huge_image;  // has a layer of 1 GiB; empty: the worker's memory for it is not measured
+  std::string pull_floor;    // path of berth-pull-floor; empty: no floor of a pull
+  std::string pull_scratch;  // an existing folder for what pulls of commands write
+  bool skopeo = false;       // skopeo and umoci as a peer of pulls
   std::string log_directory;
 };
 
@@ -53,6 +58,7 @@ inline constexpr Pace kPaces[] = {{"back to back", false}, {"50 ms idle", true}}
 void Rest(const Bench& bench, const Pace& pace);
 
 inline constexpr char kFloor[] = "floor";  // its column of the report
+inline constexpr char kSkopeo[] = "skopeo+umoci";
 
 // Runs `work` and adds its time in milliseconds to the column `name` when it succeeded.
 template <typename Work>
