@@ -96,6 +96,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(UsageCase{"UnknownCommand", {"frob"}, "no command \"frob\""},
                     UsageCase{"UnknownOption", {"ps", "--frob"}, "--frob"},
                     UsageCase{"MissingImage", {"run"}, "IMAGE"},
+                    UsageCase{"MissingAction", {"image"}, "image: no action given"},
+                    UsageCase{"UnknownAction", {"image", "frob"}, "frob"},
                     UsageCase{"MissingCommand", {"exec", "web"}, "no command given"},
                     UsageCase{"BadFormat", {"ps", "-o", "yaml"}, "yaml"},
                     UsageCase{"BadMemory", {"run", "--memory", "5q", "a"}, "5q"},
@@ -107,9 +109,74 @@ TEST(App, HelpNamesEveryCommand) {
   const Result result = Berth({"--help"});
   EXPECT_EQ(result.code, 0);
   for (const char* name : {"run", "ps", "pods", "logs", "exec", "stats", "inspect", "pull",
-                           "images", "rmi", "stop", "rm", "info", "version"}) {
+                           "images", "rmi", "image", "stop", "rm", "info", "version"}) {
     EXPECT_THAT(result.out, HasSubstr(std::string("\n  ") + name + " "));
   }
+}
+
+TEST_F(AppTest, ImageInspectNestsTheDocuments) {
+  berthd_.AddImage("shop/web:1", "sha256:feed");
+  const Result result = Call({"image", "inspect", "shop/web:1"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\"id\": \"sha256:feed\""));
+  EXPECT_THAT(result.out, HasSubstr("\"created_by\": \"ADD rootfs /\""));
+  EXPECT_THAT(result.out, HasSubstr("\"schemaVersion\": 2"));
+}
+
+TEST_F(AppTest, ImageFailuresNameTheAction) {
+  const Result result = Call({"image", "inspect", "absent"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("berth: image: inspect: not found"));
+}
+
+TEST_F(AppTest, ImageHistoryIsNewestFirstAndSaysWhichLayerIsWhose) {
+  berthd_.AddImage("shop/web:1", "sha256:feed");
+  const Result result = Call({"image", "history", "shop/web:1"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const size_t environment = result.out.find("ENV A=1");
+  const size_t added = result.out.find("ADD rootfs /");
+  ASSERT_NE(environment, std::string::npos);
+  ASSERT_NE(added, std::string::npos);
+  EXPECT_LT(environment, added);
+  EXPECT_THAT(result.out.substr(environment), HasSubstr("0123456789ab"));
+}
+
+TEST_F(AppTest, ImageTagAndUntagChangeNames) {
+  berthd_.AddImage("shop/web:1", "sha256:feed");
+  EXPECT_EQ(Call({"image", "tag", "shop/web:1", "shop/web:2"}).code, 0);
+  EXPECT_EQ(Call({"image", "untag", "shop/web:1"}).code, 0);
+  EXPECT_EQ(Call({"image", "inspect", "shop/web:2"}).code, 0);
+  EXPECT_EQ(Call({"image", "untag", "shop/web:1"}).code, 1);
+}
+
+TEST_F(AppTest, ImageVerifyFailsForDamageThatIsNotRepaired) {
+  const Result found = Call({"image", "verify"});
+  EXPECT_EQ(found.code, 1);
+  EXPECT_THAT(found.out, HasSubstr("etc/passwd: size 0, not 12"));
+  const Result repaired = Call({"image", "verify", "--repair"});
+  EXPECT_EQ(repaired.code, 0);
+  EXPECT_THAT(repaired.out, HasSubstr("repaired"));
+}
+
+TEST_F(AppTest, ImageGcTellsWhatAndWhy) {
+  const Result result = Call({"image", "gc", "--dry-run"});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.out, HasSubstr("a pull uses it"));
+  EXPECT_THAT(result.err, HasSubstr("would remove 1 layer: 12.3MB to free; 1 kept"));
+  EXPECT_THAT(Call({"image", "gc"}).err, HasSubstr("removed 1 layer: 12.3MB freed; 1 kept"));
+}
+
+TEST_F(AppTest, ImagePullsShowsWhatRuns) {
+  const Result result = Call({"image", "pulls"});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.out, HasSubstr("shop/web:1"));
+  EXPECT_THAT(result.out, HasSubstr("1 of 2 done"));
+}
+
+TEST_F(AppTest, ImageActionsOfOtherCommandsAreTheSame) {
+  berthd_.AddImage("shop/web:1", "sha256:feed");
+  EXPECT_EQ(Call({"image", "ls"}).out, Call({"images"}).out);
+  EXPECT_EQ(Call({"image", "rm", "shop/web:1"}).code, 0);
 }
 
 TEST_F(AppTest, ReachesASocketWhosePathIsTooLongForTheKernel) {

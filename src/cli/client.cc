@@ -292,6 +292,46 @@ absl::Status Client::RemoveImage(const std::string& image) {
       .status();
 }
 
+absl::StatusOr<v1::InspectImageResponse> Client::InspectImage(const std::string& image) {
+  v1::InspectImageRequest request;
+  request.set_reference(image);
+  return Call(stubs_->berth, &v1::BerthService::Stub::InspectImage, request);
+}
+
+absl::Status Client::TagImage(const std::string& image, const std::string& name) {
+  v1::TagImageRequest request;
+  request.set_reference(image);
+  request.set_name(name);
+  return Call(stubs_->berth, &v1::BerthService::Stub::TagImage, request).status();
+}
+
+absl::Status Client::UntagImage(const std::string& name) {
+  v1::UntagImageRequest request;
+  request.set_name(name);
+  return Call(stubs_->berth, &v1::BerthService::Stub::UntagImage, request).status();
+}
+
+absl::StatusOr<v1::ListPullsResponse> Client::ListPulls() {
+  return Call(stubs_->berth, &v1::BerthService::Stub::ListPulls, v1::ListPullsRequest());
+}
+
+absl::StatusOr<v1::CollectGarbageResponse> Client::CollectGarbage(bool dry_run) {
+  v1::CollectGarbageRequest request;
+  request.set_dry_run(dry_run);
+  return Call(stubs_->berth, &v1::BerthService::Stub::CollectGarbage, request, kChangeTimeout);
+}
+
+absl::Status Client::VerifyImages(
+    const v1::VerifyImagesRequest& request,
+    const std::function<void(const v1::VerifyImagesResponse&)>& on_layer, int cancel_fd) {
+  grpc::ClientContext context;
+  const CancelWatch watch(&context, cancel_fd);
+  const auto reader = stubs_->berth.VerifyImages(&context, request);
+  v1::VerifyImagesResponse layer;
+  while (reader->Read(&layer)) on_layer(layer);
+  return FromGrpc(reader->Finish());
+}
+
 absl::StatusOr<std::string> Client::PullImage(
     const v1::PullImageRequest& request,
     const std::function<void(const v1::PullImageProgress&)>& on_progress, int cancel_fd) {

@@ -54,6 +54,15 @@ class Client {
   absl::StatusOr<cri::ListImagesResponse> ListImages();
   absl::StatusOr<cri::ImageStatusResponse> ImageStatus(const std::string& image);
   absl::Status RemoveImage(const std::string& image);
+  absl::StatusOr<v1::InspectImageResponse> InspectImage(const std::string& image);
+  absl::Status TagImage(const std::string& image, const std::string& name);
+  absl::Status UntagImage(const std::string& name);
+  absl::StatusOr<v1::ListPullsResponse> ListPulls();
+  absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(bool dry_run);
+  // Calls `on_layer` for each layer as it is done.
+  absl::Status VerifyImages(const v1::VerifyImagesRequest& request,
+                            const std::function<void(const v1::VerifyImagesResponse&)>& on_layer,
+                            int cancel_fd);
   // Calls `on_progress` for every message and returns the image id. Cancelled once `cancel_fd`
   // becomes readable (nothing is read from it).
   absl::StatusOr<std::string> PullImage(

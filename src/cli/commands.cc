@@ -27,6 +27,7 @@ constexpr std::array kCommands = {
     CommandEntry{"pull", kImaging, "download an image", MakePull},
     CommandEntry{"images", kImaging, "list images", MakeImages},
     CommandEntry{"rmi", kImaging, "remove images", MakeRmi},
+    CommandEntry{"image", kImaging, "look into images, tag, verify and collect garbage", MakeImage},
     CommandEntry{"info", kNode, "show the daemon's state and features", MakeInfo},
     CommandEntry{"version", kNode, "show the versions of berth and berthd", MakeVersion},
 };

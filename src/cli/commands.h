@@ -21,6 +21,7 @@ absl::Span<const CommandEntry> Commands();
 
 // One per file of the same name.
 std::unique_ptr<Command> MakeExec();
+std::unique_ptr<Command> MakeImage();
 std::unique_ptr<Command> MakeImages();
 std::unique_ptr<Command> MakeInfo();
 std::unique_ptr<Command> MakeInspect();
@@ -34,5 +35,14 @@ std::unique_ptr<Command> MakeRun();
 std::unique_ptr<Command> MakeStats();
 std::unique_ptr<Command> MakeStop();
 std::unique_ptr<Command> MakeVersion();
+
+// The actions of `berth image` that have no command of their own (image_actions.cc).
+std::unique_ptr<Command> MakeImageInspect();
+std::unique_ptr<Command> MakeImageHistory();
+std::unique_ptr<Command> MakeImageTag();
+std::unique_ptr<Command> MakeImageUntag();
+std::unique_ptr<Command> MakeImageVerify();
+std::unique_ptr<Command> MakeImageGc();
+std::unique_ptr<Command> MakeImagePulls();
 
 }  // namespace berth::cli

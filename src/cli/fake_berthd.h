@@ -284,6 +284,74 @@ class FakeBerthd : public cri::RuntimeService::Service,
     return grpc::Status::OK;
   }
 
+  grpc::Status InspectImage(grpc::ServerContext*, const v1::InspectImageRequest* request,
+                            v1::InspectImageResponse* reply) override {
+    const absl::MutexLock lock(&mu_);
+    const auto found = images_.find(request->reference());
+    if (found == images_.end()) return {grpc::NOT_FOUND, "no such image"};
+    reply->set_id(found->second);
+    reply->set_config(R"({"history":[{"created_by":"ADD rootfs /"},)"
+                      R"({"created_by":"ENV A=1","empty_layer":true}]})");
+    reply->set_manifest(R"({"schemaVersion":2})");
+    v1::ImageLayer* layer = reply->add_layers();
+    layer->set_diff_id("sha256:0123456789abcdef0123");
+    layer->set_size_bytes(4096);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status TagImage(grpc::ServerContext*, const v1::TagImageRequest* request,
+                        v1::TagImageResponse*) override {
+    const absl::MutexLock lock(&mu_);
+    const auto found = images_.find(request->reference());
+    if (found == images_.end()) return {grpc::NOT_FOUND, "no such image"};
+    images_[request->name()] = found->second;
+    return grpc::Status::OK;
+  }
+
+  grpc::Status UntagImage(grpc::ServerContext*, const v1::UntagImageRequest* request,
+                          v1::UntagImageResponse*) override {
+    const absl::MutexLock lock(&mu_);
+    if (images_.erase(request->name()) == 0) return {grpc::NOT_FOUND, "no such name"};
+    return grpc::Status::OK;
+  }
+
+  // One layer, which is damaged until it is repaired.
+  grpc::Status VerifyImages(grpc::ServerContext*, const v1::VerifyImagesRequest* request,
+                            grpc::ServerWriter<v1::VerifyImagesResponse>* writer) override {
+    v1::VerifyImagesResponse layer;
+    layer.set_diff_id("sha256:0123456789abcdef0123");
+    layer.set_state(request->repair() ? "repaired" : "damaged");
+    layer.set_detail("etc/passwd: size 0, not 12");
+    writer->Write(layer);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status CollectGarbage(grpc::ServerContext*, const v1::CollectGarbageRequest*,
+                              v1::CollectGarbageResponse* reply) override {
+    v1::GarbageItem* removed = reply->add_items();
+    removed->set_kind("layer");
+    removed->set_name("layers/7");
+    removed->set_bytes(12'300'000);
+    removed->set_why("no image holds it");
+    v1::GarbageItem* kept = reply->add_items();
+    kept->set_kind("layer");
+    kept->set_name("layers/8");
+    kept->set_kept(true);
+    kept->set_why("a pull uses it");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ListPulls(grpc::ServerContext*, const v1::ListPullsRequest*,
+                         v1::ListPullsResponse* reply) override {
+    v1::Pull* pull = reply->add_pulls();
+    pull->set_reference("shop/web:1");
+    pull->set_bytes(1000);
+    pull->set_total_bytes(4000);
+    pull->add_layers()->set_state("downloading");
+    pull->add_layers()->set_state("exists");
+    return grpc::Status::OK;
+  }
+
   grpc::Status ContainerPlan(grpc::ServerContext*, const v1::ContainerPlanRequest*,
                              v1::ContainerPlanResponse* reply) override {
     reply->add_steps("mount proc");

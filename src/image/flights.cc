@@ -14,8 +14,8 @@ bool IsCancelled(const PullRequest& request) { return request.cancelled && reque
 
 }  // namespace
 
-absl::StatusOr<std::string> Flights::Join(const std::string& key, const PullRequest& request,
-                                          Work work) {
+absl::StatusOr<std::string> Flights::Join(const std::string& reference, const std::string& key,
+                                          const PullRequest& request, Work work) {
   while (true) {
     std::shared_ptr<Flight> flight;
     bool leads = false;
@@ -23,7 +23,7 @@ absl::StatusOr<std::string> Flights::Join(const std::string& key, const PullRequ
       absl::MutexLock lock(&mu_);
       std::shared_ptr<Flight>& slot = flights_[key];
       leads = slot == nullptr;
-      if (leads) slot = std::make_shared<Flight>();
+      if (leads) slot = std::make_shared<Flight>(reference);
       flight = slot;
     }
     absl::StatusOr<std::string> result =
@@ -32,6 +32,25 @@ absl::StatusOr<std::string> Flights::Join(const std::string& key, const PullRequ
         !leads && absl::IsCancelled(result.status()) && !IsCancelled(request);
     if (!others_cancellation) return result;
   }
+}
+
+std::vector<RunningPull> Flights::Running() const {
+  std::vector<std::shared_ptr<Flight>> flights;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [key, flight] : flights_) flights.push_back(flight);
+  }
+  std::vector<RunningPull> running;
+  for (const std::shared_ptr<Flight>& flight : flights) {
+    RunningPull pull{.reference = flight->reference,
+                     .started_at = absl::ToUnixNanos(flight->started_at)};
+    absl::MutexLock lock(&flight->mu);
+    for (const auto& [layer, entry] : flight->latest) {
+      if (!layer.empty()) pull.layers.push_back(entry.second);
+    }
+    running.push_back(std::move(pull));
+  }
+  return running;
 }
 
 absl::StatusOr<std::string> Flights::Lead(const std::string& key,

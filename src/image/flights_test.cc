@@ -22,7 +22,7 @@ Pair RunPair(const absl::StatusOr<std::string>& leaders_result) {
   absl::Notification leading, follower_heard;
   std::thread leader([&] {
     pair.leader = flights.Join(
-        "key", {}, [&](const Flights::Progress& progress) -> absl::StatusOr<std::string> {
+        "image", "key", {}, [&](const Flights::Progress& progress) -> absl::StatusOr<std::string> {
           ++runs;
           progress({.layer = "l", .state = "downloading"});
           leading.Notify();
@@ -35,11 +35,11 @@ Pair RunPair(const absl::StatusOr<std::string>& leaders_result) {
   request.progress = [&](const PullProgress& progress) {
     if (progress.layer == "l" && !follower_heard.HasBeenNotified()) follower_heard.Notify();
   };
-  pair.follower =
-      flights.Join("key", request, [&](const Flights::Progress&) -> absl::StatusOr<std::string> {
-        ++runs;
-        return "own";
-      });
+  pair.follower = flights.Join("image", "key", request,
+                               [&](const Flights::Progress&) -> absl::StatusOr<std::string> {
+                                 ++runs;
+                                 return "own";
+                               });
   leader.join();
   pair.runs = runs;
   return pair;
@@ -70,19 +70,20 @@ TEST(Flights, CancelledFollowerLeavesTheLeaderAlone) {
   absl::Notification leading, follower_gone;
   absl::StatusOr<std::string> result;
   std::thread leader([&] {
-    result = flights.Join("key", {}, [&](const Flights::Progress&) -> absl::StatusOr<std::string> {
-      leading.Notify();
-      follower_gone.WaitForNotification();
-      return "id";
-    });
+    result = flights.Join("image", "key", {},
+                          [&](const Flights::Progress&) -> absl::StatusOr<std::string> {
+                            leading.Notify();
+                            follower_gone.WaitForNotification();
+                            return "id";
+                          });
   });
   leading.WaitForNotification();
   PullRequest request;
   request.cancelled = [] { return true; };
-  const auto follower =
-      flights.Join("key", request, [](const Flights::Progress&) -> absl::StatusOr<std::string> {
-        return absl::InternalError("must not run");
-      });
+  const auto follower = flights.Join("image", "key", request,
+                                     [](const Flights::Progress&) -> absl::StatusOr<std::string> {
+                                       return absl::InternalError("must not run");
+                                     });
   EXPECT_EQ(follower.status().code(), absl::StatusCode::kCancelled);
   follower_gone.Notify();
   leader.join();
@@ -91,9 +92,10 @@ TEST(Flights, CancelledFollowerLeavesTheLeaderAlone) {
 
 TEST(Flights, OtherKeysDoNotWait) {
   Flights flights;
-  const auto outer = flights.Join("a", {}, [&](const Flights::Progress&) {
+  const auto outer = flights.Join("image", "a", {}, [&](const Flights::Progress&) {
     return flights.Join(
-        "b", {}, [](const Flights::Progress&) -> absl::StatusOr<std::string> { return "b"; });
+        "image", "b", {},
+        [](const Flights::Progress&) -> absl::StatusOr<std::string> { return "b"; });
   });
   EXPECT_EQ(*outer, "b");
 }
@@ -103,7 +105,7 @@ TEST(Flights, NextCallAfterTheEndRunsAgain) {
   int runs = 0;
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(flights
-                    .Join("a", {},
+                    .Join("image", "a", {},
                           [&](const Flights::Progress&) -> absl::StatusOr<std::string> {
                             ++runs;
                             return "x";

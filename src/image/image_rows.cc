@@ -19,7 +19,7 @@ bool IsDamaged(const LayerRow& layer) { return absl::StartsWith(layer.key, kDama
 absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& transaction) {
   ASSIGN_OR_RETURN(Statement select,
                    transaction.Prepare("SELECT number, diff_id, size_bytes, inodes, "
-                                       "opaque_root FROM layers"));
+                                       "opaque_root, blob_digest, blob_bytes FROM layers"));
   std::vector<LayerRow> rows;
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
@@ -28,19 +28,26 @@ absl::StatusOr<std::vector<LayerRow>> ReadLayerRows(Database::Transaction& trans
                     .key = select.Text(1),
                     .size_bytes = select.Int(2),
                     .inodes = select.Int(3),
-                    .opaque_root = select.Int(4) != 0});
+                    .opaque_root = select.Int(4) != 0,
+                    .blob_digest = select.Text(5),
+                    .blob_bytes = select.Int(6)});
   }
 }
 
 absl::StatusOr<std::vector<ImageRow>> ReadImageRows(Database::Transaction& transaction) {
   std::map<std::string, ImageRow> images;
   ASSIGN_OR_RETURN(Statement select,
-                   transaction.Prepare("SELECT id, config, size_bytes FROM images"));
+                   transaction.Prepare("SELECT id, config, size_bytes, pulled_at, manifest, "
+                                       "manifest_type FROM images"));
   while (true) {
     ASSIGN_OR_RETURN(const bool row, select.Step());
     if (!row) break;
-    images[select.Text(0)] = {
-        .id = select.Text(0), .config = select.Text(1), .size_bytes = select.Int(2)};
+    images[select.Text(0)] = {.id = select.Text(0),
+                              .config = select.Text(1),
+                              .manifest = select.Text(4),
+                              .manifest_type = select.Text(5),
+                              .size_bytes = select.Int(2),
+                              .pulled_at = select.Int(3)};
   }
   ASSIGN_OR_RETURN(
       select,
@@ -66,12 +73,15 @@ absl::StatusOr<std::vector<ImageRow>> ReadImageRows(Database::Transaction& trans
 absl::Status InsertLayerRow(Database::Transaction& transaction, const LayerRow& layer) {
   ASSIGN_OR_RETURN(Statement insert,
                    transaction.Prepare("INSERT INTO layers (number, diff_id, size_bytes, inodes, "
-                                       "opaque_root) VALUES (?, ?, ?, ?, ?)"));
+                                       "opaque_root, blob_digest, blob_bytes) "
+                                       "VALUES (?, ?, ?, ?, ?, ?, ?)"));
   return insert.Bind(1, layer.number)
       .Bind(2, layer.key)
       .Bind(3, layer.size_bytes)
       .Bind(4, layer.inodes)
       .Bind(5, int64_t{layer.opaque_root})
+      .Bind(6, layer.blob_digest)
+      .Bind(7, layer.blob_bytes)
       .Run();
 }
 
@@ -86,17 +96,20 @@ absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number) 
   return remove.Bind(1, number).Run();
 }
 
-absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image,
-                         int64_t pulled_at) {
-  ASSIGN_OR_RETURN(Statement insert,
-                   transaction.Prepare(
-                       "INSERT INTO images (id, config, size_bytes, pulled_at) VALUES (?, ?, ?, ?) "
-                       "ON CONFLICT (id) DO UPDATE SET size_bytes = excluded.size_bytes, "
-                       "pulled_at = excluded.pulled_at"));
+absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image) {
+  ASSIGN_OR_RETURN(
+      Statement insert,
+      transaction.Prepare(
+          "INSERT INTO images (id, config, size_bytes, pulled_at, manifest, manifest_type) "
+          "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+          "size_bytes = excluded.size_bytes, pulled_at = excluded.pulled_at, "
+          "manifest = excluded.manifest, manifest_type = excluded.manifest_type"));
   RETURN_IF_ERROR(insert.Bind(1, image.id)
                       .BindBlob(2, image.config)
                       .Bind(3, image.size_bytes)
-                      .Bind(4, pulled_at)
+                      .Bind(4, image.pulled_at)
+                      .BindBlob(5, image.manifest)
+                      .Bind(6, image.manifest_type)
                       .Run());
   ASSIGN_OR_RETURN(Statement clear,
                    transaction.Prepare("DELETE FROM image_layers WHERE image_id = ?"));
@@ -108,13 +121,23 @@ absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& ima
     RETURN_IF_ERROR(
         layer.Bind(1, image.id).Bind(2, static_cast<int64_t>(i)).Bind(3, image.layers[i]).Run());
   }
+  for (const std::string& name : image.names)
+    RETURN_IF_ERROR(PutImageName(transaction, name, image.id));
+  return absl::OkStatus();
+}
+
+absl::Status PutImageName(Database::Transaction& transaction, absl::string_view name,
+                          absl::string_view image_id) {
   ASSIGN_OR_RETURN(
-      Statement name,
+      Statement put,
       transaction.Prepare("INSERT INTO image_names (name, image_id) VALUES (?, ?) "
                           "ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id"));
-  for (const std::string& text : image.names)
-    RETURN_IF_ERROR(name.Bind(1, text).Bind(2, image.id).Run());
-  return absl::OkStatus();
+  return put.Bind(1, name).Bind(2, image_id).Run();
+}
+
+absl::Status DeleteImageName(Database::Transaction& transaction, absl::string_view name) {
+  ASSIGN_OR_RETURN(Statement remove, transaction.Prepare("DELETE FROM image_names WHERE name = ?"));
+  return remove.Bind(1, name).Run();
 }
 
 absl::Status DeleteImageRow(Database::Transaction& transaction, absl::string_view id) {

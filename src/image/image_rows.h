@@ -18,14 +18,16 @@ struct LayerRow {
   std::string key;  // column diff_id (see BoundLayerKey)
   int64_t size_bytes = 0, inodes = 0;
   bool opaque_root = false;  // hides all layers below it
+  std::string blob_digest;
+  int64_t blob_bytes = 0;
 };
 
 // Has MarkLayerDamaged taken its name?
 bool IsDamaged(const LayerRow& layer);
 
 struct ImageRow {
-  std::string id, config;
-  int64_t size_bytes = 0;
+  std::string id, config, manifest, manifest_type;
+  int64_t size_bytes = 0, pulled_at = 0;
   std::vector<int64_t> layers;     // numbers, lowest first
   std::vector<std::string> names;  // sorted
 };
@@ -40,8 +42,10 @@ absl::Status DeleteLayerRow(Database::Transaction& transaction, int64_t number);
 
 // Adds the image, or renews what it is if it is known; `image.names` are taken from whichever image
 // had them.
-absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image,
-                         int64_t pulled_at);
+absl::Status PutImageRow(Database::Transaction& transaction, const ImageRow& image);
+absl::Status PutImageName(Database::Transaction& transaction, absl::string_view name,
+                          absl::string_view image_id);
+absl::Status DeleteImageName(Database::Transaction& transaction, absl::string_view name);
 // With its names; its layers stay.
 absl::Status DeleteImageRow(Database::Transaction& transaction, absl::string_view id);
 

@@ -66,8 +66,10 @@ std::vector<std::string> StackOf(const std::vector<int64_t>& layers,
   return stack;
 }
 
-absl::StatusOr<Image> ImageOfRow(const ImageRow& row, const std::set<int64_t>& opaque_roots) {
+absl::StatusOr<Image> ImageOfRow(const ImageRow& row, const std::set<int64_t>& opaque_roots,
+                                 std::vector<std::string>& diff_ids) {
   ASSIGN_OR_RETURN(ConfigDocument document, ParseImageConfig(row.config));
+  for (const Digest& diff_id : document.diff_ids) diff_ids.push_back(diff_id.text());
   Image image{.id = row.id,
               .size_bytes = row.size_bytes,
               .config = std::move(document.config),
@@ -90,16 +92,23 @@ ImageSnapshot MakeSnapshot(const std::vector<LayerRow>& layers, const std::vecto
   for (const LayerRow& layer : layers) {
     snapshot.usage.used_bytes += layer.size_bytes;
     snapshot.usage.inodes += layer.inodes;
+    snapshot.layers[layer.number].row = layer;
     if (layer.opaque_root) opaque_roots.insert(layer.number);
   }
   for (const ImageRow& row : images) {
-    absl::StatusOr<Image> image = ImageOfRow(row, opaque_roots);
+    std::vector<std::string> diff_ids;
+    absl::StatusOr<Image> image = ImageOfRow(row, opaque_roots, diff_ids);
     if (!image.ok()) {
       unreadable.push_back(row.id);
       continue;
     }
     for (const std::string& name : row.names) snapshot.names[name] = row.id;
     snapshot.layer_numbers[row.id] = row.layers;
+    for (size_t i = 0; i < row.layers.size(); ++i) {
+      SnapshotLayer& layer = snapshot.layers[row.layers[i]];
+      if (i < diff_ids.size()) layer.diff_id = diff_ids[i];
+      if (layer.images.empty() || layer.images.back() != row.id) layer.images.push_back(row.id);
+    }
     snapshot.images[row.id] = *std::move(image);
   }
   return snapshot;

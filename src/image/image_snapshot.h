@@ -14,10 +14,17 @@
 
 namespace berth {
 
+struct SnapshotLayer {
+  LayerRow row;
+  std::string diff_id;
+  std::vector<std::string> images;  // ids of those that hold it
+};
+
 struct ImageSnapshot {
   std::map<std::string, Image> images;                        // by id
   std::map<std::string, std::string> names;                   // full name -> id
   std::map<std::string, std::vector<int64_t>> layer_numbers;  // by id, lowest first
+  std::map<int64_t, SnapshotLayer> layers;                    // by number
   ImageStore::Usage usage;
 };
 

@@ -60,6 +60,12 @@ struct PullRequest {
 // Keeps an image's layers from removal while it lives. Move-only.
 class ImageLease;
 
+// image_details.h
+struct GarbageItem;
+struct ImageDetails;
+struct LayerState;
+struct RunningPull;
+
 class ImageStore {
  public:
   struct Options {
@@ -92,6 +98,23 @@ class ImageStore {
   // Removes the image with all its names; unknown is OK. FailedPrecondition while `in_use(id)`.
   virtual absl::Status Remove(absl::string_view reference,
                               absl::FunctionRef<bool(absl::string_view id)> in_use) = 0;
+
+  // All that is known of an image (image_details.h). NotFound as Find.
+  virtual absl::StatusOr<ImageDetails> Inspect(absl::string_view reference) const = 0;
+  // Gives an image a further name, which another image loses. InvalidArgument for a digest.
+  virtual absl::Status Tag(absl::string_view reference, absl::string_view name) = 0;
+  // Takes a name away; the image stays. NotFound if no image has it.
+  virtual absl::Status Untag(absl::string_view name) = 0;
+  virtual std::vector<RunningPull> Pulls() const = 0;
+
+  // Compares the layers of an image, or all ("") with their trees and reports each. One that is
+  // damaged is not used by later pulls; with `repair` its images are pulled anew. Cancelled when
+  // `cancelled` says so.
+  virtual absl::Status Verify(absl::string_view reference, bool repair,
+                              absl::FunctionRef<void(const LayerState&)> report,
+                              const std::function<bool()>& cancelled) = 0;
+  // Removes what nothing needs; tells of all images and layers why they are kept or removed.
+  virtual absl::StatusOr<std::vector<GarbageItem>> CollectGarbage(bool dry_run) = 0;
 
   struct Usage {
     int64_t used_bytes = 0, inodes = 0;  // sums kept by the store, no tree walk

@@ -17,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "src/base/unique_fd.h"
 #include "src/image/digest.h"
+#include "src/image/image_details.h"
 #include "src/image/platform.h"
 #include "src/image/testing/registry_stub.h"
 #include "src/image/testing/tar_writer.h"
@@ -774,6 +775,123 @@ TEST_F(ImageStoreTest, ADamagedLayerThatCannotBeFetchedIsTriedAgainAndItsImageSt
   Reopen();
   while (store_->Find(id)->layers[0] == "layers/1") std::this_thread::yield();
   EXPECT_EQ(Read(store_->Find(id)->layers[0] + "/bin"), "binary");
+}
+
+TEST_F(ImageStoreTest, InspectTellsDocumentsAndLayers) {
+  const StubImage image = MakeImage({{kBaseTar}, {kAppTar}});
+  const std::string id = PullOk(image);
+  const auto details = store_->Inspect(Ref("team/app:v1"));
+  ASSERT_TRUE(details.ok()) << details.status();
+  EXPECT_EQ(details->image.id, id);
+  EXPECT_EQ(Digest::Sha256(details->config).text(), id);
+  EXPECT_THAT(details->image.repo_digests,
+              ElementsAre(Ref("team/app@") + details->manifest_digest));
+  EXPECT_THAT(details->manifest, HasSubstr(id));
+  EXPECT_EQ(details->manifest_media_type, "application/vnd.oci.image.manifest.v1+json");
+  EXPECT_GT(details->pulled_at, 0);
+  ASSERT_THAT(details->layers, SizeIs(2));
+  for (const LayerDetails& layer : details->layers) {
+    EXPECT_THAT(details->config, HasSubstr(layer.diff_id));
+    EXPECT_EQ(static_cast<int64_t>(image.blobs.at(layer.blob_digest).size()), layer.blob_bytes);
+    EXPECT_EQ(layer.images, 1);
+    EXPECT_FALSE(layer.damaged);
+  }
+  EXPECT_EQ(details->layers[1].directory, "layers/2");
+  EXPECT_TRUE(absl::IsNotFound(store_->Inspect("nobody/knows:it").status()));
+}
+
+TEST_F(ImageStoreTest, ATagMovesAndAnImageOutlivesItsLastName) {
+  const std::string one = PullOk(MakeImage({{kBaseTar}}), "one");
+  const std::string two = PullOk(MakeImage({{kAppTar}}), "two");
+  ASSERT_TRUE(store_->Tag(one, "localhost/mine:1").ok());
+  EXPECT_EQ(store_->Find("localhost/mine:1")->id, one);
+  ASSERT_TRUE(store_->Tag(two, "localhost/mine:1").ok());
+  Reopen();
+  EXPECT_EQ(store_->Find("localhost/mine:1")->id, two);
+  EXPECT_THAT(store_->Find(one)->repo_tags, ElementsAre(Ref("one:v1")));
+
+  ASSERT_TRUE(store_->Untag(Ref("one:v1")).ok());
+  EXPECT_THAT(store_->Find(one)->repo_tags, IsEmpty());
+  EXPECT_TRUE(absl::IsNotFound(store_->Untag(Ref("one:v1"))));
+  EXPECT_TRUE(absl::IsNotFound(store_->Tag("nobody/knows:it", "localhost/mine:2")));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(store_->Tag(one, "localhost/mine@sha256:" + std::string(64, 'a'))));
+}
+
+TEST_F(ImageStoreTest, VerifyTellsEachLayerAndRepairsOnDemand) {
+  const StubImage image = MakeImage({{kBaseTar}, {kAppTar}});
+  const std::string id = PullOk(image);
+  std::vector<std::string> told;
+  const auto verify = [&](bool repair) {
+    told.clear();
+    const absl::Status status = store_->Verify(
+        id, repair,
+        [&](const LayerState& state) {
+          told.push_back(absl::StrCat(state.directory, " ", VerdictName(state.verdict),
+                                      state.detail.empty() ? "" : ": ", state.detail));
+        },
+        nullptr);
+    EXPECT_TRUE(status.ok()) << status;
+  };
+  verify(false);
+  EXPECT_THAT(told, ElementsAre("layers/1 ok", "layers/2 ok"));
+  ASSERT_EQ(::chmod((data_ + "/layers/2/app/run").c_str(), 0700), 0);
+  verify(false);
+  EXPECT_THAT(
+      told, ElementsAre("layers/1 ok", "layers/2 damaged: app/run has mode 0700 instead of 0755"));
+  EXPECT_TRUE(store_->Inspect(id)->layers[1].damaged);
+  verify(true);
+  EXPECT_THAT(told[1], HasSubstr("layers/2 repaired"));
+  verify(false);
+  EXPECT_THAT(told, ElementsAre("layers/1 ok", "layers/3 ok"));
+  ASSERT_EQ(::unlink((data_ + "/trees/1").c_str()), 0);
+  verify(true);
+  EXPECT_THAT(told[0], HasSubstr("layers/1 unknown"));
+}
+
+TEST_F(ImageStoreTest, GarbageIsToldWithItsReason) {
+  const std::string id = PullOk(MakeImage({{kBaseTar}}), "one");
+  PullOk(MakeImage({{kBaseTar}, {kAppTar}}), "two");
+  auto leased = store_->Lease(Ref("two:v1"));
+  ASSERT_TRUE(leased.ok()) << leased.status();
+  const auto unused = [](absl::string_view) { return false; };
+  ASSERT_TRUE(store_->Remove(Ref("two:v1"), unused).ok());
+  const auto items = store_->CollectGarbage(/*dry_run=*/true);
+  ASSERT_TRUE(items.ok()) << items.status();
+  std::vector<std::string> told;
+  for (const GarbageItem& item : *items)
+    told.push_back(absl::StrCat(item.kept ? "kept " : "removed ", item.name, ": ", item.why));
+  EXPECT_THAT(told, ElementsAre(absl::StrCat("kept ", id, ": is ", Ref("one:v1"),
+                                             "; images are removed by name"),
+                                absl::StrCat("kept layers/1: of ", Ref("one:v1")),
+                                "kept layers/2: a pull or a container uses it"));
+}
+
+TEST_F(ImageStoreTest, ARunningPullIsTold) {
+  const StubImage image = MakeImage({{kBaseTar}});
+  registry_.Publish("slow", "v1", image);
+  std::string path;
+  for (const auto& [digest, bytes] : image.blobs) {
+    if (digest == image.id()) continue;
+    path = "/v2/slow/blobs/" + digest;
+    registry_.Serve(path, {.body = bytes, .hang_after = 10});
+  }
+  std::atomic<bool> cancelled = false;
+  std::thread puller([&] {
+    EXPECT_TRUE(absl::IsCancelled(
+        store_->Pull({.reference = Ref("slow:v1"), .cancelled = [&] { return cancelled.load(); }})
+            .status()));
+  });
+  registry_.AwaitRequest(path);
+  const std::vector<RunningPull> pulls = store_->Pulls();
+  cancelled = true;
+  puller.join();
+  ASSERT_THAT(pulls, SizeIs(1));
+  EXPECT_EQ(pulls[0].reference, Ref("slow:v1"));
+  EXPECT_GT(pulls[0].started_at, 0);
+  ASSERT_THAT(pulls[0].layers, SizeIs(1));
+  EXPECT_GT(pulls[0].layers[0].total_bytes, 0);
+  EXPECT_THAT(store_->Pulls(), IsEmpty());
 }
 
 }  // namespace

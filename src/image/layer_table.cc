@@ -69,4 +69,13 @@ std::map<std::string, int64_t> LayerTable::NumbersByKey() const {
   return numbers;
 }
 
+std::set<int64_t> LayerTable::Pinned() const {
+  absl::MutexLock lock(&mu_);
+  std::set<int64_t> pinned;
+  for (const auto& [number, layer] : layers_) {
+    if (layer.pins > 0) pinned.insert(number);
+  }
+  return pinned;
+}
+
 }  // namespace berth

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ class LayerTable {
   std::vector<int64_t> TakeUnused();
 
   std::map<std::string, int64_t> NumbersByKey() const;
+  // Those that are pinned.
+  std::set<int64_t> Pinned() const;
 
  private:
   struct Layer {

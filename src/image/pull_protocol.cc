@@ -46,6 +46,7 @@ Json ToJson(const PulledImage& image) {
                       {"digest", layer.digest},
                       {"key", layer.key},
                       {"dir", layer.dir},
+                      {"blob_bytes", layer.blob_bytes},
                       {"size_bytes", layer.size_bytes},
                       {"inodes", layer.inodes},
                       {"opaque_root", layer.opaque_root}});
@@ -54,6 +55,8 @@ Json ToJson(const PulledImage& image) {
            {{"id", image.id},
             {"target_digest", image.target_digest},
             {"config", image.config},
+            {"manifest", image.manifest},
+            {"manifest_type", image.manifest_type},
             {"size_bytes", image.size_bytes},
             {"layers", std::move(layers)}}}};
 }
@@ -95,6 +98,7 @@ absl::StatusOr<PulledLayer> LayerOf(const Json& json) {
   const bool well_formed =
       layer.dir.empty() || (layer.dir.size() == kLayerDirLength && IsLowerHex(layer.dir));
   if (!well_formed) return Malformed("a layer's dir is no name that berth-pull gives");
+  ASSIGN_OR_RETURN(layer.blob_bytes, SizeMember(json, "blob_bytes"));
   ASSIGN_OR_RETURN(layer.size_bytes, SizeMember(json, "size_bytes"));
   ASSIGN_OR_RETURN(layer.inodes, SizeMember(json, "inodes"));
   layer.opaque_root = IsTrue(json, "opaque_root");
@@ -125,6 +129,8 @@ absl::StatusOr<PulledImage> ImageOf(const Json& json) {
   ASSIGN_OR_RETURN(image.target_digest, StringMember(json, "target_digest"));
   RETURN_IF_ERROR(Digest::Parse(image.target_digest).status());
   ASSIGN_OR_RETURN(image.config, StringMember(json, "config"));
+  ASSIGN_OR_RETURN(image.manifest, StringMember(json, "manifest"));
+  ASSIGN_OR_RETURN(image.manifest_type, StringMember(json, "manifest_type"));
   ASSIGN_OR_RETURN(image.size_bytes, SizeMember(json, "size_bytes"));
   const Json* layers = FindMember(json, "layers");
   if (layers == nullptr || !layers->is_array()) return Malformed("no layers");

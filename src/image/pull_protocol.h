@@ -49,16 +49,18 @@ struct PullJob {
 
 struct PulledLayer {
   std::string diff_id, digest;
-  std::string key;  // the diff_id, or bound to the layers below
-  std::string dir;  // in the work directory; "" if it existed, or comes twice in the image
+  std::string key;         // the diff_id, or bound to the layers below
+  std::string dir;         // in the work directory; "" if it existed, or comes twice in the image
+  int64_t blob_bytes = 0;  // compressed
   int64_t size_bytes = 0, inodes = 0;
   bool opaque_root = false;  // nothing of the layers below it is to be seen: it is stacked lowest
 };
 
 struct PulledImage {
-  std::string id;             // digest of `config`
-  std::string target_digest;  // of the manifest or index that the reference names
-  std::string config;
+  std::string id;                   // digest of `config`
+  std::string target_digest;        // of the manifest or index that the reference names
+  std::string config, manifest;     // exact bytes
+  std::string manifest_type;        // media type
   int64_t size_bytes = 0;           // compressed layers, config and manifests
   std::vector<PulledLayer> layers;  // lowest first
 };

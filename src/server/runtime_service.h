@@ -94,6 +94,21 @@ class AdminService final : public berth::v1::BerthService::Service {
 
   grpc::Status PullImage(grpc::ServerContext* context, const berth::v1::PullImageRequest* request,
                          grpc::ServerWriter<berth::v1::PullImageProgress>* writer) override;
+  grpc::Status ListPulls(grpc::ServerContext* context, const berth::v1::ListPullsRequest* request,
+                         berth::v1::ListPullsResponse* response) override;
+  grpc::Status InspectImage(grpc::ServerContext* context,
+                            const berth::v1::InspectImageRequest* request,
+                            berth::v1::InspectImageResponse* response) override;
+  grpc::Status TagImage(grpc::ServerContext* context, const berth::v1::TagImageRequest* request,
+                        berth::v1::TagImageResponse* response) override;
+  grpc::Status UntagImage(grpc::ServerContext* context, const berth::v1::UntagImageRequest* request,
+                          berth::v1::UntagImageResponse* response) override;
+  grpc::Status VerifyImages(grpc::ServerContext* context,
+                            const berth::v1::VerifyImagesRequest* request,
+                            grpc::ServerWriter<berth::v1::VerifyImagesResponse>* writer) override;
+  grpc::Status CollectGarbage(grpc::ServerContext* context,
+                              const berth::v1::CollectGarbageRequest* request,
+                              berth::v1::CollectGarbageResponse* response) override;
   grpc::Status ContainerPlan(grpc::ServerContext* context,
                              const berth::v1::ContainerPlanRequest* request,
                              berth::v1::ContainerPlanResponse* response) override;

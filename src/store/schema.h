@@ -5,7 +5,7 @@
 namespace berth {
 
 // PRAGMA user_version of this schema. A lower one is migrated, a higher one is refused.
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 inline constexpr char kSchema[] = R"sql(
 CREATE TABLE node (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,14 +34,18 @@ CREATE TABLE layers (
                                       -- archive leaves out parent directories that the layers below define
   size_bytes INTEGER NOT NULL,
   inodes INTEGER NOT NULL,
-  opaque_root INTEGER NOT NULL DEFAULT 0  -- 1: hides all layers below it
+  opaque_root INTEGER NOT NULL DEFAULT 0, -- 1: hides all layers below it
+  blob_digest TEXT NOT NULL DEFAULT '',   -- of the compressed layer
+  blob_bytes INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE images (
   id TEXT PRIMARY KEY,                -- "sha256:<digest of the config>"
   config BLOB NOT NULL,               -- the OCI image config as pulled
   size_bytes INTEGER NOT NULL,        -- compressed layers + config + manifest
-  pulled_at INTEGER NOT NULL
+  pulled_at INTEGER NOT NULL,
+  manifest BLOB NOT NULL DEFAULT x'',     -- exact bytes
+  manifest_type TEXT NOT NULL DEFAULT ''  -- its media type
 ) WITHOUT ROWID;
 
 CREATE TABLE image_layers (
@@ -66,6 +70,10 @@ CREATE TABLE addresses (
 // What makes version n+2 of version n+1, for n from 0.
 inline constexpr const char* kMigrations[kSchemaVersion - 1] = {
     "ALTER TABLE layers ADD COLUMN opaque_root INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE layers ADD COLUMN blob_digest TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE layers ADD COLUMN blob_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE images ADD COLUMN manifest BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE images ADD COLUMN manifest_type TEXT NOT NULL DEFAULT '';",
 };
 
 }  // namespace berth

@@ -1,5 +1,6 @@
 // PullImage, ImageStatus, ListImages, RemoveImage, and how layers become a root file system.
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <map>
 #include <set>
@@ -9,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "test/e2e/docker_registry.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/subprocess.h"
 
 namespace berth::e2e {
 namespace {
@@ -17,6 +19,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 using Fault = StubRegistry::Fault;
 
@@ -41,6 +44,21 @@ class ImageTest : public E2eTest {
     EXPECT_OK(status);
     EXPECT_TRUE(status.ok() && status->has_image()) << reference;
     return status.ok() ? status->image() : cri::Image();
+  }
+  // What `berth image ARGUMENTS` prints.
+  std::string Berth(std::vector<std::string> arguments, int exit_code = 0) {
+    const std::string output = absl::StrCat(NodeDir(), "/image-output");
+    ::unlink(output.c_str());
+    std::vector<std::string> argv = {BERTH_BIN_DIR "/berth", "--socket", node().daemon().socket(),
+                                     "image"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    auto run = Subprocess::Start({.argv = argv, .output_path = output});
+    EXPECT_OK(run);
+    if (!run.ok()) return "";
+    EXPECT_EQ(run->Wait(absl::Minutes(1)), exit_code) << run->Output();
+    const std::string printed = run->Output();
+    ::unlink(output.c_str());
+    return printed;
   }
   // The last component of a tag reference replaced: "<host>/<name>@<digest>".
   static std::string ByDigest(const std::string& reference, const std::string& digest) {
@@ -214,6 +232,32 @@ TEST_F(ImageTest, ImageInUseIsNotRemovedAndAnExitedContainerOutlivesIt) {
   EXPECT_EQ(status.image_id(), image_id);
   EXPECT_FALSE(status.image().image().empty());
   EXPECT_FALSE(status.image_ref().empty());
+}
+
+TEST_F(ImageTest, TheCommandLineLooksIntoTheStoreAndMendsIt) {
+  const BuiltImage built =
+      Build({.layers = {{{File("below", "1")}}, {{File("above", "2")}}}, .format = Format::kOci});
+  const std::string reference = registry().Add("looked-into", "v1", built);
+  ASSERT_OK_AND_ASSIGN(const std::string id, client().Pull(reference));
+  EXPECT_THAT(Berth({"inspect", reference}), HasSubstr(built.ManifestDigest()));
+  EXPECT_THAT(Berth({"history", reference}), HasSubstr("LAYER"));
+  Berth({"tag", reference, "localhost/again:2"});
+  EXPECT_TRUE(Present("localhost/again:2"));
+  Berth({"untag", "localhost/again:2"});
+  EXPECT_FALSE(Present("localhost/again:2"));
+  EXPECT_THAT(Berth({"pulls"}), Not(HasSubstr("looked-into")));
+  EXPECT_THAT(Berth({"gc", "--dry-run"}), HasSubstr(absl::StrCat("of ", reference)));
+  EXPECT_THAT(Berth({"verify", reference}), Not(HasSubstr("damaged")));
+
+  const auto inspected =
+      Json::parse(Berth({"inspect", reference}))["status"]["layers"][1]["directory"];
+  const std::string file =
+      absl::StrCat(node().daemon().options().dir, "/data/", inspected.get<std::string>(), "/above");
+  ASSERT_EQ(::unlink(file.c_str()), 0) << file;
+  EXPECT_THAT(Berth({"verify", reference}, 1), HasSubstr("above is missing"));
+  EXPECT_THAT(Berth({"verify", "--repair", reference}), HasSubstr("repaired"));
+  EXPECT_THAT(Berth({"verify", reference}), Not(HasSubstr("damaged")));
+  EXPECT_OK(client().RemoveImage(reference));
 }
 
 TEST_F(ImageTest, SimultaneousPullsOfOneImageAllSucceed) {

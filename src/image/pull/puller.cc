@@ -77,6 +77,8 @@ absl::StatusOr<Puller::Resolved> Puller::Resolve(Registry& registry, Http& http,
     if (!parsed.ok()) return Annotate(parsed.status(), reference.Name());
     if (auto* manifest = std::get_if<Manifest>(&*parsed)) {
       resolved.manifest = std::move(*manifest);
+      resolved.manifest_bytes = document.bytes;
+      resolved.manifest_type = document.content_type;
       return resolved;
     }
     absl::StatusOr<Descriptor> chosen = ChoosePlatform(std::get<Index>(*parsed), job_.platform);
@@ -139,6 +141,7 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http&
                            .digest = task.blob.digest.text(),
                            .key = task.diff_id.text(),
                            .dir = name,
+                           .blob_bytes = task.blob.size,
                            .size_bytes = unpacked.stats.size_bytes,
                            .inodes = unpacked.stats.inodes,
                            .opaque_root = unpacked.opaque_root},
@@ -191,8 +194,10 @@ std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDoc
         bound_exists || !have.insert(diff_id).second;  // in the store, or earlier in this image
     chain = ChainId(chain, diff_id);
     image.size_bytes += blob.size;
-    image.layers.push_back(
-        {.diff_id = diff_id, .digest = blob.digest.text(), .key = bound_exists ? bound : diff_id});
+    image.layers.push_back({.diff_id = diff_id,
+                            .digest = blob.digest.text(),
+                            .key = bound_exists ? bound : diff_id,
+                            .blob_bytes = blob.size});
     Report({.layer = blob.digest.text(),
             .state = exists ? "exists" : "waiting",
             .total_bytes = blob.size});
@@ -278,7 +283,10 @@ absl::StatusOr<PulledImage> Puller::Run() {
   ASSIGN_OR_RETURN(const Resolved resolved, Resolve(registry, http, reference));
   const Manifest& manifest = resolved.manifest;
 
-  PulledImage image{.id = manifest.config.digest.text(), .target_digest = resolved.target.text()};
+  PulledImage image{.id = manifest.config.digest.text(),
+                    .target_digest = resolved.target.text(),
+                    .manifest = resolved.manifest_bytes,
+                    .manifest_type = resolved.manifest_type};
   ASSIGN_OR_RETURN(image.config, registry.FetchBlob(http, manifest.config));
   ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
   RETURN_IF_ERROR(CheckPlatform(job_.platform, config.platform));

@@ -33,6 +33,7 @@ class Puller {
  private:
   struct Resolved {
     Manifest manifest;
+    std::string manifest_bytes, manifest_type;
     Digest target;           // of the first document
     int64_t documents_size;  // bytes of manifest and indexes
   };

@@ -1,0 +1,166 @@
+// LocalImageStore: from a reference to a committed image.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/id.h"
+#include "src/base/status_macros.h"
+#include "src/base/undo.h"
+#include "src/image/local_image_store.h"
+
+#include "src/image/platform.h"
+#include "src/image/pull_process.h"
+#include "src/image/registry_auth.h"
+#include "src/image/registry_credentials.h"
+#include "src/image/registry_hosts.h"
+#include "src/kernel/file.h"
+
+namespace berth {
+namespace {
+
+std::string FlightKey(const Reference& reference, const RegistryAuth& auth) {
+  const absl::string_view end("\0", 1);
+  return absl::StrCat(reference.Name(), end, auth.username, end, auth.password, end,
+                      auth.identity_token, end, auth.registry_token) +
+         absl::StrCat(end, auth.server_address);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> LocalImageStore::Pull(const PullRequest& request) {
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(request.reference));
+  return flights_.Join(reference.Name(), FlightKey(reference, request.auth), request,
+                       [&](const std::function<void(const PullProgress&)>& progress) {
+                         return PullAlone(reference, request, progress);
+                       });
+}
+
+absl::StatusOr<std::string> LocalImageStore::PullAlone(
+    const Reference& reference, const PullRequest& request,
+    const std::function<void(const PullProgress&)>& progress) {
+  const std::string work_name = NewId();
+  const Trash::Pause pause(*trash_);
+  std::vector<int64_t> pinned;
+  Undo undo;  // also of success: what Commit did not take from the work directory is not needed
+  if (::mkdirat(pull_dir_.get(), work_name.c_str(), 0700) != 0)
+    return ErrnoStatus("mkdir", work_name);
+  undo.Push([&] {
+    if (absl::Status thrown = trash_->Throw(pull_dir_.get(), work_name); !thrown.ok()) {
+      Warn("cannot clean up a pull", {{"error", std::string(thrown.message())}});
+    }
+  });
+  ASSIGN_OR_RETURN(const UniqueFd work_dir, OpenDir(pull_dir_.get(), work_name));
+
+  // Whatever is skipped now must still be there when the rows are written.
+  const std::vector<LayerRow> existing = layers_.PinAll();
+  pinned.reserve(existing.size());
+  for (const LayerRow& layer : existing) pinned.push_back(layer.number);
+  undo.Push([&] { Unpin(pinned); });
+
+  absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request);
+  if (!endpoints.ok()) return Annotate(endpoints.status(), absl::StrCat("pull ", reference.Name()));
+  PullJob job{.reference = reference.Name(),
+              .endpoints = *std::move(endpoints),
+              .platform = HostPlatform(),
+              .plain_http = options_.plain_http,
+              .stall_seconds = options_.stall_seconds};
+  for (const LayerRow& layer : existing) {
+    if (!IsDamaged(layer))
+      job.existing.push_back(
+          {.key = layer.key, .dir = absl::StrCat(layer.number), .opaque_root = layer.opaque_root});
+  }
+  absl::StatusOr<PulledImage> pulled = RunPull({.helper = options_.pull_helper,
+                                                .env = options_.pull_env,
+                                                .work_dir = work_dir.get(),
+                                                .layers_dir = layers_dir_.get(),
+                                                .cgroups = options_.pull_cgroups,
+                                                .job = EncodePullJob(job),
+                                                .progress = progress,
+                                                .cancelled = request.cancelled});
+  if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
+  RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
+  return pulled->id;
+}
+
+absl::StatusOr<std::vector<RegistryEndpoint>> LocalImageStore::EndpointsFor(
+    const Reference& reference, const PullRequest& request) const {
+  ASSIGN_OR_RETURN(std::vector<RegistryEndpoint> endpoints,
+                   LoadRegistryEndpoints(reference.host, {.certs_dirs = options_.certs_dirs,
+                                                          .plain_http = options_.plain_http}));
+  GiveCredentials(reference, request.auth, &endpoints);
+  RETURN_IF_ERROR(AddNodeCredentials(reference,
+                                     {.files = options_.auth_files,
+                                      .helper_dirs = options_.helper_dirs,
+                                      .helper_env = options_.pull_env,
+                                      .cancelled = request.cancelled},
+                                     &endpoints));
+  return endpoints;
+}
+
+absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(const PulledImage& pulled,
+                                                                   int work_dir,
+                                                                   std::vector<int64_t>& numbers) {
+  std::map<std::string, int64_t> known = layers_.NumbersByKey();
+  std::vector<LayerRow> added;
+  for (const PulledLayer& layer : pulled.layers) {
+    const auto [at, is_new] = known.emplace(layer.key, next_layer_);
+    numbers.push_back(at->second);
+    if (!is_new) continue;  // it existed, comes twice, or another pull was faster
+    if (layer.dir.empty()) {
+      return absl::InternalError(
+          absl::StrCat("commit layer ", layer.key, ": neither pulled nor present"));
+    }
+    ++next_layer_;
+    added.push_back({.number = at->second,
+                     .key = layer.key,
+                     .size_bytes = layer.size_bytes,
+                     .inodes = layer.inodes,
+                     .opaque_root = layer.opaque_root,
+                     .blob_digest = layer.digest,
+                     .blob_bytes = layer.blob_bytes});
+    if (::renameat(work_dir, absl::StrCat(layer.dir, ".tree").c_str(), trees_dir_.get(),
+                   absl::StrCat(at->second).c_str()) != 0) {
+      return ErrnoStatus("rename", absl::StrCat("trees/", at->second));
+    }
+    if (::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(),
+                   absl::StrCat(at->second).c_str()) != 0) {
+      return ErrnoStatus("rename", LayerPath(at->second));
+    }
+  }
+  return added;
+}
+
+// The data is on disk (berth-pull's syncfs); now the names, then the rows. A crash in between
+// leaves directories without rows, which Reconcile throws away.
+absl::Status LocalImageStore::Commit(const Reference& reference, const PulledImage& pulled,
+                                     int work_dir) {
+  absl::MutexLock lock(&write_mu_);
+  ImageRow image{.id = pulled.id,
+                 .config = pulled.config,
+                 .manifest = pulled.manifest,
+                 .manifest_type = pulled.manifest_type,
+                 .size_bytes = pulled.size_bytes,
+                 .pulled_at = absl::ToUnixNanos(absl::Now())};
+  image.names = {absl::StrCat(reference.Repository(), "@", pulled.target_digest)};
+  if (reference.digest.empty()) image.names.push_back(reference.Name());
+  const int64_t first_new = next_layer_;
+  const auto discard = [&](const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) {
+    for (int64_t number = first_new; number < next_layer_; ++number) ThrowLayer(number);
+    return Annotate(why, absl::StrCat("commit ", reference.Name()));
+  };
+  const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(pulled, work_dir, image.layers);
+  if (!added.ok()) return discard(added.status());
+  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0))
+    return discard(ErrnoStatus("fsync", "layers"));
+  const absl::Status written = database_.Write(
+      Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
+        for (const LayerRow& layer : *added) RETURN_IF_ERROR(InsertLayerRow(transaction, layer));
+        return PutImageRow(transaction, image);
+      });
+  if (!written.ok()) return discard(written);
+  return Reload();
+}
+
+}  // namespace berth
