@@ -1,6 +1,7 @@
 #include "src/image/image_store.h"
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,19 @@
 #include "src/kernel/file.h"
 
 namespace berth {
+namespace {
+
+bool IsPinned(const Image& image, const std::vector<std::string>& patterns) {
+  const auto matches = [&](const std::string& name) {
+    return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+      return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+    });
+  };
+  return std::any_of(image.repo_tags.begin(), image.repo_tags.end(), matches) ||
+         std::any_of(image.repo_digests.begin(), image.repo_digests.end(), matches);
+}
+
+}  // namespace
 
 absl::Status LocalImageStore::OpenDirectories() {
   const std::string& data = options_.data_dir;
@@ -123,6 +137,7 @@ absl::Status LocalImageStore::Reload() {
   for (const std::string& id : unreadable) {
     Warn("image not listed: its config cannot be read", {{"image", id}});
   }
+  for (auto& [id, image] : next->images) image.pinned = IsPinned(image, options_.pinned);
   layers_.Replace(layers, images);
   absl::MutexLock lock(&mu_);
   snapshot_ = std::move(next);

@@ -33,6 +33,7 @@ struct Image {
   std::string id;                                    // "sha256:<hex>", digest of the config
   std::vector<std::string> repo_tags, repo_digests;  // full names, sorted
   int64_t size_bytes = 0;
+  bool pinned = false;  // by configuration: the kubelet's garbage collection leaves it
   ImageConfig config;
   std::vector<std::string> layers;  // lowest first, relative to the data directory: "layers/12"
 };
@@ -76,8 +77,9 @@ class ImageStore {
     std::vector<std::string> pull_env;    // of berth-pull: "HTTPS_PROXY=...", "NO_PROXY=..."
     std::vector<std::string> certs_dirs;  // hosts.toml of registries (registry_hosts.h)
     std::vector<std::string> auth_files, helper_dirs;  // registry_credentials.h
-    bool plain_http = false;  // also for registries that are not on loopback
-    int stall_seconds = 30;   // a download without a byte for so long is given up
+    std::vector<std::string> pinned;  // patterns of names (fnmatch(3)): Image::pinned
+    bool plain_http = false;          // also for registries that are not on loopback
+    int stall_seconds = 30;           // a download without a byte for so long is given up
   };
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options, Database& database);
   virtual ~ImageStore() = default;

@@ -155,7 +155,9 @@ absl::StatusOr<std::vector<GarbageItem>> LocalImageStore::CollectGarbage(bool dr
                      .name = id,
                      .bytes = image.size_bytes,
                      .kept = true,
-                     .why = absl::StrCat("is ", NameOf(image), "; images are removed by name")});
+                     .why = absl::StrCat("is ", NameOf(image),
+                                         image.pinned ? "; pinned by the configuration"
+                                                      : "; images are removed by name")});
   }
   for (const auto& [number, layer] : now->layers) {
     GarbageItem item{

@@ -867,6 +867,19 @@ TEST_F(ImageStoreTest, GarbageIsToldWithItsReason) {
                                 "kept layers/2: a pull or a container uses it"));
 }
 
+TEST_F(ImageStoreTest, PinnedByAnyOfItsNames) {
+  options_.pinned = {"*/keep/*:v?", "docker.io/library/other:*"};
+  Reopen();
+  const std::string kept = PullOk(MakeImage({{kBaseTar}}), "keep/this");
+  const std::string other = PullOk(MakeImage({{kAppTar}}), "not/that");
+  EXPECT_TRUE(store_->Find(kept)->pinned);
+  EXPECT_FALSE(store_->Find(other)->pinned);
+  ASSERT_TRUE(store_->Tag(other, "other").ok());
+  EXPECT_TRUE(store_->Find(other)->pinned);
+  ASSERT_TRUE(store_->Untag("other").ok());
+  EXPECT_FALSE(store_->Find(other)->pinned);
+}
+
 TEST_F(ImageStoreTest, ARunningPullIsTold) {
   const StubImage image = MakeImage({{kBaseTar}});
   registry_.Publish("slow", "v1", image);

@@ -139,6 +139,12 @@ absl::Status Serve(const Config& config, const Log& log) {
                    PullCgroups::Open({.parent = PullCgroupParent(CgroupRootOf(config)),
                                       .systemd = config.cgroup_driver == "systemd",
                                       .log = &log}));
+  int stall_seconds = 0;
+  if (!absl::SimpleAtoi(config.stall_seconds, &stall_seconds) || stall_seconds < 1 ||
+      stall_seconds > 3600) {
+    return absl::InvalidArgumentError(absl::StrCat("image.stall_seconds \"", config.stall_seconds,
+                                                   "\" is not a number from 1 to 3600"));
+  }
   ASSIGN_OR_RETURN(
       const std::unique_ptr<ImageStore> images,
       ImageStore::Open({.data_dir = config.data_dir,
@@ -148,7 +154,9 @@ absl::Status Serve(const Config& config, const Log& log) {
                         .pull_env = ProxyEnvironment(),
                         .certs_dirs = absl::StrSplit(config.certs_dirs, ':', absl::SkipEmpty()),
                         .auth_files = absl::StrSplit(config.auth_files, ':', absl::SkipEmpty()),
-                        .helper_dirs = absl::StrSplit(config.helper_dirs, ':', absl::SkipEmpty())},
+                        .helper_dirs = absl::StrSplit(config.helper_dirs, ':', absl::SkipEmpty()),
+                        .pinned = absl::StrSplit(config.pinned_images, ',', absl::SkipEmpty()),
+                        .stall_seconds = stall_seconds},
                        *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    BridgeNetwork::Open({.bridge = config.bridge,

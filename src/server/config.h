@@ -28,6 +28,8 @@ struct Config {
   std::string rlimits;
   std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
   std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
+  std::string pinned_images;
+  std::string stall_seconds = "30";
   std::string certs_dirs = "/etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d";
   std::string auth_files = "/etc/berth/auth.json";
   std::string helper_dirs = "/usr/local/bin:/usr/bin:/bin";

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "test/e2e/docker_registry.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/own_node.h"
 #include "test/e2e/subprocess.h"
 
 namespace berth::e2e {
@@ -258,6 +259,24 @@ TEST_F(ImageTest, TheCommandLineLooksIntoTheStoreAndMendsIt) {
   EXPECT_THAT(Berth({"verify", "--repair", reference}), HasSubstr("repaired"));
   EXPECT_THAT(Berth({"verify", reference}), Not(HasSubstr("damaged")));
   EXPECT_OK(client().RemoveImage(reference));
+}
+
+TEST_F(ImageTest, ConfiguredImagesArePinnedAndStallsEndAsConfigured) {
+  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start("pinned",
+                                                   "[image]\npinned = \"*/kept:*\"\n"
+                                                   "stall_seconds = \"1\"\n"));
+  const std::string kept = registry().Add("kept", "v1", SmallImage("kept"));
+  const std::string other = registry().Add("other", "v1", SmallImage("other"));
+  for (const std::string& reference : {kept, other}) {
+    ASSERT_OK(own.client().Pull(reference));
+    const auto status = own.client().ImageStatus(reference);
+    ASSERT_OK(status);
+    EXPECT_EQ(status->image().pinned(), reference == kept);
+    EXPECT_OK(own.client().RemoveImage(reference));
+  }
+  const std::string stalled = registry().Add("stalled", "v1", SmallImage(std::string(100000, 'h')));
+  registry().SetFault("/v2/stalled/blobs/", Fault::kHang);
+  EXPECT_THAT(std::string(own.client().Pull(stalled).status().message()), HasSubstr("stall"));
 }
 
 TEST_F(ImageTest, SimultaneousPullsOfOneImageAllSucceed) {

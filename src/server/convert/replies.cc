@@ -157,6 +157,7 @@ void FillImage(const Image& image, cri::Image* out) {
   for (const std::string& tag : image.repo_tags) out->add_repo_tags(tag);
   for (const std::string& digest : image.repo_digests) out->add_repo_digests(digest);
   out->set_size(static_cast<uint64_t>(image.size_bytes));
+  out->set_pinned(image.pinned);
   out->mutable_spec()->set_image(image.id);
   const std::pair<absl::string_view, absl::string_view> user =
       absl::StrSplit(image.config.user, absl::MaxSplits(':', 1));
