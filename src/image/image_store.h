@@ -78,6 +78,7 @@ class ImageStore {
     std::vector<std::string> certs_dirs;  // hosts.toml of registries (registry_hosts.h)
     std::vector<std::string> auth_files, helper_dirs;  // registry_credentials.h
     std::vector<std::string> pinned;  // patterns of names (fnmatch(3)): Image::pinned
+    int64_t bytes_per_second = 0;     // that all pulls together may receive; 0: no limit
     bool plain_http = false;          // also for registries that are not on loopback
     int stall_seconds = 30;           // a download without a byte for so long is given up
   };

@@ -61,24 +61,29 @@ absl::StatusOr<std::string> LocalImageStore::PullAlone(
 
   absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request);
   if (!endpoints.ok()) return Annotate(endpoints.status(), absl::StrCat("pull ", reference.Name()));
+  const BandwidthSplit::Share share(bandwidth_);
   PullJob job{.reference = reference.Name(),
               .endpoints = *std::move(endpoints),
               .platform = HostPlatform(),
               .plain_http = options_.plain_http,
+              .bytes_per_second = share.bytes_per_second(),
               .stall_seconds = options_.stall_seconds};
   for (const LayerRow& layer : existing) {
     if (!IsDamaged(layer))
       job.existing.push_back(
           {.key = layer.key, .dir = absl::StrCat(layer.number), .opaque_root = layer.opaque_root});
   }
-  absl::StatusOr<PulledImage> pulled = RunPull({.helper = options_.pull_helper,
-                                                .env = options_.pull_env,
-                                                .work_dir = work_dir.get(),
-                                                .layers_dir = layers_dir_.get(),
-                                                .cgroups = options_.pull_cgroups,
-                                                .job = EncodePullJob(job),
-                                                .progress = progress,
-                                                .cancelled = request.cancelled});
+  absl::StatusOr<PulledImage> pulled =
+      RunPull({.helper = options_.pull_helper,
+               .env = options_.pull_env,
+               .work_dir = work_dir.get(),
+               .layers_dir = layers_dir_.get(),
+               .cgroups = options_.pull_cgroups,
+               .job = EncodePullJob(job),
+               .progress = progress,
+               .cancelled = request.cancelled,
+               .bytes_per_second = [&] { return share.bytes_per_second(); },
+               .told_bytes_per_second = job.bytes_per_second});
   if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
   RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
   return pulled->id;

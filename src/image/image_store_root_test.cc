@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/unique_fd.h"
@@ -865,6 +866,27 @@ TEST_F(ImageStoreTest, GarbageIsToldWithItsReason) {
                                              "; images are removed by name"),
                                 absl::StrCat("kept layers/1: of ", Ref("one:v1")),
                                 "kept layers/2: a pull or a container uses it"));
+}
+
+// Twice 100 KB that do not compress: less than a second's worth together would be no limit.
+TEST_F(ImageStoreTest, PullsShareTheBandwidth) {
+  options_.bytes_per_second = 100'000;
+  Reopen();
+  std::string noise[2];
+  uint64_t state = 1;
+  for (std::string& one : noise) {
+    for (int i = 0; i < 100'000; ++i) {
+      state = state * 6364136223846793005 + 1442695040888963407;
+      one.push_back(static_cast<char>(state >> 56));
+    }
+  }
+  registry_.Publish("one", "v1", MakeImage({{Tar({File("f", noise[0])})}}));
+  registry_.Publish("two", "v1", MakeImage({{Tar({File("f", noise[1])})}}));
+  const absl::Time begin = absl::Now();
+  std::thread other([&] { EXPECT_TRUE(Pull("one:v1").ok()); });
+  EXPECT_TRUE(Pull("two:v1").ok());
+  other.join();
+  EXPECT_GT(absl::Now() - begin, absl::Seconds(1)) << "a limit is a time that it takes at least";
 }
 
 TEST_F(ImageStoreTest, PinnedByAnyOfItsNames) {

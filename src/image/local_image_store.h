@@ -16,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/unique_fd.h"
+#include "src/image/bandwidth_split.h"
 #include "src/image/flights.h"
 #include "src/image/image_details.h"
 #include "src/image/image_rows.h"
@@ -34,7 +35,7 @@ class LocalImageStore : public ImageStore {
   using SnapshotPtr = std::shared_ptr<const ImageSnapshot>;
 
   LocalImageStore(Options options, Database& database)
-      : options_(std::move(options)), database_(database) {}
+      : options_(std::move(options)), database_(database), bandwidth_(options_.bytes_per_second) {}
   ~LocalImageStore() override;
 
   absl::Status Start();
@@ -98,6 +99,7 @@ class LocalImageStore : public ImageStore {
   Database& database_;
   UniqueFd data_dir_, layers_dir_, trees_dir_, pull_dir_;
   Flights flights_;
+  BandwidthSplit bandwidth_;
   LayerTable layers_;
   absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never
                           // taken by readers

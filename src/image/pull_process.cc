@@ -54,13 +54,15 @@ std::string Reap(const SpawnedProcess& child) {
 // Reads the helper's lines until it closes its end.
 class Conversation {
  public:
-  Conversation(const PullProcess& process, int socket) : process_(process), socket_(socket) {}
+  Conversation(const PullProcess& process, int to, int from)
+      : process_(process), to_(to), socket_(from), told_(process.told_bytes_per_second) {}
 
   // nullopt: the helper ended without a last word.
   absl::StatusOr<std::optional<PullMessage>> Run() {
     while (true) {
       if (process_.cancelled && process_.cancelled())
         return absl::CancelledError("pull: cancelled");
+      TellBandwidth();
       struct pollfd ready = {.fd = socket_, .events = POLLIN, .revents = 0};
       const int count = ::poll(&ready, 1, kPollMs);
       if (count < 0 && errno != EINTR) return ErrnoStatus("poll", "berth-pull");
@@ -76,6 +78,15 @@ class Conversation {
   }
 
  private:
+  // A helper that is gone is seen at its other socket.
+  void TellBandwidth() {
+    if (!process_.bytes_per_second) return;
+    const int64_t now = process_.bytes_per_second();
+    if (now == told_) return;
+    told_ = now;
+    SendAll(to_, EncodeBandwidth(now)).IgnoreError();
+  }
+
   absl::StatusOr<std::optional<PullMessage>> Take(absl::string_view bytes) {
     line_.append(bytes.data(), bytes.size());
     if (line_.size() > kMaxPullLine) return absl::InternalError("berth-pull: a line is too long");
@@ -95,7 +106,8 @@ class Conversation {
   }
 
   const PullProcess& process_;
-  const int socket_;
+  const int to_, socket_;
+  int64_t told_;
   std::string line_;
   std::array<char, 64 << 10> buffer_;
 };
@@ -128,7 +140,8 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
     // A helper that dies before it has read its job is told by its ending, like one that dies
     // later.
     const absl::Status sent = SendAll(in.first.get(), process.job);
-    last = sent.ok() ? Conversation(process, out.first.get()).Run() : std::optional<PullMessage>();
+    last = sent.ok() ? Conversation(process, in.first.get(), out.first.get()).Run()
+                     : std::optional<PullMessage>();
     // A process that closed its output is about to end by itself: its own way of dying is the one
     // to tell.
     if (last.ok() && !last->has_value()) {

@@ -194,6 +194,7 @@ absl::StatusOr<PullJob> PullJobOf(const Json& json) {
   job.plain_http = IsTrue(json, "plain_http");
   ASSIGN_OR_RETURN(const int64_t parallel, SizeMember(json, "parallel_layers"));
   job.parallel_layers = static_cast<int>(std::clamp<int64_t>(parallel, 1, 32));
+  ASSIGN_OR_RETURN(job.bytes_per_second, SizeMember(json, "bytes_per_second"));
   ASSIGN_OR_RETURN(const int64_t stall, SizeMember(json, "stall_seconds"));
   job.stall_seconds = static_cast<int>(std::clamp<int64_t>(stall, 1, 3600));
   return job;
@@ -226,7 +227,17 @@ std::string EncodePullJob(const PullJob& job) {
                {"existing", std::move(existing)},
                {"plain_http", job.plain_http},
                {"parallel_layers", job.parallel_layers},
+               {"bytes_per_second", job.bytes_per_second},
                {"stall_seconds", job.stall_seconds}});
+}
+
+std::string EncodeBandwidth(int64_t bytes_per_second) {
+  return Line({{"bytes_per_second", bytes_per_second}});
+}
+
+absl::StatusOr<int64_t> DecodeBandwidth(absl::string_view line) {
+  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "bandwidth"));
+  return SizeMember(json, "bytes_per_second");
 }
 
 std::string EncodeVerifyJob(const VerifyJob& job) {

@@ -43,9 +43,15 @@ struct PullJob {
   std::vector<ExistingLayer> existing;  // layers that need not be fetched
   bool plain_http = false;              // also for hosts that are not loopback
   int parallel_layers = 4;
+  int64_t bytes_per_second = 0;  // received, of all connections; 0: no limit
   int stall_seconds =
       30;  // no byte for so long, or less than the floor over twice as long, ends a connection
 };
+
+// While a pull runs the daemon may send such lines: how many bytes a second it may receive from now
+// on; 0: no limit.
+std::string EncodeBandwidth(int64_t bytes_per_second);
+absl::StatusOr<int64_t> DecodeBandwidth(absl::string_view line);
 
 struct PulledLayer {
   std::string diff_id, digest;

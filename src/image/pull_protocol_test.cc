@@ -51,6 +51,7 @@ TEST(PullProtocol, JobComesBack) {
                     .existing = {{"key1", "1"}, {"key2", "22", true}},
                     .plain_http = true,
                     .parallel_layers = 3,
+                    .bytes_per_second = 77,
                     .stall_seconds = 9};
   const std::string line = EncodePullJob(job);
   EXPECT_EQ(line.find('\n'), line.size() - 1);
@@ -84,6 +85,7 @@ TEST(PullProtocol, JobComesBack) {
   EXPECT_TRUE(back->plain_http);
   EXPECT_EQ(back->parallel_layers, 3);
   EXPECT_EQ(back->stall_seconds, 9);
+  EXPECT_EQ(back->bytes_per_second, 77);
 }
 
 TEST(PullProtocol, JobOfAnotherVersionIsRefused) {
@@ -181,6 +183,12 @@ TEST(PullProtocol, MalformedMessages) {
 TEST(ChainId, FollowsTheImageSpecification) {
   EXPECT_EQ(ChainId("", kDiff), kDiff);
   EXPECT_EQ(ChainId(kDiff, kDiff), Digest::Sha256(kDiff + " " + kDiff).text());
+}
+
+TEST(PullProtocol, ABandwidthThereAndBack) {
+  EXPECT_EQ(*DecodeBandwidth(EncodeBandwidth(1 << 20)), 1 << 20);
+  EXPECT_FALSE(DecodeBandwidth(R"({"bytes_per_second":-1})").ok());
+  EXPECT_FALSE(DecodeBandwidth("[").ok());
 }
 
 TEST(PullProtocol, AVerificationThereAndBack) {

@@ -139,6 +139,11 @@ absl::Status Serve(const Config& config, const Log& log) {
                    PullCgroups::Open({.parent = PullCgroupParent(CgroupRootOf(config)),
                                       .systemd = config.cgroup_driver == "systemd",
                                       .log = &log}));
+  int64_t pull_bandwidth = 0;
+  if (!absl::SimpleAtoi(config.pull_bandwidth, &pull_bandwidth) || pull_bandwidth < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image.bandwidth \"", config.pull_bandwidth, "\" is not a number"));
+  }
   int stall_seconds = 0;
   if (!absl::SimpleAtoi(config.stall_seconds, &stall_seconds) || stall_seconds < 1 ||
       stall_seconds > 3600) {
@@ -156,6 +161,7 @@ absl::Status Serve(const Config& config, const Log& log) {
                         .auth_files = absl::StrSplit(config.auth_files, ':', absl::SkipEmpty()),
                         .helper_dirs = absl::StrSplit(config.helper_dirs, ':', absl::SkipEmpty()),
                         .pinned = absl::StrSplit(config.pinned_images, ',', absl::SkipEmpty()),
+                        .bytes_per_second = pull_bandwidth,
                         .stall_seconds = stall_seconds},
                        *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,

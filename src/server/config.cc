@@ -45,6 +45,8 @@ constexpr Key kKeys[] = {
      "where OCI hooks are configured (oci-hooks(5)); \"\" for none", ""},
     {"image", "pinned", &Config::pinned_images,
      "images that no garbage collection may remove: full names, * and ? match, commas between", ""},
+    {"image", "bandwidth", &Config::pull_bandwidth,
+     "bytes a second that all pulls together may receive; \"0\" for no limit", ""},
     {"image", "stall_seconds", &Config::stall_seconds,
      "a connection to a registry that brings nothing for so long is given up, 1 to 3600", ""},
     {"registry", "certs_dirs", &Config::certs_dirs,

@@ -29,6 +29,7 @@ struct Config {
   std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
   std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
   std::string pinned_images;
+  std::string pull_bandwidth = "0";
   std::string stall_seconds = "30";
   std::string certs_dirs = "/etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d";
   std::string auth_files = "/etc/berth/auth.json";

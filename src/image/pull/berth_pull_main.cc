@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
@@ -38,57 +40,77 @@ void Send(const PullMessage& message) {
   }
 }
 
-absl::StatusOr<std::string> ReadLine() {
-  std::string line;
-  char buffer[16 << 10];
-  while (line.empty() || line.back() != '\n') {
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus("read", "stdin");
-    if (n == 0) return absl::InvalidArgumentError("read stdin: it ends before the job does");
-    line.append(buffer, static_cast<size_t>(n));
-    if (line.size() > kMaxPullLine)
-      return absl::ResourceExhaustedError("read stdin: the job is too long");
+// What the daemon says, line by line. One thread at a time.
+class Lines {
+ public:
+  // Unavailable at the end of stdin.
+  absl::StatusOr<std::string> Next() {
+    size_t end = rest_.find('\n');
+    while (end == std::string::npos) {
+      char buffer[16 << 10];
+      const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof(buffer));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus("read", "stdin");
+      if (n == 0) return absl::UnavailableError("read stdin: it ends before the job does");
+      const size_t searched = rest_.size();
+      rest_.append(buffer, static_cast<size_t>(n));
+      if (rest_.size() > kMaxPullLine)
+        return absl::ResourceExhaustedError("read stdin: a line is too long");
+      end = rest_.find('\n', searched);
+    }
+    std::string line = rest_.substr(0, end + 1);
+    rest_.erase(0, end + 1);
+    return line;
   }
-  return line;
-}
 
-// The daemon keeps our stdin open for as long as it wants the image.
-void ExitWhenStdinEnds() {
-  char ignored[64];
+ private:
+  std::string rest_;
+};
+
+// The daemon keeps our stdin open for as long as it wants the image, and says on it how much
+// bandwidth there is when that changes.
+void Listen(Lines lines, const std::function<void(int64_t)>& set_bandwidth) {
   while (true) {
-    const ssize_t n = ::read(STDIN_FILENO, ignored, sizeof(ignored));
-    if (n == 0 || (n < 0 && errno != EINTR)) ::_exit(1);
+    const absl::StatusOr<std::string> line = lines.Next();
+    if (!line.ok()) ::_exit(1);
+    const absl::StatusOr<int64_t> limit = DecodeBandwidth(*line);
+    if (!limit.ok()) ::_exit(1);
+    set_bandwidth(*limit);
   }
 }
 
-absl::StatusOr<PulledImage> Pull(const PullJob& job) {
+absl::StatusOr<PulledImage> Pull(const PullJob& job, Lines lines) {
   const std::string ca_bundle = LoadCaBundle();
   // Both read files of the host when they start.
   OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, nullptr);
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
     return absl::InternalError("curl_global_init: failed");
   ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd, WorkAccess::kWrite));
-  std::thread(ExitWhenStdinEnds).detach();
-  return Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()}, ca_bundle,
-                [](const PullProgress& progress) { Send(progress); })
-      .Run();
+  // Not deleted: the listener uses it until the process ends.
+  Puller* const puller =
+      new Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()}, ca_bundle,
+                 [](const PullProgress& progress) { Send(progress); });
+  std::thread(Listen, std::move(lines), [puller](int64_t limit) {
+    puller->SetBandwidth(limit);
+  }).detach();
+  return puller->Run();
 }
 
-absl::StatusOr<LayerVerification> Verify(const VerifyJob& job) {
+absl::StatusOr<LayerVerification> Verify(const VerifyJob& job, Lines lines) {
   ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd, WorkAccess::kReadOnly));
-  std::thread(ExitWhenStdinEnds).detach();
+  std::thread(Listen, std::move(lines), [](int64_t) {}).detach();
   ASSIGN_OR_RETURN(const UniqueFd layer, OpenDir(dirs.layers.get(), job.dir));
   ASSIGN_OR_RETURN(const UniqueFd tree, OpenFile(dirs.work.get(), job.dir, O_RDONLY | O_NOFOLLOW));
   return VerifyLayer(layer.get(), tree.get());
 }
 
 absl::StatusOr<PullMessage> Run() {
-  ASSIGN_OR_RETURN(const std::string line, ReadLine());
+  Lines lines;
+  ASSIGN_OR_RETURN(const std::string line, lines.Next());
   ASSIGN_OR_RETURN(const HelperJob job, DecodeHelperJob(line));
   ::setpriority(PRIO_PROCESS, 0, kNice);
-  if (const auto* verify = std::get_if<VerifyJob>(&job)) return Verify(*verify);
-  return Pull(std::get<PullJob>(job));
+  if (const auto* verify = std::get_if<VerifyJob>(&job)) return Verify(*verify, std::move(lines));
+  return Pull(std::get<PullJob>(job), std::move(lines));
 }
 
 int Main() {

@@ -102,6 +102,7 @@ struct Http::Transfer {
       return Fail(absl::ResourceExhaustedError(
           absl::StrCat("the answer is longer than ", options.max_body, " bytes")));
     }
+    if (options.bandwidth != nullptr) options.bandwidth->Take(static_cast<int64_t>(bytes.size()));
     if (absl::Status taken = sink->take(bytes); !taken.ok()) return Fail(std::move(taken));
     guard.Excuse(MonotonicNow() - start);
     return bytes.size();

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/image/pull/bandwidth.h"
 #include "src/image/pull/stall_guard.h"
 #include "src/image/pull/url.h"
 
@@ -48,7 +49,8 @@ class Http {
     std::string user_agent;
     absl::Duration connect_timeout = absl::Seconds(30);
     StallLimits stall;
-    size_t max_body = 1 << 20;  // of HttpAnswer::body: ResourceExhausted beyond
+    Bandwidth* bandwidth = nullptr;  // borrowed; of bodies that a sink takes; null: no limit
+    size_t max_body = 1 << 20;       // of HttpAnswer::body: ResourceExhausted beyond
     // Polled about once per second and with every block; may be empty.
     std::function<bool()> cancelled;
   };

@@ -51,11 +51,16 @@ absl::Status CheckPlatform(const Platform& host, const Platform& image) {
 
 Puller::Puller(const PullJob& job, const Dirs& dirs, const std::string& ca_bundle,
                std::function<void(const PullProgress&)> progress)
-    : job_(job), dirs_(dirs), progress_(std::move(progress)), ca_bundle_(ca_bundle) {
+    : job_(job),
+      dirs_(dirs),
+      progress_(std::move(progress)),
+      ca_bundle_(ca_bundle),
+      bandwidth_(job.bytes_per_second) {
   const absl::Duration idle = absl::Seconds(job.stall_seconds);
   http_options_ = {.user_agent = "berth",
                    .connect_timeout = idle,
                    .stall = {.header_timeout = idle, .idle = idle, .window = 2 * idle},
+                   .bandwidth = &bandwidth_,
                    .cancelled = [this] { return stop_.load(std::memory_order_relaxed); }};
 }
 

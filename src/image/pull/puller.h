@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "src/base/unique_fd.h"
 #include "src/image/manifest.h"
+#include "src/image/pull/bandwidth.h"
 #include "src/image/pull/http.h"
 #include "src/image/pull/layer_needs.h"
 #include "src/image/pull/registry.h"
@@ -29,6 +30,9 @@ class Puller {
          std::function<void(const PullProgress&)> progress);
 
   absl::StatusOr<PulledImage> Run();
+
+  // From now on, of all connections together; 0: no limit. From any thread.
+  void SetBandwidth(int64_t bytes_per_second) { bandwidth_.SetLimit(bytes_per_second); }
 
  private:
   struct Resolved {
@@ -66,6 +70,7 @@ class Puller {
   absl::Mutex progress_mu_;
   std::atomic<bool> stop_ = false;  // set by the first layer that fails
   const std::string ca_bundle_;
+  Bandwidth bandwidth_;
   Http::Options http_options_;
 };
 
