@@ -54,6 +54,8 @@ absl::Status LocalImageStore::Start() {
     RETURN_IF_ERROR(Reload());
   }
   RETURN_IF_ERROR(Sweep());
+  kept_.emplace(options_.keep_partial,
+                [this](const std::vector<int64_t>& layers) { Unpin(layers); });
   ASSIGN_OR_RETURN(const std::string boot_id,
                    ReadFileAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id"));
   ASSIGN_OR_RETURN(unclean_stop_,

@@ -15,6 +15,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "src/base/log.h"
 #include "src/image/pull_cgroup.h"
 #include "src/store/database.h"
@@ -81,6 +82,8 @@ class ImageStore {
     int64_t bytes_per_second = 0;     // that all pulls together may receive; 0: no limit
     bool plain_http = false;          // also for registries that are not on loopback
     int stall_seconds = 30;           // a download without a byte for so long is given up
+    // The layers that a failed pull has fetched whole wait so long for the next try; zero: none do.
+    absl::Duration keep_partial = absl::Minutes(10);
   };
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options, Database& database);
   virtual ~ImageStore() = default;

@@ -167,7 +167,7 @@ absl::StatusOr<std::vector<GarbageItem>> LocalImageStore::CollectGarbage(bool dr
       if (layer.images.size() > 1)
         absl::StrAppend(&item.why, " and ", layer.images.size() - 1, " more");
     } else if (pinned.count(number) > 0) {
-      item.why = "a pull or a container uses it";
+      item.why = "a container, a pull or the next try of one uses it";
     } else {
       item.kept = false;
       item.why = "no image, pull or container uses it";

@@ -61,13 +61,17 @@ absl::StatusOr<std::string> LocalImageStore::PullAlone(
 
   absl::StatusOr<std::vector<RegistryEndpoint>> endpoints = EndpointsFor(reference, request);
   if (!endpoints.ok()) return Annotate(endpoints.status(), absl::StrCat("pull ", reference.Name()));
-  const BandwidthSplit::Share share(bandwidth_);
+  PullAttempt attempt(
+      claims_, layers_, bandwidth_,
+      [&](const std::vector<PulledLayer>& layers) { return StoreLayers(layers, work_dir.get()); },
+      pinned);
   PullJob job{.reference = reference.Name(),
               .endpoints = *std::move(endpoints),
               .platform = HostPlatform(),
               .plain_http = options_.plain_http,
-              .bytes_per_second = share.bytes_per_second(),
-              .stall_seconds = options_.stall_seconds};
+              .bytes_per_second = attempt.bytes_per_second(),
+              .stall_seconds = options_.stall_seconds,
+              .ask = true};
   for (const LayerRow& layer : existing) {
     if (!IsDamaged(layer))
       job.existing.push_back(
@@ -82,8 +86,17 @@ absl::StatusOr<std::string> LocalImageStore::PullAlone(
                .job = EncodePullJob(job),
                .progress = progress,
                .cancelled = request.cancelled,
-               .bytes_per_second = [&] { return share.bytes_per_second(); },
-               .told_bytes_per_second = job.bytes_per_second});
+               .plan =
+                   [&](const PullPlan& plan) {
+                     attempt.OnPlan(plan);
+                     return absl::OkStatus();
+                   },
+               .layer = [&](const PulledLayer& layer) { attempt.OnLayer(layer); },
+               .next_order = [&] { return attempt.NextOrder(); },
+               .wake_fd = attempt.wake_fd()});
+  const bool keep =
+      options_.keep_partial > absl::ZeroDuration() && !absl::IsResourceExhausted(pulled.status());
+  if (!pulled.ok() && keep) KeepForNextTry(attempt, work_dir.get());
   if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
   RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
   return pulled->id;
@@ -104,12 +117,11 @@ absl::StatusOr<std::vector<RegistryEndpoint>> LocalImageStore::EndpointsFor(
   return endpoints;
 }
 
-absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(const PulledImage& pulled,
-                                                                   int work_dir,
-                                                                   std::vector<int64_t>& numbers) {
+absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(
+    const std::vector<PulledLayer>& layers, int work_dir, std::vector<int64_t>& numbers) {
   std::map<std::string, int64_t> known = layers_.NumbersByKey();
   std::vector<LayerRow> added;
-  for (const PulledLayer& layer : pulled.layers) {
+  for (const PulledLayer& layer : layers) {
     const auto [at, is_new] = known.emplace(layer.key, next_layer_);
     numbers.push_back(at->second);
     if (!is_new) continue;  // it existed, comes twice, or another pull was faster
@@ -137,6 +149,28 @@ absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(const PulledI
   return added;
 }
 
+absl::Status LocalImageStore::WriteLayers(
+    const std::vector<PulledLayer>& layers, int work_dir,
+    absl::FunctionRef<absl::Status(Database::Transaction&, const std::vector<int64_t>&)> with) {
+  const int64_t first_new = next_layer_;
+  const auto discard = [&](const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) {
+    for (int64_t number = first_new; number < next_layer_; ++number) ThrowLayer(number);
+    return why;
+  };
+  std::vector<int64_t> numbers;
+  const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(layers, work_dir, numbers);
+  if (!added.ok()) return discard(added.status());
+  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0))
+    return discard(ErrnoStatus("fsync", "layers"));
+  const absl::Status written = database_.Write(
+      Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
+        for (const LayerRow& layer : *added) RETURN_IF_ERROR(InsertLayerRow(transaction, layer));
+        return with(transaction, numbers);
+      });
+  if (!written.ok()) return discard(written);
+  return Reload();
+}
+
 // The data is on disk (berth-pull's syncfs); now the names, then the rows. A crash in between
 // leaves directories without rows, which Reconcile throws away.
 absl::Status LocalImageStore::Commit(const Reference& reference, const PulledImage& pulled,
@@ -150,22 +184,44 @@ absl::Status LocalImageStore::Commit(const Reference& reference, const PulledIma
                  .pulled_at = absl::ToUnixNanos(absl::Now())};
   image.names = {absl::StrCat(reference.Repository(), "@", pulled.target_digest)};
   if (reference.digest.empty()) image.names.push_back(reference.Name());
-  const int64_t first_new = next_layer_;
-  const auto discard = [&](const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) {
-    for (int64_t number = first_new; number < next_layer_; ++number) ThrowLayer(number);
-    return Annotate(why, absl::StrCat("commit ", reference.Name()));
-  };
-  const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(pulled, work_dir, image.layers);
-  if (!added.ok()) return discard(added.status());
-  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0))
-    return discard(ErrnoStatus("fsync", "layers"));
-  const absl::Status written = database_.Write(
-      Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
-        for (const LayerRow& layer : *added) RETURN_IF_ERROR(InsertLayerRow(transaction, layer));
-        return PutImageRow(transaction, image);
-      });
-  if (!written.ok()) return discard(written);
-  return Reload();
+  const absl::Status written =
+      WriteLayers(pulled.layers, work_dir,
+                  [&](Database::Transaction& transaction, const std::vector<int64_t>& numbers) {
+                    image.layers = numbers;
+                    return PutImageRow(transaction, image);
+                  });
+  return Annotate(written, absl::StrCat("commit ", reference.Name()));
+}
+
+// Before their image is whole: what only the worker has written so far is synced here.
+absl::StatusOr<std::vector<int64_t>> LocalImageStore::StoreLayers(
+    const std::vector<PulledLayer>& layers, int work_dir) {
+  if (::syncfs(work_dir) != 0) return ErrnoStatus("syncfs", "the work directory");
+  absl::MutexLock lock(&write_mu_);
+  std::vector<int64_t> stored;
+  RETURN_IF_ERROR(WriteLayers(layers, work_dir,
+                              [&](Database::Transaction&, const std::vector<int64_t>& numbers) {
+                                stored = numbers;
+                                return absl::OkStatus();
+                              }));
+  // Sweep would have to take the lock first.
+  if (!layers_.Pin(stored)) return absl::InternalError("pin layers: gone at once");
+  return stored;
+}
+
+void LocalImageStore::KeepForNextTry(const PullAttempt& attempt, int work_dir) {
+  std::vector<int64_t> keep = attempt.stored();
+  if (!layers_.Pin(keep)) keep.clear();
+  if (!attempt.complete().empty()) {
+    const absl::StatusOr<std::vector<int64_t>> stored = StoreLayers(attempt.complete(), work_dir);
+    if (stored.ok()) {
+      keep.insert(keep.end(), stored->begin(), stored->end());
+    } else {
+      Warn("layers of a pull are not kept for its next try",
+           {{"error", std::string(stored.status().message())}});
+    }
+  }
+  if (!keep.empty()) kept_->Keep(std::move(keep));
 }
 
 }  // namespace berth

@@ -125,6 +125,16 @@ class ImageStoreTest : public testing::Test {
     EXPECT_EQ(store_->DiskUsage().used_bytes, 0);
   }
 
+  // Of the layer, in all repositories.
+  int CountBlobRequests(const std::string& tar) {
+    const std::string path = "/blobs/" + Digest::Sha256(testing_image::Gzip(tar)).text();
+    int count = 0;
+    for (const StubRequest& request : registry_.requests()) {
+      if (absl::EndsWith(request.path, path)) ++count;
+    }
+    return count;
+  }
+
   static bool NotInUse(absl::string_view) { return false; }
 
   std::string data_;
@@ -334,6 +344,8 @@ TEST_F(ImageStoreTest, ManifestWithAnotherDigestIsDataLoss) {
 }
 
 TEST_F(ImageStoreTest, MaliciousLayerLeavesNothing) {
+  options_.keep_partial = absl::ZeroDuration();
+  Reopen();
   const std::string evil = Tar({File("../../../../escaped", "x")});
   registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}, {evil}}));
   const absl::Status status = Pull("team/app:v1").status();
@@ -594,8 +606,92 @@ TEST_F(ImageStoreTest, DifferentImagesAtOnceMayShareLayers) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(good, 6);
+  EXPECT_EQ(CountBlobRequests(kBaseTar), 1);
   EXPECT_THAT(store_->List(), SizeIs(6));
   EXPECT_THAT(Names("layers"), SizeIs(7));
+}
+
+TEST_F(ImageStoreTest, ALayerThatAnotherPullWaitsForIsThereBeforeItsImage) {
+  registry_.Publish("large", "v1", MakeImage({{kBaseTar}, {kAppTar}}));
+  registry_.Publish("small", "v1", MakeImage({{kBaseTar}}));
+  const std::string base = testing_image::Gzip(kBaseTar), app = testing_image::Gzip(kAppTar),
+                    base_path = "/v2/large/blobs/" + Digest::Sha256(base).text();
+  absl::Notification waits, small_is_there;
+  registry_.Handle(base_path, [&](const StubRequest&) -> StubAnswer {
+    waits.WaitForNotification();
+    return {.body = base};
+  });
+  registry_.Handle("/v2/large/blobs/" + Digest::Sha256(app).text(),
+                   [&](const StubRequest&) -> StubAnswer {
+                     small_is_there.WaitForNotification();
+                     return {.body = app};
+                   });
+  absl::StatusOr<std::string> large;
+  std::thread first([&] { large = Pull("large:v1"); });
+  registry_.AwaitRequest(base_path);
+  std::vector<std::string> states;
+  const auto small =
+      store_->Pull({.reference = Ref("small:v1"), .progress = [&](const PullProgress& progress) {
+                      if (progress.layer.empty()) return;
+                      states.push_back(progress.state);
+                      if (progress.state == "waiting") waits.Notify();
+                    }});
+  small_is_there.Notify();
+  first.join();
+  EXPECT_TRUE(small.ok()) << small.status();
+  EXPECT_TRUE(large.ok()) << large.status();
+  EXPECT_THAT(states, ElementsAre("waiting", "exists"));
+  EXPECT_EQ(CountBlobRequests(kBaseTar), 1);
+  EXPECT_THAT(Names("layers"), SizeIs(2));
+}
+
+TEST_F(ImageStoreTest, ALayerOfAPullThatIsCancelledIsFetchedByTheOneThatWaits) {
+  registry_.Publish("one", "v1", MakeImage({{kBaseTar}}));
+  registry_.Publish("two", "v1", MakeImage({{kBaseTar}}));
+  const std::string base = testing_image::Gzip(kBaseTar),
+                    path = "/v2/one/blobs/" + Digest::Sha256(base).text();
+  registry_.Serve(path, {.body = base, .hang_after = 10});
+  std::atomic<bool> cancelled = false;
+  absl::StatusOr<std::string> one;
+  std::thread first([&] {
+    one = store_->Pull({.reference = Ref("one:v1"), .cancelled = [&] { return cancelled.load(); }});
+  });
+  registry_.AwaitRequest(path);
+  const auto two =
+      store_->Pull({.reference = Ref("two:v1"), .progress = [&](const PullProgress& progress) {
+                      if (progress.state == "waiting") cancelled = true;
+                    }});
+  first.join();
+  EXPECT_TRUE(absl::IsCancelled(one.status())) << one.status();
+  EXPECT_TRUE(two.ok()) << two.status();
+  EXPECT_THAT(Names("layers"), SizeIs(1));
+}
+
+TEST_F(ImageStoreTest, ACancelledPullGoesOnWhereItWas) {
+  registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}, {kAppTar}}));
+  const std::string app = testing_image::Gzip(kAppTar),
+                    app_path = "/v2/team/app/blobs/" + Digest::Sha256(app).text(),
+                    base_digest = Digest::Sha256(testing_image::Gzip(kBaseTar)).text();
+  registry_.Serve(app_path, {.body = app, .hang_after = 10});
+  std::atomic<bool> cancelled = false;
+  const auto first =
+      store_->Pull({.reference = Ref("team/app:v1"),
+                    .progress =
+                        [&](const PullProgress& progress) {
+                          if (progress.layer == base_digest && progress.state == "done")
+                            cancelled = true;
+                        },
+                    .cancelled = [&] { return cancelled.load(); }});
+  EXPECT_TRUE(absl::IsCancelled(first.status())) << first.status();
+  EXPECT_THAT(store_->List(), IsEmpty());
+  EXPECT_THAT(Names("layers"), SizeIs(1));
+  EXPECT_THAT(Names("pull"), IsEmpty());
+
+  registry_.Serve(app_path, {.body = app});
+  const auto second = Pull("team/app:v1");
+  EXPECT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(CountBlobRequests(kBaseTar), 1);
+  EXPECT_THAT(Names("layers"), SizeIs(2));
 }
 
 TEST_F(ImageStoreTest, ProgressNamesEveryLayerAndEndsDone) {
@@ -862,10 +958,11 @@ TEST_F(ImageStoreTest, GarbageIsToldWithItsReason) {
   std::vector<std::string> told;
   for (const GarbageItem& item : *items)
     told.push_back(absl::StrCat(item.kept ? "kept " : "removed ", item.name, ": ", item.why));
-  EXPECT_THAT(told, ElementsAre(absl::StrCat("kept ", id, ": is ", Ref("one:v1"),
-                                             "; images are removed by name"),
-                                absl::StrCat("kept layers/1: of ", Ref("one:v1")),
-                                "kept layers/2: a pull or a container uses it"));
+  EXPECT_THAT(
+      told,
+      ElementsAre(absl::StrCat("kept ", id, ": is ", Ref("one:v1"), "; images are removed by name"),
+                  absl::StrCat("kept layers/1: of ", Ref("one:v1")),
+                  "kept layers/2: a container, a pull or the next try of one uses it"));
 }
 
 // Twice 100 KB that do not compress: less than a second's worth together would be no limit.

@@ -40,6 +40,16 @@ std::vector<LayerRow> LayerTable::PinAll() {
   return rows;
 }
 
+std::optional<LayerRow> LayerTable::PinKey(absl::string_view key) {
+  absl::MutexLock lock(&mu_);
+  for (auto& [number, layer] : layers_) {
+    if (layer.row.key != key) continue;
+    ++layer.pins;
+    return layer.row;
+  }
+  return std::nullopt;
+}
+
 bool LayerTable::Unpin(const std::vector<int64_t>& layers) {
   absl::MutexLock lock(&mu_);
   bool sweep_due = false;

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "src/image/image_rows.h"
 
@@ -22,6 +24,8 @@ class LayerTable {
   // False, and nothing pinned, if one of them is gone.
   bool Pin(const std::vector<int64_t>& layers);
   std::vector<LayerRow> PinAll();
+  // The layer of this key, pinned; nullopt if there is none.
+  std::optional<LayerRow> PinKey(absl::string_view key);
   // True if a layer lost its last pin and no image holds it: a sweep is due.
   bool Unpin(const std::vector<int64_t>& layers);
 

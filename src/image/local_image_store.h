@@ -22,7 +22,10 @@
 #include "src/image/image_rows.h"
 #include "src/image/image_snapshot.h"
 #include "src/image/image_store.h"
+#include "src/image/kept_layers.h"
+#include "src/image/layer_claims.h"
 #include "src/image/layer_table.h"
+#include "src/image/pull_attempt.h"
 #include "src/image/pull_protocol.h"
 #include "src/image/reference.h"
 #include "src/image/trash.h"
@@ -86,8 +89,16 @@ class LocalImageStore : public ImageStore {
                                                              const PullRequest& request) const;
   absl::Status Commit(const Reference& reference, const PulledImage& pulled, int work_dir)
       ABSL_LOCKS_EXCLUDED(write_mu_);
-  absl::StatusOr<std::vector<LayerRow>> PlaceLayers(const PulledImage& pulled, int work_dir,
-                                                    std::vector<int64_t>& numbers)
+  // `with` adds to the transaction that makes the rows of what is new in `layers`.
+  absl::Status WriteLayers(
+      const std::vector<PulledLayer>& layers, int work_dir,
+      absl::FunctionRef<absl::Status(Database::Transaction&, const std::vector<int64_t>&)> with)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_);
+  absl::StatusOr<std::vector<int64_t>> StoreLayers(const std::vector<PulledLayer>& layers,
+                                                   int work_dir) ABSL_LOCKS_EXCLUDED(write_mu_);
+  void KeepForNextTry(const PullAttempt& attempt, int work_dir) ABSL_LOCKS_EXCLUDED(write_mu_);
+  absl::StatusOr<std::vector<LayerRow>> PlaceLayers(const std::vector<PulledLayer>& layers,
+                                                    int work_dir, std::vector<int64_t>& numbers)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_);
   void Unpin(const std::vector<int64_t>& layers);
 
@@ -101,12 +112,14 @@ class LocalImageStore : public ImageStore {
   Flights flights_;
   BandwidthSplit bandwidth_;
   LayerTable layers_;
+  LayerClaims claims_;
   absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never
                           // taken by readers
   int64_t next_layer_ ABSL_GUARDED_BY(write_mu_) = 1;
   mutable absl::Mutex mu_;
   SnapshotPtr snapshot_ ABSL_GUARDED_BY(mu_) = std::make_shared<ImageSnapshot>();
   std::unique_ptr<Trash> trash_;  // after the above: its threads use them
+  std::optional<KeptLayers> kept_;
   std::optional<UncleanStop> unclean_stop_;
   std::atomic<bool> stopping_ = false;
   std::thread checker_;  // of the layers, after an unclean stop

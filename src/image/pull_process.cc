@@ -55,18 +55,19 @@ std::string Reap(const SpawnedProcess& child) {
 class Conversation {
  public:
   Conversation(const PullProcess& process, int to, int from)
-      : process_(process), to_(to), socket_(from), told_(process.told_bytes_per_second) {}
+      : process_(process), to_(to), socket_(from) {}
 
   // nullopt: the helper ended without a last word.
   absl::StatusOr<std::optional<PullMessage>> Run() {
     while (true) {
       if (process_.cancelled && process_.cancelled())
         return absl::CancelledError("pull: cancelled");
-      TellBandwidth();
-      struct pollfd ready = {.fd = socket_, .events = POLLIN, .revents = 0};
-      const int count = ::poll(&ready, 1, kPollMs);
+      GiveOrder();
+      struct pollfd ready[] = {{.fd = socket_, .events = POLLIN, .revents = 0},
+                               {.fd = process_.wake_fd, .events = POLLIN, .revents = 0}};
+      const int count = ::poll(ready, 2, kPollMs);
       if (count < 0 && errno != EINTR) return ErrnoStatus("poll", "berth-pull");
-      if (count <= 0) continue;
+      if (count <= 0 || ready[0].revents == 0) continue;
       const ssize_t n = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus("recv", "berth-pull");
@@ -79,12 +80,10 @@ class Conversation {
 
  private:
   // A helper that is gone is seen at its other socket.
-  void TellBandwidth() {
-    if (!process_.bytes_per_second) return;
-    const int64_t now = process_.bytes_per_second();
-    if (now == told_) return;
-    told_ = now;
-    SendAll(to_, EncodeBandwidth(now)).IgnoreError();
+  void GiveOrder() {
+    if (!process_.next_order) return;
+    const PullOrder order = process_.next_order();
+    if (!order.empty()) SendAll(to_, EncodePullOrder(order)).IgnoreError();
   }
 
   absl::StatusOr<std::optional<PullMessage>> Take(absl::string_view bytes) {
@@ -97,9 +96,15 @@ class Conversation {
       begin = end + 1;
       if (!message.ok())
         return absl::InternalError(absl::StrCat("berth-pull: ", message.status().message()));
-      const auto* progress = std::get_if<PullProgress>(&*message);
-      if (progress == nullptr) return std::optional<PullMessage>(*std::move(message));
-      if (process_.progress) process_.progress(*progress);
+      if (const auto* progress = std::get_if<PullProgress>(&*message)) {
+        if (process_.progress) process_.progress(*progress);
+      } else if (const auto* plan = std::get_if<PullPlan>(&*message)) {
+        if (process_.plan) RETURN_IF_ERROR(process_.plan(*plan));
+      } else if (const auto* layer = std::get_if<PulledLayer>(&*message)) {
+        if (process_.layer) process_.layer(*layer);
+      } else {
+        return std::optional<PullMessage>(*std::move(message));
+      }
     }
     line_.erase(0, begin);
     return std::optional<PullMessage>();
@@ -107,7 +112,6 @@ class Conversation {
 
   const PullProcess& process_;
   const int to_, socket_;
-  int64_t told_;
   std::string line_;
   std::array<char, 64 << 10> buffer_;
 };

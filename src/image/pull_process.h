@@ -20,10 +20,12 @@ struct PullProcess {
   std::string job;                 // a line of pull_protocol.h
   std::function<void(const PullProgress&)> progress;  // may be empty
   std::function<bool()> cancelled;                    // may be empty; polled every 100 ms
-  // May be empty; polled as well. What it returns is told to the helper when it changes from
-  // `told_bytes_per_second`.
-  std::function<int64_t()> bytes_per_second;
-  int64_t told_bytes_per_second = 0;
+  // The next three may be empty. An error of `plan` ends the pull.
+  std::function<absl::Status(const PullPlan&)> plan;
+  std::function<void(const PulledLayer&)> layer;
+  // What to tell the helper: asked after each message, when `wake_fd` is readable, every 100 ms.
+  std::function<PullOrder()> next_order;
+  int wake_fd = -1;  // borrowed
 };
 
 // The helper's result or error; Cancelled (the helper is then dead); ResourceExhausted if it

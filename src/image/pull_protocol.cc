@@ -39,18 +39,33 @@ Json ToJson(const PullProgress& progress) {
             {"total_bytes", progress.total_bytes}}}};
 }
 
+Json ToJson(const PullPlan& plan) {
+  Json layers = Json::array();
+  for (const PullPlan::Layer& layer : plan.layers)
+    layers.push_back({{"diff_id", layer.diff_id}, {"bound_key", layer.bound_key}});
+  return {{"plan",
+           {{"target_digest", plan.target_digest},
+            {"target_type", plan.target_type},
+            {"target_bytes", plan.target_bytes},
+            {"layers", std::move(layers)}}}};
+}
+
+Json LayerJson(const PulledLayer& layer) {
+  return {{"diff_id", layer.diff_id},
+          {"digest", layer.digest},
+          {"key", layer.key},
+          {"dir", layer.dir},
+          {"blob_bytes", layer.blob_bytes},
+          {"size_bytes", layer.size_bytes},
+          {"inodes", layer.inodes},
+          {"opaque_root", layer.opaque_root}};
+}
+
+Json ToJson(const PulledLayer& layer) { return {{"layer", LayerJson(layer)}}; }
+
 Json ToJson(const PulledImage& image) {
   Json layers = Json::array();
-  for (const PulledLayer& layer : image.layers) {
-    layers.push_back({{"diff_id", layer.diff_id},
-                      {"digest", layer.digest},
-                      {"key", layer.key},
-                      {"dir", layer.dir},
-                      {"blob_bytes", layer.blob_bytes},
-                      {"size_bytes", layer.size_bytes},
-                      {"inodes", layer.inodes},
-                      {"opaque_root", layer.opaque_root}});
-  }
+  for (const PulledLayer& layer : image.layers) layers.push_back(LayerJson(layer));
   return {{"result",
            {{"id", image.id},
             {"target_digest", image.target_digest},
@@ -105,15 +120,44 @@ absl::StatusOr<PulledLayer> LayerOf(const Json& json) {
   return layer;
 }
 
+bool IsBoundKey(absl::string_view key, absl::string_view diff_id) {
+  return absl::StartsWith(key, absl::StrCat(diff_id, "@")) &&
+         Digest::Parse(key.substr(diff_id.size() + 1)).ok();
+}
+
+absl::StatusOr<PullPlan> PlanOf(const Json& json) {
+  PullPlan plan;
+  ASSIGN_OR_RETURN(plan.target_digest, StringMember(json, "target_digest"));
+  RETURN_IF_ERROR(Digest::Parse(plan.target_digest).status());
+  ASSIGN_OR_RETURN(plan.target_type, StringMember(json, "target_type"));
+  ASSIGN_OR_RETURN(plan.target_bytes, SizeMember(json, "target_bytes"));
+  const Json* layers = FindMember(json, "layers");
+  if (layers == nullptr || !layers->is_array()) return Malformed("no layers");
+  for (const Json& item : *layers) {
+    PullPlan::Layer layer;
+    ASSIGN_OR_RETURN(layer.diff_id, StringMember(item, "diff_id"));
+    RETURN_IF_ERROR(Digest::Parse(layer.diff_id).status());
+    ASSIGN_OR_RETURN(layer.bound_key, StringMember(item, "bound_key"));
+    plan.layers.push_back(std::move(layer));
+  }
+  return plan;
+}
+
+// One that can be stored by itself.
+absl::StatusOr<PulledLayer> CompleteLayerOf(const Json& json) {
+  ASSIGN_OR_RETURN(PulledLayer layer, LayerOf(json));
+  if (layer.dir.empty() || layer.key != layer.diff_id)
+    return Malformed("a layer is not complete by itself");
+  return layer;
+}
+
 absl::Status CheckAgainstConfig(const PulledImage& image) {
   if (Digest::Sha256(image.config).text() != image.id)
     return Malformed("the id is not the config's digest");
   ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
   for (const PulledLayer& layer : image.layers) {
-    const bool bound =
-        absl::StartsWith(layer.key, absl::StrCat(layer.diff_id, "@")) &&
-        Digest::Parse(absl::string_view(layer.key).substr(layer.diff_id.size() + 1)).ok();
-    if (layer.key != layer.diff_id && !bound) return Malformed("a layer's key is not its own");
+    if (layer.key != layer.diff_id && !IsBoundKey(layer.key, layer.diff_id))
+      return Malformed("a layer's key is not its own");
   }
   const bool same =
       std::equal(config.diff_ids.begin(), config.diff_ids.end(), image.layers.begin(),
@@ -166,6 +210,27 @@ absl::StatusOr<PullMessage> ErrorOf(const Json& json) {
   return PullMessage(absl::Status(static_cast<absl::StatusCode>(code), message));
 }
 
+Json ExistingJson(const std::vector<ExistingLayer>& layers) {
+  Json existing = Json::array();
+  for (const ExistingLayer& layer : layers)
+    existing.push_back(
+        {{"key", layer.key}, {"dir", layer.dir}, {"opaque_root", layer.opaque_root}});
+  return existing;
+}
+
+absl::StatusOr<std::vector<ExistingLayer>> ExistingOf(const Json* json) {
+  std::vector<ExistingLayer> layers;
+  if (json == nullptr) return layers;
+  for (const Json& item : *json) {
+    ExistingLayer layer;
+    ASSIGN_OR_RETURN(layer.key, StringMember(item, "key"));
+    ASSIGN_OR_RETURN(layer.dir, StringMember(item, "dir"));
+    layer.opaque_root = IsTrue(item, "opaque_root");
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
 absl::StatusOr<PullJob> PullJobOf(const Json& json) {
   PullJob job;
   ASSIGN_OR_RETURN(job.reference, StringMember(json, "reference"));
@@ -183,20 +248,14 @@ absl::StatusOr<PullJob> PullJobOf(const Json& json) {
   ASSIGN_OR_RETURN(job.platform.os, StringMember(platform, "os"));
   ASSIGN_OR_RETURN(job.platform.architecture, StringMember(platform, "architecture"));
   ASSIGN_OR_RETURN(job.platform.variant, StringMember(platform, "variant"));
-  member = FindMember(json, "existing");
-  for (const Json& item : member == nullptr ? none : *member) {
-    ExistingLayer layer;
-    ASSIGN_OR_RETURN(layer.key, StringMember(item, "key"));
-    ASSIGN_OR_RETURN(layer.dir, StringMember(item, "dir"));
-    layer.opaque_root = IsTrue(item, "opaque_root");
-    job.existing.push_back(std::move(layer));
-  }
+  ASSIGN_OR_RETURN(job.existing, ExistingOf(FindMember(json, "existing")));
   job.plain_http = IsTrue(json, "plain_http");
   ASSIGN_OR_RETURN(const int64_t parallel, SizeMember(json, "parallel_layers"));
   job.parallel_layers = static_cast<int>(std::clamp<int64_t>(parallel, 1, 32));
   ASSIGN_OR_RETURN(job.bytes_per_second, SizeMember(json, "bytes_per_second"));
   ASSIGN_OR_RETURN(const int64_t stall, SizeMember(json, "stall_seconds"));
   job.stall_seconds = static_cast<int>(std::clamp<int64_t>(stall, 1, 3600));
+  job.ask = IsTrue(json, "ask");
   return job;
 }
 
@@ -212,10 +271,6 @@ std::string ChainId(absl::string_view chain_below, absl::string_view diff_id) {
 }
 
 std::string EncodePullJob(const PullJob& job) {
-  Json existing = Json::array();
-  for (const ExistingLayer& layer : job.existing)
-    existing.push_back(
-        {{"key", layer.key}, {"dir", layer.dir}, {"opaque_root", layer.opaque_root}});
   return Line({{"version", kPullProtocolVersion},
                {"reference", job.reference},
                {"auth", EncodeAuth(job.auth)},
@@ -224,20 +279,34 @@ std::string EncodePullJob(const PullJob& job) {
                 {{"os", job.platform.os},
                  {"architecture", job.platform.architecture},
                  {"variant", job.platform.variant}}},
-               {"existing", std::move(existing)},
+               {"existing", ExistingJson(job.existing)},
                {"plain_http", job.plain_http},
                {"parallel_layers", job.parallel_layers},
                {"bytes_per_second", job.bytes_per_second},
-               {"stall_seconds", job.stall_seconds}});
+               {"stall_seconds", job.stall_seconds},
+               {"ask", job.ask}});
 }
 
-std::string EncodeBandwidth(int64_t bytes_per_second) {
-  return Line({{"bytes_per_second", bytes_per_second}});
+std::string EncodePullOrder(const PullOrder& order) {
+  Json json = {{"fetch", order.fetch}, {"present", ExistingJson(order.present)}};
+  if (order.bytes_per_second.has_value()) json["bytes_per_second"] = *order.bytes_per_second;
+  return Line(json);
 }
 
-absl::StatusOr<int64_t> DecodeBandwidth(absl::string_view line) {
-  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "bandwidth"));
-  return SizeMember(json, "bytes_per_second");
+absl::StatusOr<PullOrder> DecodePullOrder(absl::string_view line) {
+  ASSIGN_OR_RETURN(const Json json, ParseStrictJson(line, kLineLimits, "pull order"));
+  PullOrder order;
+  if (FindMember(json, "bytes_per_second") != nullptr) {
+    ASSIGN_OR_RETURN(order.bytes_per_second, SizeMember(json, "bytes_per_second"));
+  }
+  if (const Json* fetch = FindMember(json, "fetch"); fetch != nullptr) {
+    for (const Json& item : *fetch) {
+      if (!item.is_string()) return absl::InvalidArgumentError("pull order: fetch: not a string");
+      order.fetch.push_back(item.get<std::string>());
+    }
+  }
+  ASSIGN_OR_RETURN(order.present, ExistingOf(FindMember(json, "present")));
+  return order;
 }
 
 std::string EncodeVerifyJob(const VerifyJob& job) {
@@ -270,6 +339,14 @@ absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line) {
     ASSIGN_OR_RETURN(PullProgress progress, ProgressOf(*part));
     return PullMessage(std::move(progress));
   }
+  if (const Json* part = FindMember(json, "plan"); part != nullptr) {
+    ASSIGN_OR_RETURN(PullPlan plan, PlanOf(*part));
+    return PullMessage(std::move(plan));
+  }
+  if (const Json* part = FindMember(json, "layer"); part != nullptr) {
+    ASSIGN_OR_RETURN(PulledLayer layer, CompleteLayerOf(*part));
+    return PullMessage(std::move(layer));
+  }
   if (const Json* part = FindMember(json, "result"); part != nullptr) {
     ASSIGN_OR_RETURN(PulledImage image, ImageOf(*part));
     return PullMessage(std::move(image));
@@ -281,7 +358,7 @@ absl::StatusOr<PullMessage> DecodePullMessage(absl::string_view line) {
   if (const Json* part = FindMember(json, "error"); part != nullptr) {
     return ErrorOf(*part);
   }
-  return Malformed("neither progress nor result, verified nor error");
+  return Malformed("neither progress nor plan, layer, result, verified or error");
 }
 
 }  // namespace berth

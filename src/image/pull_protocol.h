@@ -1,9 +1,11 @@
 // What the daemon and berth-pull say to each other: one JSON object per line, described in
 // docs/formats/pull-protocol.md. The daemon sends one PullJob or VerifyJob; berth-pull sends
-// PullProgress lines and ends with one PulledImage, one LayerVerification or one error. Pure.
+// PullProgress lines, if asked to a PullPlan and each PulledLayer, and ends with one PulledImage,
+// one LayerVerification or one error. Pure.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -17,7 +19,7 @@
 
 namespace berth {
 
-inline constexpr int kPullProtocolVersion = 2;
+inline constexpr int kPullProtocolVersion = 3;
 inline constexpr size_t kMaxPullLine = 32 << 20;
 inline constexpr size_t kLayerDirLength = 16;  // lower-case hex characters
 
@@ -46,12 +48,32 @@ struct PullJob {
   int64_t bytes_per_second = 0;  // received, of all connections; 0: no limit
   int stall_seconds =
       30;  // no byte for so long, or less than the floor over twice as long, ends a connection
+  // Tell a PullPlan before the first layer is fetched, and fetch only what a PullOrder says.
+  bool ask = false;
 };
 
-// While a pull runs the daemon may send such lines: how many bytes a second it may receive from now
-// on; 0: no limit.
-std::string EncodeBandwidth(int64_t bytes_per_second);
-absl::StatusOr<int64_t> DecodeBandwidth(absl::string_view line);
+// What a pull is about to do. Each layer that does not exist is in it once.
+struct PullPlan {
+  struct Layer {
+    std::string diff_id;
+    std::string bound_key;  // that it has if it turns out to belong to the layers below it
+  };
+  std::string target_digest, target_type;  // of what the reference names
+  int64_t target_bytes = 0;
+  std::vector<Layer> layers;
+};
+
+// A line of the daemon while a pull runs. Of the layers of the plan each is named once.
+struct PullOrder {
+  std::optional<int64_t> bytes_per_second;  // that it may receive from now on; 0: no limit
+  std::vector<std::string> fetch;           // diff_ids
+  std::vector<ExistingLayer> present;       // need not be fetched any more
+
+  bool empty() const { return !bytes_per_second.has_value() && fetch.empty() && present.empty(); }
+};
+
+std::string EncodePullOrder(const PullOrder& order);
+absl::StatusOr<PullOrder> DecodePullOrder(absl::string_view line);
 
 struct PulledLayer {
   std::string diff_id, digest;
@@ -92,7 +114,10 @@ struct LayerVerification {
 };
 
 using HelperJob = std::variant<PullJob, VerifyJob>;
-using PullMessage = std::variant<PullProgress, PulledImage, LayerVerification, absl::Status>;
+// A PulledLayer outside of an image is complete, hashes and tree included, and needs nothing of the
+// layers below it.
+using PullMessage =
+    std::variant<PullProgress, PullPlan, PulledLayer, PulledImage, LayerVerification, absl::Status>;
 
 std::string EncodePullJob(const PullJob& job);
 std::string EncodeVerifyJob(const VerifyJob& job);

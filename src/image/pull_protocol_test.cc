@@ -89,8 +89,8 @@ TEST(PullProtocol, JobComesBack) {
 }
 
 TEST(PullProtocol, JobOfAnotherVersionIsRefused) {
-  const std::string line =
-      absl::StrReplaceAll(EncodePullJob({}), {{"\"version\":2", "\"version\":1"}});
+  const std::string line = absl::StrReplaceAll(
+      EncodePullJob({}), {{absl::StrCat("\"version\":", kPullProtocolVersion), "\"version\":1"}});
   EXPECT_EQ(DecodeHelperJob(line).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -185,10 +185,47 @@ TEST(ChainId, FollowsTheImageSpecification) {
   EXPECT_EQ(ChainId(kDiff, kDiff), Digest::Sha256(kDiff + " " + kDiff).text());
 }
 
-TEST(PullProtocol, ABandwidthThereAndBack) {
-  EXPECT_EQ(*DecodeBandwidth(EncodeBandwidth(1 << 20)), 1 << 20);
-  EXPECT_FALSE(DecodeBandwidth(R"({"bytes_per_second":-1})").ok());
-  EXPECT_FALSE(DecodeBandwidth("[").ok());
+TEST(PullProtocol, AnOrderThereAndBack) {
+  const auto order = DecodePullOrder(EncodePullOrder(
+      {.bytes_per_second = 1 << 20,
+       .fetch = {kDiff},
+       .present = {{.key = kDiff + "@" + kDiff, .dir = "7", .opaque_root = true}}}));
+  ASSERT_TRUE(order.ok()) << order.status();
+  EXPECT_EQ(order->bytes_per_second, 1 << 20);
+  EXPECT_THAT(order->fetch, testing::ElementsAre(kDiff));
+  ASSERT_EQ(order->present.size(), 1u);
+  EXPECT_EQ(order->present[0].key, kDiff + "@" + kDiff);
+  EXPECT_EQ(order->present[0].dir, "7");
+  EXPECT_TRUE(order->present[0].opaque_root);
+
+  EXPECT_FALSE(DecodePullOrder(EncodePullOrder({}))->bytes_per_second.has_value());
+  EXPECT_FALSE(DecodePullOrder(R"({"bytes_per_second":-1})").ok());
+  EXPECT_FALSE(DecodePullOrder(R"({"fetch":[7]})").ok());
+  EXPECT_FALSE(DecodePullOrder("[").ok());
+}
+
+TEST(PullProtocol, APlanAndACompleteLayerThereAndBack) {
+  const auto plan = DecodePullMessage(EncodePullMessage(
+      PullPlan{.target_digest = kDiff,
+               .target_type = "application/x",
+               .target_bytes = 12,
+               .layers = {{.diff_id = kDiff, .bound_key = kDiff + "@" + kDiff}}}));
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(std::get<PullPlan>(*plan).target_type, "application/x");
+  EXPECT_EQ(std::get<PullPlan>(*plan).target_bytes, 12);
+  EXPECT_EQ(std::get<PullPlan>(*plan).layers.at(0).bound_key, kDiff + "@" + kDiff);
+
+  PulledLayer layer{.diff_id = kDiff, .digest = kDiff, .key = kDiff, .dir = "0123456789abcdef"};
+  const auto told = DecodePullMessage(EncodePullMessage(layer));
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(std::get<PulledLayer>(*told).dir, layer.dir);
+  layer.dir = "../escape";
+  EXPECT_FALSE(DecodePullMessage(EncodePullMessage(layer)).ok());
+  layer.dir = "";
+  EXPECT_FALSE(DecodePullMessage(EncodePullMessage(layer)).ok()) << "nothing to store";
+  layer.dir = "0123456789abcdef";
+  layer.key = kDiff + "@" + kDiff;
+  EXPECT_FALSE(DecodePullMessage(EncodePullMessage(layer)).ok()) << "needs what is below it";
 }
 
 TEST(PullProtocol, AVerificationThereAndBack) {

@@ -67,15 +67,14 @@ class Lines {
   std::string rest_;
 };
 
-// The daemon keeps our stdin open for as long as it wants the image, and says on it how much
-// bandwidth there is when that changes.
-void Listen(Lines lines, const std::function<void(int64_t)>& set_bandwidth) {
+// The daemon keeps our stdin open for as long as it wants the image, and gives orders on it.
+void Listen(Lines lines, const std::function<void(const PullOrder&)>& take) {
   while (true) {
     const absl::StatusOr<std::string> line = lines.Next();
     if (!line.ok()) ::_exit(1);
-    const absl::StatusOr<int64_t> limit = DecodeBandwidth(*line);
-    if (!limit.ok()) ::_exit(1);
-    set_bandwidth(*limit);
+    const absl::StatusOr<PullOrder> order = DecodePullOrder(*line);
+    if (!order.ok()) ::_exit(1);
+    take(*order);
   }
 }
 
@@ -87,18 +86,17 @@ absl::StatusOr<PulledImage> Pull(const PullJob& job, Lines lines) {
     return absl::InternalError("curl_global_init: failed");
   ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd, WorkAccess::kWrite));
   // Not deleted: the listener uses it until the process ends.
-  Puller* const puller =
-      new Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()}, ca_bundle,
-                 [](const PullProgress& progress) { Send(progress); });
-  std::thread(Listen, std::move(lines), [puller](int64_t limit) {
-    puller->SetBandwidth(limit);
+  Puller* const puller = new Puller(job, {.work = dirs.work.get(), .layers = dirs.layers.get()},
+                                    ca_bundle, [](const PullMessage& message) { Send(message); });
+  std::thread(Listen, std::move(lines), [puller](const PullOrder& order) {
+    puller->Take(order);
   }).detach();
   return puller->Run();
 }
 
 absl::StatusOr<LayerVerification> Verify(const VerifyJob& job, Lines lines) {
   ASSIGN_OR_RETURN(const ConfinedDirs dirs, Confine(kWorkFd, kLayersFd, WorkAccess::kReadOnly));
-  std::thread(Listen, std::move(lines), [](int64_t) {}).detach();
+  std::thread(Listen, std::move(lines), [](const PullOrder&) {}).detach();
   ASSIGN_OR_RETURN(const UniqueFd layer, OpenDir(dirs.layers.get(), job.dir));
   ASSIGN_OR_RETURN(const UniqueFd tree, OpenFile(dirs.work.get(), job.dir, O_RDONLY | O_NOFOLLOW));
   return VerifyLayer(layer.get(), tree.get());

@@ -50,10 +50,11 @@ absl::Status CheckPlatform(const Platform& host, const Platform& image) {
 }  // namespace
 
 Puller::Puller(const PullJob& job, const Dirs& dirs, const std::string& ca_bundle,
-               std::function<void(const PullProgress&)> progress)
+               std::function<void(const PullMessage&)> tell)
     : job_(job),
       dirs_(dirs),
-      progress_(std::move(progress)),
+      tell_(std::move(tell)),
+      existing_(job.existing),
       ca_bundle_(ca_bundle),
       bandwidth_(job.bytes_per_second) {
   const absl::Duration idle = absl::Seconds(job.stall_seconds);
@@ -64,18 +65,68 @@ Puller::Puller(const PullJob& job, const Dirs& dirs, const std::string& ca_bundl
                    .cancelled = [this] { return stop_.load(std::memory_order_relaxed); }};
 }
 
-void Puller::Report(const PullProgress& progress) {
-  absl::MutexLock lock(&progress_mu_);
-  progress_(progress);
+void Puller::Tell(const PullMessage& message) {
+  absl::MutexLock lock(&tell_mu_);
+  tell_(message);
+}
+
+void Puller::Take(const PullOrder& order) {
+  if (order.bytes_per_second.has_value()) bandwidth_.SetLimit(*order.bytes_per_second);
+  absl::MutexLock lock(&orders_mu_);
+  may_fetch_.insert(order.fetch.begin(), order.fetch.end());
+  for (const ExistingLayer& layer : order.present) {
+    const auto task = FindPending(absl::string_view(layer.key).substr(0, layer.key.find('@')));
+    if (task == pending_.end()) continue;
+    present_.push_back(layer);
+    Tell(PullProgress{.layer = task->blob.digest.text(),
+                      .state = "exists",
+                      .bytes = task->blob.size,
+                      .total_bytes = task->blob.size});
+    pending_.erase(task);
+  }
+}
+
+std::vector<Puller::Task>::iterator Puller::FindPending(absl::string_view diff_id) {
+  return std::find_if(pending_.begin(), pending_.end(),
+                      [&](const Task& task) { return task.diff_id.text() == diff_id; });
+}
+
+std::optional<Puller::Task> Puller::NextTask() {
+  std::vector<Task>::iterator next;
+  const auto ready = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(orders_mu_) {
+    next = std::find_if(pending_.begin(), pending_.end(),
+                        [this](const Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(orders_mu_) {
+                          return may_fetch_.count(task.diff_id.text()) > 0;
+                        });
+    return stop_ || pending_.empty() || next != pending_.end();
+  };
+  absl::MutexLock lock(&orders_mu_, absl::Condition(&ready));
+  if (stop_ || pending_.empty()) return std::nullopt;
+  Task task = *next;
+  pending_.erase(next);
+  return task;
+}
+
+void Puller::TellPlan(const Resolved& resolved, const std::vector<Task>& tasks) {
+  PullPlan plan{.target_digest = resolved.target.text(),
+                .target_type = resolved.target_type,
+                .target_bytes = resolved.target_bytes};
+  for (const Task& task : tasks)
+    plan.layers.push_back({.diff_id = task.diff_id.text(), .bound_key = task.bound_key});
+  Tell(plan);
 }
 
 absl::StatusOr<Puller::Resolved> Puller::Resolve(Registry& registry, Http& http,
                                                  const Reference& reference) {
-  Resolved resolved{.documents_size = 0};
+  Resolved resolved{.target_bytes = 0, .documents_size = 0};
   std::string selector = reference.Selector();
   for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
     ASSIGN_OR_RETURN(const Registry::Document document, registry.FetchManifest(http, selector));
-    if (depth == 0) resolved.target = document.digest;
+    if (depth == 0) {
+      resolved.target = document.digest;
+      resolved.target_type = document.content_type;
+      resolved.target_bytes = static_cast<int64_t>(document.bytes.size());
+    }
     resolved.documents_size += static_cast<int64_t>(document.bytes.size());
     absl::StatusOr<std::variant<Manifest, Index>> parsed =
         ParseManifest(document.bytes, document.content_type);
@@ -134,50 +185,60 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http&
         progress.bytes = pipeline->received_bytes();
         if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
           reported = now;
-          Report(progress);
+          Tell(progress);
         }
         return absl::OkStatus();
       }));
   ASSIGN_OR_RETURN(const UnpackedLayer unpacked, pipeline->Finish());
+  Fetched fetched{.layer = {.diff_id = task.diff_id.text(),
+                            .digest = task.blob.digest.text(),
+                            .key = task.diff_id.text(),
+                            .dir = name,
+                            .blob_bytes = task.blob.size,
+                            .size_bytes = unpacked.stats.size_bytes,
+                            .inodes = unpacked.stats.inodes,
+                            .opaque_root = unpacked.opaque_root},
+                  .needs = unpacked.needs};
+  ASSIGN_OR_RETURN(fetched.directory, OpenDir(dirs_.work, name));
+  if (job_.ask && fetched.needs.empty()) Tell(fetched.layer);
   progress.state = "done";
   progress.bytes = task.blob.size;
-  Report(progress);
-  return Fetched{.layer = {.diff_id = task.diff_id.text(),
-                           .digest = task.blob.digest.text(),
-                           .key = task.diff_id.text(),
-                           .dir = name,
-                           .blob_bytes = task.blob.size,
-                           .size_bytes = unpacked.stats.size_bytes,
-                           .inodes = unpacked.stats.inodes,
-                           .opaque_root = unpacked.opaque_root},
-                 .needs = unpacked.needs};
+  Tell(progress);
+  return fetched;
 }
 
 absl::StatusOr<std::vector<Puller::Fetched>> Puller::FetchAll(Registry& registry,
+                                                              const Resolved& resolved,
                                                               std::vector<Task> tasks) {
   // The largest first: the last to finish should not have begun last.
   std::sort(tasks.begin(), tasks.end(),
             [](const Task& a, const Task& b) { return a.blob.size > b.blob.size; });
-  std::atomic<size_t> next = 0;
-  absl::Mutex mu;  // guards the two below
-  absl::Status failure;
+  const size_t count = std::min(tasks.size(), static_cast<size_t>(job_.parallel_layers));
+  {
+    absl::MutexLock lock(&orders_mu_);
+    if (!job_.ask) {
+      for (const Task& task : tasks) may_fetch_.insert(task.diff_id.text());
+    }
+    pending_ = tasks;
+  }
+  if (job_.ask) TellPlan(resolved, tasks);
+  absl::Status failure;  // as what was fetched: guarded by orders_mu_
   std::vector<Fetched> fetched;
   const auto work = [&] {
     Http http(http_options_);
-    for (size_t i = next++; i < tasks.size() && !stop_; i = next++) {
-      absl::StatusOr<Fetched> layer = FetchLayer(registry, http, tasks[i]);
-      absl::MutexLock lock(&mu);
+    while (const std::optional<Task> task = NextTask()) {
+      absl::StatusOr<Fetched> layer = FetchLayer(registry, http, *task);
+      absl::MutexLock lock(&orders_mu_);
       if (layer.ok()) {
         fetched.push_back(*std::move(layer));
         continue;
       }
       if (failure.ok())
-        failure = Annotate(layer.status(), absl::StrCat("layer ", tasks[i].blob.digest.text()));
+        failure = Annotate(layer.status(), absl::StrCat("layer ", task->blob.digest.text()));
       stop_ = true;
     }
   };
   std::vector<std::thread> threads;
-  const size_t count = std::min(tasks.size(), static_cast<size_t>(job_.parallel_layers));
   for (size_t i = 0; i < count; ++i) threads.emplace_back(work);
   for (std::thread& thread : threads) thread.join();
   if (!failure.ok()) return failure;
@@ -203,46 +264,57 @@ std::vector<Puller::Task> Puller::Plan(const Manifest& manifest, const ConfigDoc
                             .digest = blob.digest.text(),
                             .key = bound_exists ? bound : diff_id,
                             .blob_bytes = blob.size});
-    Report({.layer = blob.digest.text(),
-            .state = exists ? "exists" : "waiting",
-            .total_bytes = blob.size});
-    if (!exists) tasks.push_back({.index = i, .blob = blob, .diff_id = config.diff_ids[i]});
+    Tell(PullProgress{.layer = blob.digest.text(),
+                      .state = exists ? "exists" : "waiting",
+                      .total_bytes = blob.size});
+    if (!exists) {
+      tasks.push_back(
+          {.index = i, .blob = blob, .diff_id = config.diff_ids[i], .bound_key = bound});
+    }
   }
   return tasks;
 }
 
 // Of a layer that was there before.
 bool Puller::IsOpaque(absl::string_view key) const {
-  return std::any_of(job_.existing.begin(), job_.existing.end(), [&](const ExistingLayer& layer) {
+  return std::any_of(existing_.begin(), existing_.end(), [&](const ExistingLayer& layer) {
     return layer.key == key && layer.opaque_root;
   });
 }
 
-absl::StatusOr<UniqueFd> Puller::OpenLayer(const PulledImage& image,
-                                           const PulledLayer& layer) const {
-  for (const PulledLayer& pulled : image.layers) {
-    if (pulled.diff_id == layer.diff_id && !pulled.dir.empty())
-      return OpenDir(dirs_.work, pulled.dir);
-  }
-  for (const ExistingLayer& existing : job_.existing) {
+absl::StatusOr<UniqueFd> Puller::OpenExisting(const PulledLayer& layer) const {
+  for (const ExistingLayer& existing : existing_) {
     if (existing.key == layer.key) return OpenDir(dirs_.layers, existing.dir);
   }
   return absl::InternalError(
       absl::StrCat("open layer ", layer.key, ": neither pulled nor present"));
 }
 
+// Layers that other pulls have brought meanwhile.
+void Puller::NamePresent(PulledImage& image) {
+  absl::MutexLock lock(&orders_mu_);
+  for (const ExistingLayer& present : present_) {
+    existing_.push_back(present);
+    for (PulledLayer& layer : image.layers) {
+      if (present.key.compare(0, present.key.find('@'), layer.diff_id) == 0)
+        layer.key = present.key;
+    }
+  }
+}
+
 // Puts the fetched layers into the image; those that lean on the layers below get the key that says
 // so.
-absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& image) {
-  std::map<std::string, const Fetched*> by_diff_id;
-  for (const Fetched& one : fetched) by_diff_id[one.layer.diff_id] = &one;
+absl::Status Puller::Adopt(std::vector<Fetched>& fetched, PulledImage& image) {
+  std::map<std::string, Fetched*> by_diff_id;
+  for (Fetched& one : fetched) by_diff_id[one.layer.diff_id] = &one;
+  std::set<std::string> placed;
   std::string chain;
   std::vector<UniqueFd> open;
   std::vector<int> below;
   for (PulledLayer& layer : image.layers) {
     const auto found = by_diff_id.find(layer.diff_id);
-    if (found != by_diff_id.end() && found->second != nullptr) {
-      const Fetched& one = *std::exchange(found->second, nullptr);
+    if (found != by_diff_id.end() && placed.insert(layer.diff_id).second) {
+      const Fetched& one = *found->second;
       layer = one.layer;
       if (layer.opaque_root) below.clear();
       if (!one.needs.empty()) {
@@ -264,9 +336,11 @@ absl::Status Puller::Adopt(const std::vector<Fetched>& fetched, PulledImage& ima
     } else if (IsOpaque(layer.key)) {
       below.clear();
     }
-    ASSIGN_OR_RETURN(UniqueFd directory, OpenLayer(image, layer));
-    below.push_back(directory.get());
-    open.push_back(std::move(directory));
+    if (found == by_diff_id.end()) {
+      ASSIGN_OR_RETURN(UniqueFd directory, OpenExisting(layer));
+      open.push_back(std::move(directory));
+    }
+    below.push_back(found == by_diff_id.end() ? open.back().get() : found->second->directory.get());
     chain = ChainId(chain, layer.diff_id);
   }
   return absl::OkStatus();
@@ -284,7 +358,7 @@ absl::StatusOr<PulledImage> Puller::Run() {
       Registry::Open(reference, endpoints, {.ca_bundle = ca_bundle_, .http = http_options_}));
   Registry& registry = *opened;
   Http http(http_options_);
-  Report({.state = "resolving"});
+  Tell(PullProgress{.state = "resolving"});
   ASSIGN_OR_RETURN(const Resolved resolved, Resolve(registry, http, reference));
   const Manifest& manifest = resolved.manifest;
 
@@ -305,7 +379,8 @@ absl::StatusOr<PulledImage> Puller::Run() {
   const std::vector<Task> tasks = Plan(manifest, config, image);
   RETURN_IF_ERROR(CheckSpace(tasks));
   SpreadSubdirectories(dirs_.work);
-  ASSIGN_OR_RETURN(const std::vector<Fetched> fetched, FetchAll(registry, tasks));
+  ASSIGN_OR_RETURN(std::vector<Fetched> fetched, FetchAll(registry, resolved, tasks));
+  NamePresent(image);
   RETURN_IF_ERROR(Adopt(fetched, image));
   if (!tasks.empty() && ::syncfs(dirs_.work) != 0)
     return ErrnoStatus("syncfs", "the work directory");
