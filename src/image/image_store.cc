@@ -32,14 +32,16 @@ bool IsPinned(const Image& image, const std::vector<std::string>& patterns) {
 
 absl::Status LocalImageStore::OpenDirectories() {
   const std::string& data = options_.data_dir;
-  for (const char* name : {"/layers", "/trees", "/pull", "/trash"})
+  for (const char* name : {"/layers", "/trees", "/blobs", "/pull", "/trash"})
     RETURN_IF_ERROR(MakeDirs(data + name, 0700));
   ASSIGN_OR_RETURN(data_dir_, OpenDir(AT_FDCWD, data));
   ASSIGN_OR_RETURN(layers_dir_, OpenDir(data_dir_.get(), "layers"));
   ASSIGN_OR_RETURN(trees_dir_, OpenDir(data_dir_.get(), "trees"));
+  ASSIGN_OR_RETURN(blobs_dir_, OpenDir(data_dir_.get(), "blobs"));
   ASSIGN_OR_RETURN(pull_dir_, OpenDir(data_dir_.get(), "pull"));
   ASSIGN_OR_RETURN(UniqueFd trash, OpenDir(data_dir_.get(), "trash"));
-  for (const int fd : {layers_dir_.get(), trees_dir_.get(), pull_dir_.get(), trash.get()}) {
+  for (const int fd :
+       {layers_dir_.get(), trees_dir_.get(), blobs_dir_.get(), pull_dir_.get(), trash.get()}) {
     if (::fchmod(fd, 0700) != 0) return ErrnoStatus("chmod", data);
   }
   ASSIGN_OR_RETURN(trash_, Trash::Open(std::move(trash), options_.log));
@@ -52,6 +54,7 @@ absl::Status LocalImageStore::Start() {
   {
     absl::MutexLock lock(&write_mu_);
     RETURN_IF_ERROR(Reload());
+    RETURN_IF_ERROR(ThrowUnusedBlobs());
   }
   RETURN_IF_ERROR(Sweep());
   kept_.emplace(options_.keep_partial,
@@ -139,6 +142,9 @@ absl::Status LocalImageStore::Reload() {
   for (const std::string& id : unreadable) {
     Warn("image not listed: its config cannot be read", {{"image", id}});
   }
+  if (options_.keep_blobs) {
+    for (const LayerRow& layer : layers) next->usage.used_bytes += layer.blob_bytes;
+  }
   for (auto& [id, image] : next->images) image.pinned = IsPinned(image, options_.pinned);
   layers_.Replace(layers, images);
   absl::MutexLock lock(&mu_);
@@ -187,6 +193,18 @@ void LocalImageStore::ThrowLayer(int64_t number) {
   if (!thrown.ok()) Warn("cannot remove a layer", {{"error", std::string(thrown.message())}});
 }
 
+absl::Status LocalImageStore::ThrowUnusedBlobs() {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDir(blobs_dir_.get(), "."));
+  if (names.empty()) return absl::OkStatus();
+  std::set<std::string> used;
+  for (const std::string& digest : layers_.BlobDigests())
+    used.insert(digest.substr(digest.find(':') + 1));
+  for (const std::string& name : names) {
+    if (used.count(name) == 0) RETURN_IF_ERROR(trash_->Throw(blobs_dir_.get(), name));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LocalImageStore::Sweep() {
   absl::MutexLock lock(&write_mu_);
   const std::vector<int64_t> unused = layers_.TakeUnused();
@@ -201,6 +219,7 @@ absl::Status LocalImageStore::Sweep() {
     for (const int64_t number : unused) ThrowLayer(number);
   }
   RETURN_IF_ERROR(Reload());
+  RETURN_IF_ERROR(ThrowUnusedBlobs());
   return deleted;
 }
 

@@ -71,7 +71,8 @@ struct RunningPull;
 class ImageStore {
  public:
   struct Options {
-    std::string data_dir;     // layers/, trees/, pull/ (work in progress), trash/ are made below it
+    std::string
+        data_dir;  // layers/, trees/, blobs/, pull/ (work in progress), trash/ are made below it
     std::string pull_helper;  // path of berth-pull
     const Log* log = nullptr;
     PullCgroups* pull_cgroups = nullptr;  // borrowed; null: berth-pull runs where the daemon does
@@ -84,13 +85,18 @@ class ImageStore {
     int stall_seconds = 30;           // a download without a byte for so long is given up
     // The layers that a failed pull has fetched whole wait so long for the next try; zero: none do.
     absl::Duration keep_partial = absl::Minutes(10);
+    int parallel_layers = 4;  // of one pull, downloaded and unpacked at the same time
+    bool keep_blobs = false;  // compressed layers stay too, blobs/<hex>: a repair needs no registry
+    std::string verifier_dir;  // image_verifiers.h; "" for none
+    std::vector<std::string> verifier_env;
   };
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(Options options, Database& database);
   virtual ~ImageStore() = default;
 
   // Pulls and returns the image id. One berth-pull process does the work. Codes: InvalidArgument
   // (reference), NotFound, Unauthenticated, DataLoss (digest), ResourceExhausted (limits, disk),
-  // Cancelled, Unavailable (registry not reached; message begins "RegistryUnavailable").
+  // Cancelled, PermissionDenied (a verifier: message begins "SignatureValidationFailed"),
+  // Unavailable (registry not reached; message begins "RegistryUnavailable").
   virtual absl::StatusOr<std::string> Pull(const PullRequest& request) = 0;
 
   // Finds by id (with or without "sha256:", or an unambiguous prefix of >= 4 characters), tag,
@@ -121,6 +127,15 @@ class ImageStore {
                               const std::function<bool()>& cancelled) = 0;
   // Removes what nothing needs; tells of all images and layers why they are kept or removed.
   virtual absl::StatusOr<std::vector<GarbageItem>> CollectGarbage(bool dry_run) = 0;
+
+  struct PullCounts {
+    int64_t running = 0;
+    int64_t succeeded = 0, failed = 0, cancelled = 0;
+    int64_t received_bytes = 0;                      // of layers, compressed
+    int64_t layers_fetched = 0, layers_present = 0;  // present: for this pull, not fetched by it
+  };
+  // Since the store was opened.
+  virtual PullCounts Counts() const = 0;
 
   struct Usage {
     int64_t used_bytes = 0, inodes = 0;  // sums kept by the store, no tree walk

@@ -127,12 +127,18 @@ absl::Status LocalImageStore::MarkDamaged(const LayerRow& layer) {
   return Reload();
 }
 
-// Pulls anew what has lost its name. Containers that run from the damaged layer keep it.
+// Brings anew what has lost its name: from its blob where that was kept, else from the registry.
+// Containers that run from the damaged layer keep it.
 absl::Status LocalImageStore::RepairImagesWith(int64_t damaged,
                                                const std::function<bool()>& cancelled) {
   const SnapshotPtr now = snapshot();
   const auto layer = now->layers.find(damaged);
   if (layer == now->layers.end()) return absl::OkStatus();
+  std::vector<ImageRow> rows;
+  RETURN_IF_ERROR(database_.Read([&](Database::Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(rows, ReadImageRows(transaction));
+    return absl::OkStatus();
+  }));
   absl::Status failure;
   for (const std::string& id : layer->second.images) {
     const std::vector<std::string>& digests = now->images.at(id).repo_digests;
@@ -141,7 +147,15 @@ absl::Status LocalImageStore::RepairImagesWith(int64_t damaged,
           absl::StrCat("repair ", id, ": no registry is known that has it")));
       continue;
     }
-    failure.Update(Pull({.reference = digests.front(), .cancelled = cancelled}).status());
+    const PullRequest request{.reference = digests.front(), .cancelled = cancelled};
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const ImageRow& one) { return one.id == id; });
+    if (row == rows.end() || row->manifest.empty()) {
+      failure.Update(Pull(request).status());
+      continue;
+    }
+    ASSIGN_OR_RETURN(const Reference reference, ParseReference(digests.front()));
+    failure.Update(PullAlone(reference, request, &*row, nullptr).status());
   }
   return failure;
 }

@@ -8,8 +8,8 @@
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
+#include "src/image/image_verifiers.h"
 #include "src/image/local_image_store.h"
-
 #include "src/image/platform.h"
 #include "src/image/pull_process.h"
 #include "src/image/registry_auth.h"
@@ -33,12 +33,71 @@ absl::StatusOr<std::string> LocalImageStore::Pull(const PullRequest& request) {
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(request.reference));
   return flights_.Join(reference.Name(), FlightKey(reference, request.auth), request,
                        [&](const std::function<void(const PullProgress&)>& progress) {
-                         return PullAlone(reference, request, progress);
+                         return PullAlone(reference, request, nullptr, progress);
                        });
 }
 
+ImageStore::PullCounts LocalImageStore::Counts() const {
+  absl::MutexLock lock(&counts_mu_);
+  return counts_;
+}
+
 absl::StatusOr<std::string> LocalImageStore::PullAlone(
-    const Reference& reference, const PullRequest& request,
+    const Reference& reference, const PullRequest& request, const ImageRow* known,
+    const std::function<void(const PullProgress&)>& progress) {
+  {
+    absl::MutexLock lock(&counts_mu_);
+    ++counts_.running;
+  }
+  std::map<std::string, int64_t> received;  // of each layer
+  absl::StatusOr<std::string> id =
+      PullUncounted(reference, request, known, [&](const PullProgress& now) {
+        if (progress) progress(now);
+        absl::MutexLock lock(&counts_mu_);
+        if (now.state == "exists") ++counts_.layers_present;
+        if (now.state == "done") ++counts_.layers_fetched;
+        if (now.state != "downloading" && now.state != "done") return;
+        int64_t& before = received[now.layer];
+        if (now.bytes < before) before = 0;  // once more from the start
+        counts_.received_bytes += now.bytes - before;
+        before = now.bytes;
+      });
+  absl::MutexLock lock(&counts_mu_);
+  --counts_.running;
+  ++(id.ok()                          ? counts_.succeeded
+     : absl::IsCancelled(id.status()) ? counts_.cancelled
+                                      : counts_.failed);
+  return id;
+}
+
+absl::Status LocalImageStore::Accept(const Reference& reference, const PullPlan& plan,
+                                     const PullRequest& request) const {
+  return AskImageVerifiers(
+      {.dir = options_.verifier_dir, .env = options_.verifier_env, .cancelled = request.cancelled},
+      {.name = reference.Name(),
+       .digest = plan.target_digest,
+       .media_type = plan.target_type,
+       .bytes = plan.target_bytes});
+}
+
+// Where keep_blobs was on: the compressed layers of an image, as further names in the work
+// directory.
+std::vector<std::string> LocalImageStore::LendBlobs(const ImageRow& image, int work_dir) const {
+  std::vector<std::string> lent;
+  const SnapshotPtr now = snapshot();
+  for (const int64_t number : image.layers) {
+    const auto layer = now->layers.find(number);
+    if (layer == now->layers.end()) continue;
+    const std::string& digest = layer->second.row.blob_digest;
+    const std::string name = digest.substr(digest.find(':') + 1);
+    if (!name.empty() && ::linkat(blobs_dir_.get(), name.c_str(), work_dir, name.c_str(), 0) == 0)
+      lent.push_back(digest);
+  }
+  return lent;
+}
+
+absl::StatusOr<std::string> LocalImageStore::PullUncounted(
+    const Reference& reference, const PullRequest& request, const ImageRow* known,
     const std::function<void(const PullProgress&)>& progress) {
   const std::string work_name = NewId();
   const Trash::Pause pause(*trash_);
@@ -69,9 +128,17 @@ absl::StatusOr<std::string> LocalImageStore::PullAlone(
               .endpoints = *std::move(endpoints),
               .platform = HostPlatform(),
               .plain_http = options_.plain_http,
+              .parallel_layers = options_.parallel_layers,
               .bytes_per_second = attempt.bytes_per_second(),
               .stall_seconds = options_.stall_seconds,
-              .ask = true};
+              .ask = true,
+              .keep_blobs = options_.keep_blobs};
+  if (known != nullptr) {
+    job.blobs = LendBlobs(*known, work_dir.get());
+    job.manifest = known->manifest;
+    job.manifest_type = known->manifest_type;
+    job.config = known->config;
+  }
   for (const LayerRow& layer : existing) {
     if (!IsDamaged(layer))
       job.existing.push_back(
@@ -86,11 +153,12 @@ absl::StatusOr<std::string> LocalImageStore::PullAlone(
                .job = EncodePullJob(job),
                .progress = progress,
                .cancelled = request.cancelled,
-               .plan =
-                   [&](const PullPlan& plan) {
-                     attempt.OnPlan(plan);
-                     return absl::OkStatus();
-                   },
+               .plan = [&](const PullPlan& plan) -> absl::Status {
+                 // What is mended was accepted when it was pulled, and is the same to the byte.
+                 if (known == nullptr) RETURN_IF_ERROR(Accept(reference, plan, request));
+                 attempt.OnPlan(plan);
+                 return absl::OkStatus();
+               },
                .layer = [&](const PulledLayer& layer) { attempt.OnLayer(layer); },
                .next_order = [&] { return attempt.NextOrder(); },
                .wake_fd = attempt.wake_fd()});
@@ -98,6 +166,7 @@ absl::StatusOr<std::string> LocalImageStore::PullAlone(
       options_.keep_partial > absl::ZeroDuration() && !absl::IsResourceExhausted(pulled.status());
   if (!pulled.ok() && keep) KeepForNextTry(attempt, work_dir.get());
   if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
+  if (known != nullptr) pulled->size_bytes = known->size_bytes;
   RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
   return pulled->id;
 }
@@ -141,6 +210,11 @@ absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(
                    absl::StrCat(at->second).c_str()) != 0) {
       return ErrnoStatus("rename", absl::StrCat("trees/", at->second));
     }
+    const std::string blob = layer.digest.substr(layer.digest.find(':') + 1);
+    if (options_.keep_blobs && ::renameat(work_dir, absl::StrCat(layer.dir, ".blob").c_str(),
+                                          blobs_dir_.get(), blob.c_str()) != 0) {
+      return ErrnoStatus("rename", absl::StrCat("blobs/", blob));
+    }
     if (::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(),
                    absl::StrCat(at->second).c_str()) != 0) {
       return ErrnoStatus("rename", LayerPath(at->second));
@@ -160,7 +234,8 @@ absl::Status LocalImageStore::WriteLayers(
   std::vector<int64_t> numbers;
   const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(layers, work_dir, numbers);
   if (!added.ok()) return discard(added.status());
-  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0))
+  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0 ||
+                          ::fsync(blobs_dir_.get()) != 0))
     return discard(ErrnoStatus("fsync", "layers"));
   const absl::Status written = database_.Write(
       Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -944,6 +945,86 @@ TEST_F(ImageStoreTest, VerifyTellsEachLayerAndRepairsOnDemand) {
   ASSERT_EQ(::unlink((data_ + "/trees/1").c_str()), 0);
   verify(true);
   EXPECT_THAT(told[0], HasSubstr("layers/1 unknown"));
+}
+
+TEST_F(ImageStoreTest, AKeptBlobMendsItsLayerWithoutTheRegistry) {
+  options_.keep_blobs = true;
+  Reopen();
+  const std::string id = PullOk(MakeImage({{kBaseTar}, {kAppTar}}));
+  EXPECT_THAT(Names("blobs"), SizeIs(2));
+  const size_t asked = registry_.requests().size();
+  const std::string damaged = store_->Find(id)->layers[0];
+  ASSERT_EQ(::unlink((data_ + "/" + damaged + "/etc/passwd").c_str()), 0);
+
+  std::vector<LayerState::Verdict> verdicts;
+  ASSERT_TRUE(store_
+                  ->Verify(
+                      id, /*repair=*/true,
+                      [&](const LayerState& state) { verdicts.push_back(state.verdict); },
+                      [] { return false; })
+                  .ok());
+  EXPECT_THAT(verdicts,
+              UnorderedElementsAre(LayerState::Verdict::kRepaired, LayerState::Verdict::kOk));
+  EXPECT_EQ(registry_.requests().size(), asked) << "the registry was not needed";
+  const auto mended = store_->Find(id);
+  ASSERT_TRUE(mended.ok()) << mended.status();
+  EXPECT_NE(mended->layers[0], damaged);
+  EXPECT_EQ(Read(mended->layers[0] + "/etc/passwd"), "root:x:0:0::/root:\n");
+
+  ASSERT_TRUE(store_->Remove(id, NotInUse).ok());
+  EXPECT_THAT(Names("blobs"), IsEmpty());
+  EXPECT_EQ(store_->DiskUsage().used_bytes, 0);
+}
+
+TEST_F(ImageStoreTest, AKeptBlobThatIsDamagedItselfIsFetchedAnew) {
+  options_.keep_blobs = true;
+  Reopen();
+  const std::string id = PullOk(MakeImage({{kBaseTar}}));
+  ASSERT_THAT(Names("blobs"), SizeIs(1));
+  ASSERT_EQ(::truncate((data_ + "/blobs/" + Names("blobs")[0]).c_str(), 5), 0);
+  ASSERT_EQ(::unlink((data_ + "/" + store_->Find(id)->layers[0] + "/etc/passwd").c_str()), 0);
+  std::vector<LayerState::Verdict> verdicts;
+  ASSERT_TRUE(store_
+                  ->Verify(
+                      id, /*repair=*/true,
+                      [&](const LayerState& state) { verdicts.push_back(state.verdict); },
+                      [] { return false; })
+                  .ok());
+  EXPECT_THAT(verdicts, ElementsAre(LayerState::Verdict::kRepaired));
+  EXPECT_EQ(CountBlobRequests(kBaseTar), 2);
+  EXPECT_GT(Stat("blobs/" + Names("blobs")[0]).st_size, 5);
+}
+
+TEST_F(ImageStoreTest, AnImageThatAVerifierRefusesIsNotFetched) {
+  options_.verifier_dir = data_ + "/verifiers";
+  ASSERT_EQ(::mkdir(options_.verifier_dir.c_str(), 0755), 0);
+  const std::string program = options_.verifier_dir + "/no";
+  std::ofstream(program) << "#!/bin/sh\necho not ours\nexit 1\n";
+  ASSERT_EQ(::chmod(program.c_str(), 0755), 0);
+  Reopen();
+  registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}}));
+  const absl::Status status = Pull("team/app:v1").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("SignatureValidationFailed: "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not ours"));
+  EXPECT_EQ(CountBlobRequests(kBaseTar), 0);
+  ExpectNothingLeft();
+  std::ofstream(program) << "#!/bin/sh\nexit 0\n";
+  EXPECT_TRUE(Pull("team/app:v1").ok());
+}
+
+TEST_F(ImageStoreTest, PullsAreCounted) {
+  PullOk(MakeImage({{kBaseTar}}), "one");
+  PullOk(MakeImage({{kBaseTar}, {kAppTar}}), "two");
+  EXPECT_FALSE(Pull("three:v1").ok());
+  const ImageStore::PullCounts counts = store_->Counts();
+  EXPECT_EQ(counts.running, 0);
+  EXPECT_EQ(counts.succeeded, 2);
+  EXPECT_EQ(counts.failed, 1);
+  EXPECT_EQ(counts.layers_fetched, 2);
+  EXPECT_EQ(counts.layers_present, 1);
+  EXPECT_EQ(counts.received_bytes, static_cast<int64_t>(testing_image::Gzip(kBaseTar).size() +
+                                                        testing_image::Gzip(kAppTar).size()));
 }
 
 TEST_F(ImageStoreTest, GarbageIsToldWithItsReason) {

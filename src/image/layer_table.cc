@@ -79,6 +79,13 @@ std::map<std::string, int64_t> LayerTable::NumbersByKey() const {
   return numbers;
 }
 
+std::set<std::string> LayerTable::BlobDigests() const {
+  absl::MutexLock lock(&mu_);
+  std::set<std::string> digests;
+  for (const auto& [number, layer] : layers_) digests.insert(layer.row.blob_digest);
+  return digests;
+}
+
 std::set<int64_t> LayerTable::Pinned() const {
   absl::MutexLock lock(&mu_);
   std::set<int64_t> pinned;

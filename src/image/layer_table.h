@@ -34,6 +34,7 @@ class LayerTable {
   std::vector<int64_t> TakeUnused();
 
   std::map<std::string, int64_t> NumbersByKey() const;
+  std::set<std::string> BlobDigests() const;
   // Those that are pinned.
   std::set<int64_t> Pinned() const;
 

@@ -59,6 +59,7 @@ class LocalImageStore : public ImageStore {
                       absl::FunctionRef<void(const LayerState&)> report,
                       const std::function<bool()>& cancelled) override;
   absl::StatusOr<std::vector<GarbageItem>> CollectGarbage(bool dry_run) override;
+  PullCounts Counts() const override;
   Usage DiskUsage() const override { return snapshot()->usage; }
 
  private:
@@ -83,8 +84,17 @@ class LocalImageStore : public ImageStore {
   absl::Status Sweep() ABSL_LOCKS_EXCLUDED(write_mu_);
   void SweepLater();
 
+  // `known`: what is mended, with no question to the registry but for layers; else null.
   absl::StatusOr<std::string> PullAlone(const Reference& reference, const PullRequest& request,
+                                        const ImageRow* known,
                                         const std::function<void(const PullProgress&)>& progress);
+  absl::StatusOr<std::string> PullUncounted(
+      const Reference& reference, const PullRequest& request, const ImageRow* known,
+      const std::function<void(const PullProgress&)>& progress);
+  absl::Status Accept(const Reference& reference, const PullPlan& plan,
+                      const PullRequest& request) const;
+  std::vector<std::string> LendBlobs(const ImageRow& image, int work_dir) const;
+  absl::Status ThrowUnusedBlobs();
   absl::StatusOr<std::vector<RegistryEndpoint>> EndpointsFor(const Reference& reference,
                                                              const PullRequest& request) const;
   absl::Status Commit(const Reference& reference, const PulledImage& pulled, int work_dir)
@@ -108,11 +118,13 @@ class LocalImageStore : public ImageStore {
 
   const Options options_;
   Database& database_;
-  UniqueFd data_dir_, layers_dir_, trees_dir_, pull_dir_;
+  UniqueFd data_dir_, layers_dir_, trees_dir_, blobs_dir_, pull_dir_;
   Flights flights_;
   BandwidthSplit bandwidth_;
   LayerTable layers_;
   LayerClaims claims_;
+  mutable absl::Mutex counts_mu_;
+  PullCounts counts_ ABSL_GUARDED_BY(counts_mu_);
   absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never
                           // taken by readers
   int64_t next_layer_ ABSL_GUARDED_BY(write_mu_) = 1;

@@ -256,6 +256,15 @@ absl::StatusOr<PullJob> PullJobOf(const Json& json) {
   ASSIGN_OR_RETURN(const int64_t stall, SizeMember(json, "stall_seconds"));
   job.stall_seconds = static_cast<int>(std::clamp<int64_t>(stall, 1, 3600));
   job.ask = IsTrue(json, "ask");
+  job.keep_blobs = IsTrue(json, "keep_blobs");
+  member = FindMember(json, "blobs");
+  for (const Json& item : member == nullptr ? none : *member) {
+    if (!item.is_string()) return absl::InvalidArgumentError("pull job: blobs: not a string");
+    job.blobs.push_back(item.get<std::string>());
+  }
+  ASSIGN_OR_RETURN(job.manifest, StringMember(json, "manifest"));
+  ASSIGN_OR_RETURN(job.manifest_type, StringMember(json, "manifest_type"));
+  ASSIGN_OR_RETURN(job.config, StringMember(json, "config"));
   return job;
 }
 
@@ -284,7 +293,12 @@ std::string EncodePullJob(const PullJob& job) {
                {"parallel_layers", job.parallel_layers},
                {"bytes_per_second", job.bytes_per_second},
                {"stall_seconds", job.stall_seconds},
-               {"ask", job.ask}});
+               {"ask", job.ask},
+               {"keep_blobs", job.keep_blobs},
+               {"blobs", job.blobs},
+               {"manifest", job.manifest},
+               {"manifest_type", job.manifest_type},
+               {"config", job.config}});
 }
 
 std::string EncodePullOrder(const PullOrder& order) {

@@ -50,6 +50,11 @@ struct PullJob {
       30;  // no byte for so long, or less than the floor over twice as long, ends a connection
   // Tell a PullPlan before the first layer is fetched, and fetch only what a PullOrder says.
   bool ask = false;
+  bool keep_blobs = false;  // each layer's compressed blob stays as <dir>.blob beside it
+  // Blobs that lie in the work directory under the hex part of their digest.
+  std::vector<std::string> blobs;
+  // To mend an image that is known: what `reference`, a digest, was resolved to, and its config.
+  std::string manifest, manifest_type, config;
 };
 
 // What a pull is about to do. Each layer that does not exist is in it once.

@@ -1,5 +1,6 @@
 #include "src/metrics/daemon_metrics.h"
 
+#include <prometheus/collectable.h>
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
@@ -13,6 +14,52 @@
 
 namespace berth {
 namespace {
+
+prometheus::ClientMetric Sample(prometheus::MetricType type, int64_t value, std::string label = "",
+                                std::string label_value = "") {
+  prometheus::ClientMetric metric;
+  if (!label.empty()) metric.label = {{std::move(label), std::move(label_value)}};
+  if (type == prometheus::MetricType::Gauge) {
+    metric.gauge.value = static_cast<double>(value);
+  } else {
+    metric.counter.value = static_cast<double>(value);
+  }
+  return metric;
+}
+
+// Numbers that another part of the daemon keeps.
+class PullCollector : public prometheus::Collectable {
+ public:
+  explicit PullCollector(std::function<DaemonMetrics::Pulls()> read) : read_(std::move(read)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    constexpr auto kGauge = prometheus::MetricType::Gauge;
+    constexpr auto kCounter = prometheus::MetricType::Counter;
+    const DaemonMetrics::Pulls pulls = read_();
+    return {{"berth_image_pulls_running",
+             "Image pulls that run now",
+             kGauge,
+             {Sample(kGauge, pulls.running)}},
+            {"berth_image_pulls_total",
+             "Image pulls that ended, by result",
+             kCounter,
+             {Sample(kCounter, pulls.succeeded, "result", "succeeded"),
+              Sample(kCounter, pulls.failed, "result", "failed"),
+              Sample(kCounter, pulls.cancelled, "result", "cancelled")}},
+            {"berth_image_pull_bytes_total",
+             "Bytes of compressed layers received",
+             kCounter,
+             {Sample(kCounter, pulls.received_bytes)}},
+            {"berth_image_pull_layers_total",
+             "Layers of pulled images, by where they came from",
+             kCounter,
+             {Sample(kCounter, pulls.layers_fetched, "source", "registry"),
+              Sample(kCounter, pulls.layers_present, "source", "store")}}};
+  }
+
+ private:
+  const std::function<DaemonMetrics::Pulls()> read_;
+};
 
 const prometheus::Histogram::BucketBoundaries kSeconds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
@@ -42,6 +89,7 @@ class DaemonMetrics::Impl {
   std::shared_ptr<prometheus::Registry> registry;
   prometheus::Family<prometheus::Counter>& operations;
   prometheus::Family<prometheus::Histogram>& durations;
+  std::shared_ptr<PullCollector> pulls;
   std::unique_ptr<prometheus::Exposer> exposer;
 
   // Family::Add searches under a lock; the references that it gives stay valid.
@@ -75,6 +123,10 @@ void DaemonMetrics::CountOperation(absl::string_view operation, absl::string_vie
   histogram->Observe(absl::ToDoubleSeconds(duration));
 }
 
+void DaemonMetrics::ShowPulls(std::function<Pulls()> read) {
+  impl_->pulls = std::make_shared<PullCollector>(std::move(read));
+}
+
 absl::Status DaemonMetrics::Listen(const std::string& address) {
   try {  // civetweb's wrapper throws: this is its one door
     impl_->exposer = std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
@@ -82,11 +134,17 @@ absl::Status DaemonMetrics::Listen(const std::string& address) {
     return absl::UnavailableError(absl::StrCat("metrics.listen ", address, ": ", error.what()));
   }
   impl_->exposer->RegisterCollectable(impl_->registry);
+  if (impl_->pulls != nullptr) impl_->exposer->RegisterCollectable(impl_->pulls);
   return absl::OkStatus();
 }
 
 std::string DaemonMetrics::Text() const {
-  return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
+  std::vector<prometheus::MetricFamily> families = impl_->registry->Collect();
+  if (impl_->pulls != nullptr) {
+    std::vector<prometheus::MetricFamily> pulls = impl_->pulls->Collect();
+    std::move(pulls.begin(), pulls.end(), std::back_inserter(families));
+  }
+  return prometheus::TextSerializer().Serialize(families);
 }
 
 }  // namespace berth

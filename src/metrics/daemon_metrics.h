@@ -1,6 +1,8 @@
 // The daemon's own metrics, and the HTTP endpoint that shows them to Prometheus. Thread-safe.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +20,14 @@ class DaemonMetrics {
   // One served rpc: berth_cri_operations_total{operation,code} and
   // berth_cri_operation_duration_seconds{operation}. Both labels come from fixed sets.
   void CountOperation(absl::string_view operation, absl::string_view code, absl::Duration duration);
+
+  struct Pulls {
+    int64_t running = 0, succeeded = 0, failed = 0, cancelled = 0;
+    int64_t received_bytes = 0, layers_fetched = 0, layers_present = 0;
+  };
+  // berth_image_pulls_running, berth_image_pulls_total{result}, berth_image_pull_bytes_total,
+  // berth_image_pull_layers_total{source}: `read` is asked at each scrape. Before Listen.
+  void ShowPulls(std::function<Pulls()> read);
 
   // Serves /metrics on "host:port" from now on; Unavailable if the address cannot be bound.
   absl::Status Listen(const std::string& address);

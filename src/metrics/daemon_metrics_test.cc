@@ -30,5 +30,18 @@ TEST(DaemonMetrics, SaysWhyItCannotListen) {
   EXPECT_NE(status.message().find("127.0.0.1:39475"), absl::string_view::npos);
 }
 
+TEST(DaemonMetrics, ShowsThePullsOfTheMomentOfTheScrape) {
+  DaemonMetrics metrics("1.0");
+  DaemonMetrics::Pulls pulls;
+  metrics.ShowPulls([&] { return pulls; });
+  pulls = {.running = 2, .succeeded = 7, .failed = 1, .received_bytes = 4096, .layers_present = 5};
+  const std::string text = metrics.Text();
+  for (const char* line :
+       {"berth_image_pulls_running 2\n", "berth_image_pulls_total{result=\"succeeded\"} 7\n",
+        "berth_image_pulls_total{result=\"failed\"} 1\n", "berth_image_pull_bytes_total 4096\n",
+        "berth_image_pull_layers_total{source=\"store\"} 5\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+}
+
 }  // namespace
 }  // namespace berth

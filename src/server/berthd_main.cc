@@ -118,6 +118,14 @@ std::string CgroupRootOf(const Config& config) {
   return absl::StrCat(root.substr(root.rfind('/') + 1), ".slice");
 }
 
+absl::StatusOr<int64_t> NumberOf(absl::string_view key, const std::string& text, int64_t least,
+                                 int64_t most) {
+  int64_t number = 0;
+  if (absl::SimpleAtoi(text, &number) && number >= least && number <= most) return number;
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, " \"", text, "\" is not a number from ", least, " to ", most));
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -139,17 +147,14 @@ absl::Status Serve(const Config& config, const Log& log) {
                    PullCgroups::Open({.parent = PullCgroupParent(CgroupRootOf(config)),
                                       .systemd = config.cgroup_driver == "systemd",
                                       .log = &log}));
-  int64_t pull_bandwidth = 0;
-  if (!absl::SimpleAtoi(config.pull_bandwidth, &pull_bandwidth) || pull_bandwidth < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("image.bandwidth \"", config.pull_bandwidth, "\" is not a number"));
-  }
-  int stall_seconds = 0;
-  if (!absl::SimpleAtoi(config.stall_seconds, &stall_seconds) || stall_seconds < 1 ||
-      stall_seconds > 3600) {
-    return absl::InvalidArgumentError(absl::StrCat("image.stall_seconds \"", config.stall_seconds,
-                                                   "\" is not a number from 1 to 3600"));
-  }
+  ASSIGN_OR_RETURN(const int64_t pull_bandwidth,
+                   NumberOf("image.bandwidth", config.pull_bandwidth, 0, int64_t{1} << 50));
+  ASSIGN_OR_RETURN(const int64_t stall_seconds,
+                   NumberOf("image.stall_seconds", config.stall_seconds, 1, 3600));
+  ASSIGN_OR_RETURN(const int64_t keep_partial,
+                   NumberOf("image.keep_partial_seconds", config.keep_partial_seconds, 0, 86400));
+  ASSIGN_OR_RETURN(const int64_t parallel_layers,
+                   NumberOf("image.parallel_layers", config.parallel_layers, 1, 32));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<ImageStore> images,
       ImageStore::Open({.data_dir = config.data_dir,
@@ -162,7 +167,13 @@ absl::Status Serve(const Config& config, const Log& log) {
                         .helper_dirs = absl::StrSplit(config.helper_dirs, ':', absl::SkipEmpty()),
                         .pinned = absl::StrSplit(config.pinned_images, ',', absl::SkipEmpty()),
                         .bytes_per_second = pull_bandwidth,
-                        .stall_seconds = stall_seconds},
+                        .stall_seconds = static_cast<int>(stall_seconds),
+                        .keep_partial = absl::Seconds(keep_partial),
+                        .parallel_layers = static_cast<int>(parallel_layers),
+                        .keep_blobs = config.keep_blobs == "true",
+                        .verifier_dir = config.verifier_dir,
+                        .verifier_env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+                                         "/sbin:/bin"}},
                        *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    BridgeNetwork::Open({.bridge = config.bridge,
@@ -196,6 +207,16 @@ absl::Status Serve(const Config& config, const Log& log) {
                  *database, *images, *network));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   DaemonMetrics metrics(kVersion);
+  metrics.ShowPulls([&images = *images] {
+    const ImageStore::PullCounts counts = images.Counts();
+    return DaemonMetrics::Pulls{.running = counts.running,
+                                .succeeded = counts.succeeded,
+                                .failed = counts.failed,
+                                .cancelled = counts.cancelled,
+                                .received_bytes = counts.received_bytes,
+                                .layers_fetched = counts.layers_fetched,
+                                .layers_present = counts.layers_present};
+  });
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
   const Calls calls(log, metrics);

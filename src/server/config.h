@@ -31,6 +31,10 @@ struct Config {
   std::string pinned_images;
   std::string pull_bandwidth = "0";
   std::string stall_seconds = "30";
+  std::string keep_partial_seconds = "600";
+  std::string parallel_layers = "4";
+  std::string keep_blobs = "false";
+  std::string verifier_dir;
   std::string certs_dirs = "/etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d";
   std::string auth_files = "/etc/berth/auth.json";
   std::string helper_dirs = "/usr/local/bin:/usr/bin:/bin";

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <set>
@@ -145,6 +146,22 @@ absl::StatusOr<Puller::Resolved> Puller::Resolve(Registry& registry, Http& http,
       absl::StrCat(reference.Name(), ": indexes are nested deeper than ", kMaxIndexDepth));
 }
 
+// What an earlier pull has brought; its digests are those of the reference and of the manifest.
+absl::StatusOr<Puller::Resolved> Puller::Known(const Reference& reference) const {
+  ASSIGN_OR_RETURN(auto parsed, ParseManifest(job_.manifest, job_.manifest_type));
+  auto* manifest = std::get_if<Manifest>(&parsed);
+  if (manifest == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat(reference.Name(), ": known, but an index"));
+  const auto size = static_cast<int64_t>(job_.manifest.size());
+  return Resolved{.manifest = std::move(*manifest),
+                  .manifest_bytes = job_.manifest,
+                  .manifest_type = job_.manifest_type,
+                  .target = reference.digest,
+                  .target_type = job_.manifest_type,
+                  .target_bytes = size,
+                  .documents_size = size};
+}
+
 absl::Status Puller::CheckSpace(const std::vector<Task>& tasks) const {
   int64_t needed = 0;
   for (const Task& task : tasks) needed += task.blob.size;
@@ -160,35 +177,56 @@ absl::Status Puller::CheckSpace(const std::vector<Task>& tasks) const {
 // A mirror whose content is not what the digest says is no reason to fail: the next may be honest.
 absl::StatusOr<Puller::Fetched> Puller::FetchLayer(Registry& registry, Http& http,
                                                    const Task& task) {
+  const std::string& digest = task.blob.digest.text();
+  if (std::find(job_.blobs.begin(), job_.blobs.end(), digest) != job_.blobs.end()) {
+    absl::StatusOr<Fetched> layer = FetchLayerOnce(registry, http, task, Source::kKeptBlob);
+    if (layer.ok() || absl::IsResourceExhausted(layer.status())) return layer;
+  }
   while (true) {
-    absl::StatusOr<Fetched> layer = FetchLayerOnce(registry, http, task);
+    absl::StatusOr<Fetched> layer = FetchLayerOnce(registry, http, task, Source::kRegistry);
     const bool again = absl::IsDataLoss(layer.status()) || absl::IsInvalidArgument(layer.status());
     if (!again || !registry.DistrustServers(task.blob.digest)) return layer;
   }
 }
 
+absl::Status Puller::ReadKeptBlob(
+    const Digest& digest, absl::FunctionRef<absl::Status(absl::string_view bytes)> sink) const {
+  const std::string name = digest.text().substr(digest.text().find(':') + 1);
+  ASSIGN_OR_RETURN(const UniqueFd blob, OpenFile(dirs_.work, name, O_RDONLY | O_NOFOLLOW));
+  std::string buffer(256 << 10, '\0');
+  while (true) {
+    const ssize_t n = ::read(blob.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("read", absl::StrCat("blob ", name));
+    if (n == 0) return absl::OkStatus();
+    RETURN_IF_ERROR(sink({buffer.data(), static_cast<size_t>(n)}));
+  }
+}
+
 absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http& http,
-                                                       const Task& task) {
+                                                       const Task& task, Source source) {
   // Random, because ext4 chooses the place of a layer by the hash of its name (find_group_orlov,
   // SpreadSubdirectories): the same names would lead into the same block groups again and again,
   // and groups that lost many files a minute ago are slow to take new ones (recently_deleted).
   const std::string name = NewId().substr(0, kLayerDirLength);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<LayerPipeline> pipeline,
-      LayerPipeline::Create({.work = dirs_.work, .name = name}, task.blob, task.diff_id));
+      LayerPipeline::Create({.work = dirs_.work, .name = name, .keep_blob = job_.keep_blobs},
+                            task.blob, task.diff_id));
   PullProgress progress{
       .layer = task.blob.digest.text(), .state = "downloading", .total_bytes = task.blob.size};
   absl::Time reported = absl::InfinitePast();
-  RETURN_IF_ERROR(
-      registry.StreamBlob(http, task.blob, [&](absl::string_view bytes) -> absl::Status {
-        RETURN_IF_ERROR(pipeline->Feed(bytes));
-        progress.bytes = pipeline->received_bytes();
-        if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
-          reported = now;
-          Tell(progress);
-        }
-        return absl::OkStatus();
-      }));
+  const auto feed = [&](absl::string_view bytes) -> absl::Status {
+    RETURN_IF_ERROR(pipeline->Feed(bytes));
+    progress.bytes = pipeline->received_bytes();
+    if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
+      reported = now;
+      Tell(progress);
+    }
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(source == Source::kKeptBlob ? ReadKeptBlob(task.blob.digest, feed)
+                                              : registry.StreamBlob(http, task.blob, feed));
   ASSIGN_OR_RETURN(const UnpackedLayer unpacked, pipeline->Finish());
   Fetched fetched{.layer = {.diff_id = task.diff_id.text(),
                             .digest = task.blob.digest.text(),
@@ -359,14 +397,18 @@ absl::StatusOr<PulledImage> Puller::Run() {
   Registry& registry = *opened;
   Http http(http_options_);
   Tell(PullProgress{.state = "resolving"});
-  ASSIGN_OR_RETURN(const Resolved resolved, Resolve(registry, http, reference));
+  ASSIGN_OR_RETURN(const Resolved resolved,
+                   job_.manifest.empty() ? Resolve(registry, http, reference) : Known(reference));
   const Manifest& manifest = resolved.manifest;
 
   PulledImage image{.id = manifest.config.digest.text(),
                     .target_digest = resolved.target.text(),
                     .manifest = resolved.manifest_bytes,
                     .manifest_type = resolved.manifest_type};
-  ASSIGN_OR_RETURN(image.config, registry.FetchBlob(http, manifest.config));
+  image.config = job_.config;
+  if (image.config.empty()) {
+    ASSIGN_OR_RETURN(image.config, registry.FetchBlob(http, manifest.config));
+  }
   ASSIGN_OR_RETURN(const ConfigDocument config, ParseImageConfig(image.config));
   RETURN_IF_ERROR(CheckPlatform(job_.platform, config.platform));
   if (config.diff_ids.size() != manifest.layers.size()) {

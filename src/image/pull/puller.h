@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/unique_fd.h"
@@ -60,6 +61,7 @@ class Puller {
   };
 
   absl::StatusOr<Resolved> Resolve(Registry& registry, Http& http, const Reference& reference);
+  absl::StatusOr<Resolved> Known(const Reference& reference) const;
   absl::Status CheckSpace(const std::vector<Task>& tasks) const;
   std::vector<Task> Plan(const Manifest& manifest, const ConfigDocument& config,
                          PulledImage& image);
@@ -71,7 +73,12 @@ class Puller {
   std::vector<Task>::iterator FindPending(absl::string_view diff_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(orders_mu_);
   absl::StatusOr<Fetched> FetchLayer(Registry& registry, Http& http, const Task& task);
-  absl::StatusOr<Fetched> FetchLayerOnce(Registry& registry, Http& http, const Task& task);
+  // From the work directory, or from `registry`.
+  enum class Source { kKeptBlob, kRegistry };
+  absl::StatusOr<Fetched> FetchLayerOnce(Registry& registry, Http& http, const Task& task,
+                                         Source source);
+  absl::Status ReadKeptBlob(const Digest& digest,
+                            absl::FunctionRef<absl::Status(absl::string_view bytes)> sink) const;
   absl::Status Adopt(std::vector<Fetched>& fetched, PulledImage& image);
   void NamePresent(PulledImage& image);
   bool IsOpaque(absl::string_view key) const;

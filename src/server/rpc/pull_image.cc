@@ -8,6 +8,11 @@
 namespace berth {
 
 namespace cri = runtime::v1;
+namespace {
+
+constexpr absl::string_view kSignature = "SignatureValidationFailed";
+
+}  // namespace
 
 grpc::Status ImageService::PullImage(grpc::ServerContext* context,
                                      const cri::PullImageRequest* request,
@@ -16,16 +21,19 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
     if (request->image().image().empty())
       return absl::InvalidArgumentError("image.image: is empty");
     ASSIGN_OR_RETURN(RegistryAuth auth, ParseAuth(request->auth()));
-    const absl::StatusOr<std::string> id =
-        images_.Pull({.reference = request->image().image(),
-                      .auth = std::move(auth),
-                      .cancelled = [context] { return context->IsCancelled(); }});
-    // The kubelet recognises sentinels like RegistryUnavailable only in errors of code Unknown.
+    const absl::StatusOr<std::string> id = images_.Pull(
+        {.reference = request->image().image(), .auth = std::move(auth), .cancelled = [context] {
+           return context->IsCancelled();
+         }});
+    // The kubelet recognises sentinels like these two only in errors of code Unknown.
     if (absl::IsUnavailable(id.status())) {
       const std::string message =
           absl::StrReplaceAll(id.status().message(), {{"RegistryUnavailable: ", ""}});
       return absl::UnknownError(absl::StrCat("RegistryUnavailable: ", message));
     }
+    const absl::string_view message = id.status().message();
+    if (const size_t at = message.find(kSignature); at != absl::string_view::npos)
+      return absl::UnknownError(message.substr(at));
     if (!id.ok()) return id.status();
     response->set_image_ref(*id);
     return absl::OkStatus();
