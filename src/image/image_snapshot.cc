@@ -11,8 +11,10 @@
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
 #include "src/image/digest.h"
+#include "src/image/json_fields.h"
 #include "src/image/manifest.h"
 #include "src/image/reference.h"
+#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {
@@ -66,12 +68,20 @@ std::vector<std::string> StackOf(const std::vector<int64_t>& layers,
   return stack;
 }
 
+// None in a document that cannot be read: it was read when the image was pulled.
+std::map<std::string, std::string> AnnotationsOf(const std::string& manifest) {
+  const absl::StatusOr<nlohmann::json> json = ParseStrictJson(manifest, {}, "manifest");
+  if (!json.ok()) return {};
+  return StringMapMember(*json, "annotations").value_or(std::map<std::string, std::string>());
+}
+
 absl::StatusOr<Image> ImageOfRow(const ImageRow& row, const std::set<int64_t>& opaque_roots,
                                  std::vector<std::string>& diff_ids) {
   ASSIGN_OR_RETURN(ConfigDocument document, ParseImageConfig(row.config));
   for (const Digest& diff_id : document.diff_ids) diff_ids.push_back(diff_id.text());
   Image image{.id = row.id,
               .size_bytes = row.size_bytes,
+              .annotations = AnnotationsOf(row.manifest),
               .config = std::move(document.config),
               .layers = StackOf(row.layers, opaque_roots)};
   for (const std::string& name : row.names) {

@@ -35,6 +35,7 @@ struct Image {
   std::vector<std::string> repo_tags, repo_digests;  // full names, sorted
   int64_t size_bytes = 0;
   bool pinned = false;  // by configuration: the kubelet's garbage collection leaves it
+  std::map<std::string, std::string> annotations;  // of the manifest
   ImageConfig config;
   std::vector<std::string> layers;  // lowest first, relative to the data directory: "layers/12"
 };

@@ -1013,6 +1013,38 @@ TEST_F(ImageStoreTest, AnImageThatAVerifierRefusesIsNotFetched) {
   EXPECT_TRUE(Pull("team/app:v1").ok());
 }
 
+TEST_F(ImageStoreTest, AnnotationsOfTheManifestAreTold) {
+  StubImage image = MakeImage({{kBaseTar}});
+  image.manifest.insert(1, R"("annotations":{"org.example.one":"1"},)");
+  const std::string id = PullOk(image);
+  EXPECT_THAT(store_->Find(id)->annotations, ElementsAre(testing::Pair("org.example.one", "1")));
+}
+
+TEST_F(ImageStoreTest, AProxyOfTheEnvironmentIsUsedUnlessTheHostIsExcepted) {
+  options_.plain_http = true;
+  options_.pull_env = {"http_proxy=" + registry_.url()};
+  Reopen();
+  const std::string through_proxy = "http://registry.invalid/v2/team/app/manifests/v1";
+  const absl::Status asked = store_->Pull({.reference = "registry.invalid/team/app:v1"}).status();
+  EXPECT_TRUE(absl::IsNotFound(asked)) << "the proxy's answer: " << asked;
+  EXPECT_EQ(registry_.CountRequests(through_proxy), 1);
+
+  options_.pull_env.push_back("no_proxy=registry.invalid");
+  Reopen();
+  const absl::Status alone = store_->Pull({.reference = "registry.invalid/team/app:v1"}).status();
+  EXPECT_TRUE(absl::IsUnavailable(alone)) << alone;
+  EXPECT_EQ(registry_.CountRequests(through_proxy), 1);
+}
+
+TEST_F(ImageStoreTest, HeadersWithoutEndAreRefused) {
+  registry_.Serve("/v2/team/app/manifests/v1",
+                  {.headers = {"X-Big: " + std::string(4 << 20, 'a')}, .body = "{}"});
+  const absl::Status status = Pull("team/app:v1").status();
+  EXPECT_FALSE(status.ok());
+  EXPECT_LT(status.message().size(), 2000u) << "it is told, not shown";
+  ExpectNothingLeft();
+}
+
 TEST_F(ImageStoreTest, PullsAreCounted) {
   PullOk(MakeImage({{kBaseTar}}), "one");
   PullOk(MakeImage({{kBaseTar}, {kAppTar}}), "two");

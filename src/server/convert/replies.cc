@@ -159,6 +159,8 @@ void FillImage(const Image& image, cri::Image* out) {
   out->set_size(static_cast<uint64_t>(image.size_bytes));
   out->set_pinned(image.pinned);
   out->mutable_spec()->set_image(image.id);
+  out->mutable_spec()->mutable_annotations()->insert(image.annotations.begin(),
+                                                     image.annotations.end());
   const std::pair<absl::string_view, absl::string_view> user =
       absl::StrSplit(image.config.user, absl::MaxSplits(':', 1));
   int64_t uid;

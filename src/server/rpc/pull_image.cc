@@ -12,6 +12,15 @@ namespace {
 
 constexpr absl::string_view kSignature = "SignatureValidationFailed";
 
+// An image is the same for every handler, but one that does not exist could never run it.
+absl::Status CheckHandler(const Node& node, const std::string& name) {
+  for (const Node::Handler& handler : node.Handlers()) {
+    if (handler.name == name) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("image.runtime_handler: \"", name, "\" is not configured"));
+}
+
 }  // namespace
 
 grpc::Status ImageService::PullImage(grpc::ServerContext* context,
@@ -20,6 +29,7 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
   return calls_.Serve("PullImage", context, [&]() -> absl::Status {
     if (request->image().image().empty())
       return absl::InvalidArgumentError("image.image: is empty");
+    RETURN_IF_ERROR(CheckHandler(node_, request->image().runtime_handler()));
     ASSIGN_OR_RETURN(RegistryAuth auth, ParseAuth(request->auth()));
     const absl::StatusOr<std::string> id = images_.Pull(
         {.reference = request->image().image(), .auth = std::move(auth), .cancelled = [context] {
