@@ -395,6 +395,19 @@ TEST_F(ImageStoreTest, RegistryThatFallsSilentIsGivenUp) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("stalled: no answer"));
 }
 
+TEST_F(ImageStoreTest, RegistryThatTricklesIsGivenUp) {
+  options_.stall_seconds = 1;
+  Reopen();
+  registry_.Publish("team/app", "v1", MakeImage({{kBaseTar}}));
+  const std::string blob = testing_image::Gzip(kBaseTar);
+  registry_.Serve("/v2/team/app/blobs/" + Digest::Sha256(blob).text(),
+                  {.body = blob, .trickle = true});
+  const absl::Status status = Pull("team/app:v1").status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("bytes"));
+  ExpectNothingLeft();
+}
+
 TEST_F(ImageStoreTest, BrokenDownloadIsResumedWhereItBroke) {
   std::string noise;
   for (int i = 0; i < 40000; ++i) absl::StrAppend(&noise, Digest::Sha256(absl::StrCat(i)).text());

@@ -30,6 +30,16 @@ bool WaitReadable(int fd, int stop) {
   return ::poll(fds, 2, -1) > 0 && fds[1].revents == 0;
 }
 
+// False as soon as the client is gone or `stop` is readable.
+bool SendSlowly(int fd, int stop, absl::string_view bytes) {
+  for (const char byte : bytes) {
+    struct pollfd end[] = {{.fd = fd, .events = POLLIN, .revents = 0},
+                           {.fd = stop, .events = POLLIN, .revents = 0}};
+    if (::poll(end, 2, 100) != 0 || ::send(fd, &byte, 1, MSG_NOSIGNAL) != 1) return false;
+  }
+  return true;
+}
+
 bool SendAll(int fd, absl::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -241,8 +251,10 @@ void RegistryStub::Converse(UniqueFd connection) {
   for (const std::string& header : answer.headers) absl::StrAppend(&head, header, "\r\n");
   absl::StrAppend(&head, "\r\n");
   const size_t limit = std::min(answer.cut_after, answer.hang_after);
-  if (!SendAll(connection.get(), head) ||
-      !SendAll(connection.get(), absl::string_view(answer.body).substr(0, limit))) {
+  const absl::string_view body = absl::string_view(answer.body).substr(0, limit);
+  if (!SendAll(connection.get(), head)) return;
+  if (answer.trickle ? !SendSlowly(connection.get(), stop_.get(), body)
+                     : !SendAll(connection.get(), body)) {
     return;
   }
   if (answer.hang_after != std::string::npos) return wait_for_the_end();

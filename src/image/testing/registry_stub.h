@@ -32,7 +32,8 @@ struct StubAnswer {
   // After so many bytes of the body: close the connection, or fall silent until the client goes
   // away.
   size_t cut_after = std::string::npos, hang_after = std::string::npos;
-  bool hang = false;  // do not even send a status line
+  bool trickle = false;  // the body comes as ten bytes a second
+  bool hang = false;     // do not even send a status line
 };
 
 // One image, complete and consistent.
