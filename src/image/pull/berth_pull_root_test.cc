@@ -212,6 +212,36 @@ TEST_F(BerthPullTest, MemoryIsBoundedWhateverTheLayersSize) {
   RecordProperty("peak_kib", static_cast<int>(peak_kib));
 }
 
+// Each window alone would fit; all of them at once would not.
+TEST_F(BerthPullTest, MemoryIsBoundedWhateverTheWindowsOfItsLayers) {
+  constexpr int kLarge = 3;
+  const std::string hanging = testing_image::File("small", "x") + testing_image::TarEnd();
+  std::vector<testing_image::StubLayer> layers = {{.tar = hanging, .compressed = hanging}};
+  for (int i = 0; i < kLarge; ++i) {
+    const std::string tar =
+        testing_image::File(absl::StrCat("large", i), std::string(40 << 20, 'x')) +
+        testing_image::TarEnd();
+    layers.push_back({.tar = tar, .compressed = testing_image::Zstd(tar, /*window_log=*/25)});
+  }
+  registry_.Publish("a", "v1", MakeImage(layers));
+  registry_.Serve("/v2/a/blobs/" + Digest::Sha256(hanging).text(),
+                  {.body = hanging, .hang_after = hanging.size() - 1});
+  Start(EncodePullJob({.reference = registry_.host() + "/a:v1", .platform = HostPlatform()}));
+  std::string said;
+  const auto done = [&said] {
+    int count = 0;
+    for (size_t at = 0; (at = said.find("\"done\"", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  char buffer[4096];
+  while (done() < kLarge) {
+    const ssize_t n = ::recv(out_.get(), buffer, sizeof(buffer), 0);
+    ASSERT_GT(n, 0) << said;
+    said.append(buffer, static_cast<size_t>(n));
+  }
+  EXPECT_LT(::atoll(StatusField("VmHWM").c_str()), 64 << 10);
+}
+
 TEST_F(BerthPullTest, ReadOnlyLayersCannotBeWritten) {
   StartHanging();
   // Through the helper's own view, with all of root's power.

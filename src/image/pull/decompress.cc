@@ -1,8 +1,10 @@
 #include "src/image/pull/decompress.h"
 
+#define ZSTD_STATIC_LINKING_ONLY  // ZSTD_getFrameHeader
 #include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -85,53 +87,97 @@ class GzipCodec : public Decompressor::Codec {
 
 class ZstdCodec : public Decompressor::Codec {
  public:
-  ZstdCodec() : out_(kOutBytes), context_(ZSTD_createDCtx()) {
+  explicit ZstdCodec(WindowBudget& windows)
+      : share_(windows), out_(kOutBytes), context_(ZSTD_createDCtx()) {
     ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kMaxWindowLog);
   }
 
   absl::Status Feed(absl::string_view bytes, ByteSink out) override {
-    ZSTD_inBuffer in = {bytes.data(), bytes.size(), 0};
-    bool output_full = false;
-    while (in.pos < in.size || output_full) {
-      ZSTD_outBuffer made = {out_.data(), out_.size(), 0};
-      hint_ = ZSTD_decompressStream(context_.get(), &made, &in);
-      if (ZSTD_isError(hint_)) {
-        return absl::DataLossError(absl::StrCat("unzstd: ", ZSTD_getErrorName(hint_)));
+    while (!bytes.empty()) {
+      if (in_frame_) {
+        RETURN_IF_ERROR(Decode(&bytes, out));
+        continue;
       }
-      if (made.pos > 0)
-        RETURN_IF_ERROR(out({reinterpret_cast<const char*>(out_.data()), made.pos}));
-      // A call after the end of a frame would begin the next one, which need not exist.
-      output_full = hint_ != 0 && made.pos == made.size;
+      ASSIGN_OR_RETURN(in_frame_, ReadHeader(&bytes));
+      if (!in_frame_) return absl::OkStatus();
+      absl::string_view header = header_;
+      RETURN_IF_ERROR(Decode(&header, out));
+      header_.clear();
     }
     return absl::OkStatus();
   }
 
   absl::Status Finish() override {
-    if (hint_ != 0) return absl::DataLossError("unzstd: unexpected end of data");
+    if (in_frame_ || !header_.empty()) return absl::DataLossError("unzstd: unexpected end of data");
     return absl::OkStatus();
   }
 
  private:
+  // Takes bytes until the header of a frame is whole, and the memory that it asks for. False if
+  // more bytes are needed.
+  absl::StatusOr<bool> ReadHeader(absl::string_view* bytes) {
+    while (true) {
+      ZSTD_frameHeader header;
+      const size_t wanted = ZSTD_getFrameHeader(&header, header_.data(), header_.size());
+      if (ZSTD_isError(wanted)) return Corrupt(wanted);
+      if (wanted == 0) {
+        share_.GrowTo(static_cast<int64_t>(
+            std::min<unsigned long long>(header.windowSize, 1ull << kMaxWindowLog)));
+        return true;
+      }
+      const size_t more = std::min(wanted - header_.size(), bytes->size());
+      if (more == 0) return false;
+      header_.append(bytes->data(), more);
+      bytes->remove_prefix(more);
+    }
+  }
+
+  // To the end of the bytes or of the frame.
+  absl::Status Decode(absl::string_view* bytes, ByteSink out) {
+    ZSTD_inBuffer in = {bytes->data(), bytes->size(), 0};
+    bool output_full = false;
+    while (in_frame_ && (in.pos < in.size || output_full)) {
+      ZSTD_outBuffer made = {out_.data(), out_.size(), 0};
+      const size_t hint = ZSTD_decompressStream(context_.get(), &made, &in);
+      if (ZSTD_isError(hint)) return Corrupt(hint);
+      if (made.pos > 0)
+        RETURN_IF_ERROR(out({reinterpret_cast<const char*>(out_.data()), made.pos}));
+      in_frame_ = hint != 0;
+      output_full = made.pos == made.size;
+    }
+    bytes->remove_prefix(in.pos);
+    return absl::OkStatus();
+  }
+
+  static absl::Status Corrupt(size_t code) {
+    return absl::DataLossError(absl::StrCat("unzstd: ", ZSTD_getErrorName(code)));
+  }
+
   struct Free {
     void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
   };
+  WindowBudget::Share share_;
   std::vector<uint8_t> out_;
   std::unique_ptr<ZSTD_DCtx, Free> context_;
-  size_t hint_ = 1;  // 0 at the end of a frame
+  std::string header_;  // of the frame that begins, until it is whole
+  bool in_frame_ = false;
 };
 
-template <typename T>
-std::unique_ptr<Decompressor::Codec> Make() {
-  return std::make_unique<T>();
+std::unique_ptr<Decompressor::Codec> MakeGzip(WindowBudget&) {
+  return std::make_unique<GzipCodec>();
+}
+std::unique_ptr<Decompressor::Codec> MakeZstd(WindowBudget& windows) {
+  return std::make_unique<ZstdCodec>(windows);
 }
 
 struct Format {
   absl::string_view magic, name;
-  std::unique_ptr<Decompressor::Codec> (*make)();  // null: known, not supported
+  std::unique_ptr<Decompressor::Codec> (*make)(
+      WindowBudget& windows);  // null: known, not supported
 };
 constexpr std::array kFormats = {
-    Format{absl::string_view("\x1f\x8b\x08", 3), "gzip", Make<GzipCodec>},
-    Format{absl::string_view("\x28\xb5\x2f\xfd", 4), "zstd", Make<ZstdCodec>},
+    Format{absl::string_view("\x1f\x8b\x08", 3), "gzip", MakeGzip},
+    Format{absl::string_view("\x28\xb5\x2f\xfd", 4), "zstd", MakeZstd},
     Format{absl::string_view("\xfd\x37zXZ", 5), "xz", nullptr},
     Format{absl::string_view("BZh", 3), "bzip2", nullptr},
 };
@@ -145,7 +191,8 @@ bool IsSkippableFrame(absl::string_view start) {
 
 }  // namespace
 
-Decompressor::Decompressor(const DecompressLimits& limits) : limits_(limits) {}
+Decompressor::Decompressor(WindowBudget& windows, const DecompressLimits& limits)
+    : windows_(windows), limits_(limits) {}
 Decompressor::~Decompressor() = default;
 
 absl::Status Decompressor::Choose() {
@@ -155,10 +202,14 @@ absl::Status Decompressor::Choose() {
       return absl::UnimplementedError(
           absl::StrCat("decompress: ", format.name, " is not supported"));
     }
-    codec_ = format.make();
+    codec_ = format.make(windows_);
     return absl::OkStatus();
   }
-  codec_ = IsSkippableFrame(start_) ? Make<ZstdCodec>() : Make<PlainCodec>();
+  if (IsSkippableFrame(start_)) {
+    codec_ = MakeZstd(windows_);
+  } else {
+    codec_ = std::make_unique<PlainCodec>();
+  }
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/image/pull/window_budget.h"
 
 namespace berth {
 
@@ -27,7 +28,8 @@ struct DecompressLimits {
 
 class Decompressor {
  public:
-  explicit Decompressor(const DecompressLimits& limits = {});
+  // What zstd remembers of the plain bytes is counted in `windows`, which outlives this.
+  explicit Decompressor(WindowBudget& windows, const DecompressLimits& limits = {});
   ~Decompressor();
 
   // DataLoss for corrupt input, Unimplemented for xz and bzip2, ResourceExhausted for limits;
@@ -51,6 +53,7 @@ class Decompressor {
   absl::Status Choose();
   absl::Status Pass(absl::string_view bytes, ByteSink out);
 
+  WindowBudget& windows_;
   const DecompressLimits limits_;
   std::string start_;  // until the format is known
   std::unique_ptr<Codec> codec_;

@@ -1,6 +1,9 @@
 #include "src/image/pull/decompress.h"
 
+#include <atomic>
+#include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -21,7 +24,8 @@ absl::StatusOr<std::string> Decompress(const std::string& bytes, size_t piece = 
     plain.append(more.data(), more.size());
     return absl::OkStatus();
   };
-  Decompressor decompressor(limits);
+  WindowBudget windows(32 << 20);
+  Decompressor decompressor(windows, limits);
   for (size_t at = 0; at < bytes.size(); at += piece) {
     if (absl::Status fed = decompressor.Feed(absl::string_view(bytes).substr(at, piece), take);
         !fed.ok())
@@ -118,6 +122,32 @@ TEST(Decompress, WindowOf128MiBIsAccepted) {
   EXPECT_TRUE(plain.ok()) << plain.status();
 }
 
+// A layer whose window is more than the whole budget waits until the others are done; one that fits
+// beside them does not wait behind it.
+TEST(Decompress, WindowsOfSeveralLayersTakeTurns) {
+  WindowBudget windows(16 << 20);
+  const std::string small = Zstd(std::string(1 << 20, 'x'), 23);
+  const std::string large = Zstd(std::string(1 << 20, 'y'), 27);
+  const auto drop = [](absl::string_view) { return absl::OkStatus(); };
+  auto first = std::make_unique<Decompressor>(windows);
+  ASSERT_TRUE(first->Feed(absl::string_view(small).substr(0, 100), drop).ok());
+  std::atomic<bool> first_is_gone = false, waited = false;
+  std::thread second([&] {
+    Decompressor decompressor(windows);
+    const absl::Status fed = decompressor.Feed(large, drop);
+    waited = first_is_gone.load();
+    EXPECT_TRUE(fed.ok()) << fed;
+  });
+  {
+    Decompressor third(windows);
+    EXPECT_TRUE(third.Feed(small, drop).ok());
+  }
+  first_is_gone = true;
+  first.reset();
+  second.join();
+  EXPECT_TRUE(waited);
+}
+
 TEST(Decompress, OutputIsBounded) {
   const absl::Status status = Decompress(Gzip(LongText()), 1000, {.output_bytes = 1000}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
@@ -138,7 +168,8 @@ TEST(Decompress, RatioIsFreeBelowItsThreshold) {
 }
 
 TEST(Decompress, ErrorOfTheTakerComesBack) {
-  Decompressor decompressor;
+  WindowBudget windows(32 << 20);
+  Decompressor decompressor(windows);
   const absl::Status status = decompressor.Feed(
       "plain text", [](absl::string_view) { return absl::AbortedError("enough"); });
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);

@@ -34,15 +34,18 @@ absl::StatusOr<std::unique_ptr<LayerPipeline>> LayerPipeline::Create(const Layer
     ASSIGN_OR_RETURN(opened.blob,
                      OpenFile(files.work, absl::StrCat(files.name, ".blob"), kNewFile, 0600));
   }
-  return std::unique_ptr<LayerPipeline>(new LayerPipeline(std::move(opened), blob, diff_id));
+  return std::unique_ptr<LayerPipeline>(
+      new LayerPipeline(std::move(opened), *files.windows, blob, diff_id));
 }
 
-LayerPipeline::LayerPipeline(Opened opened, const Descriptor& blob, const Digest& diff_id)
+LayerPipeline::LayerPipeline(Opened opened, WindowBudget& windows, const Descriptor& blob,
+                             const Digest& diff_id)
     : opened_(std::move(opened)),
       blob_(blob),
       diff_id_(diff_id),
       blob_hasher_(blob.digest.algorithm()),
       diff_hasher_(diff_id.algorithm()),
+      decompressor_(windows),
       tree_(opened_.tree.get()),
       unpacker_(opened_.directory.get(), &tree_),
       tar_(unpacker_) {}

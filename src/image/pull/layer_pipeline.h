@@ -27,6 +27,7 @@ struct LayerFiles {
   int work = -1;  // borrowed
   std::string name;
   bool keep_blob = false;
+  WindowBudget* windows = nullptr;  // borrowed; that of the whole pull
 };
 
 struct UnpackedLayer {
@@ -55,7 +56,8 @@ class LayerPipeline {
   struct Opened {
     UniqueFd directory, tree, blob;
   };
-  LayerPipeline(Opened opened, const Descriptor& blob, const Digest& diff_id);
+  LayerPipeline(Opened opened, WindowBudget& windows, const Descriptor& blob,
+                const Digest& diff_id);
 
   absl::Status TakePlain(absl::string_view bytes);
   absl::Status KeepBlob(absl::string_view compressed);

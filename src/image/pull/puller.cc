@@ -28,6 +28,8 @@ namespace berth {
 namespace {
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
+// Four layers of zstd -19, or many of the default level; with what else there is, below 64 MiB.
+constexpr int64_t kWindowBytes = 32 << 20;
 
 // ext4: new directories in here go wherever there is room, like those in the root of the file
 // system, and not beside each other. Other file systems may refuse it.
@@ -57,7 +59,8 @@ Puller::Puller(const PullJob& job, const Dirs& dirs, const std::string& ca_bundl
       tell_(std::move(tell)),
       existing_(job.existing),
       ca_bundle_(ca_bundle),
-      bandwidth_(job.bytes_per_second) {
+      bandwidth_(job.bytes_per_second),
+      windows_(kWindowBytes) {
   const absl::Duration idle = absl::Seconds(job.stall_seconds);
   http_options_ = {.user_agent = "berth",
                    .connect_timeout = idle,
@@ -211,8 +214,9 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http&
   const std::string name = NewId().substr(0, kLayerDirLength);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<LayerPipeline> pipeline,
-      LayerPipeline::Create({.work = dirs_.work, .name = name, .keep_blob = job_.keep_blobs},
-                            task.blob, task.diff_id));
+      LayerPipeline::Create(
+          {.work = dirs_.work, .name = name, .keep_blob = job_.keep_blobs, .windows = &windows_},
+          task.blob, task.diff_id));
   PullProgress progress{
       .layer = task.blob.digest.text(), .state = "downloading", .total_bytes = task.blob.size};
   absl::Time reported = absl::InfinitePast();

@@ -18,6 +18,7 @@
 #include "src/image/pull/http.h"
 #include "src/image/pull/layer_needs.h"
 #include "src/image/pull/registry.h"
+#include "src/image/pull/window_budget.h"
 #include "src/image/pull_protocol.h"
 
 namespace berth {
@@ -97,6 +98,7 @@ class Puller {
   std::atomic<bool> stop_ = false;       // set by the first layer that fails
   const std::string ca_bundle_;
   Bandwidth bandwidth_;
+  WindowBudget windows_;
   Http::Options http_options_;
 };
 

@@ -47,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
   Checker checker;
   berth::TarReader tar(checker);
-  berth::Decompressor decompressor({.output_bytes = 16 << 20});
+  berth::WindowBudget windows(32 << 20);
+  berth::Decompressor decompressor(windows, {.output_bytes = 16 << 20});
   const auto take = [&](absl::string_view plain) { return tar.Feed(plain); };
   // In two pieces, so that every cut is tried sooner or later.
   const size_t cut = size / 3;
