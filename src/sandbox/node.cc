@@ -51,7 +51,7 @@ void AddTree(int at, const std::string& name, TreeUsage* usage) {
 
 }  // namespace
 
-Node::Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network,
+Node::Node(Options options, Database& database, ImageStore& images, Network& network,
            Cgroups cgroups)
     : options_(std::move(options)),
       log_(*options_.log),
@@ -71,7 +71,7 @@ Node::~Node() {
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database,
-                                                 ImageStore& images, BridgeNetwork& network) {
+                                                 ImageStore& images, Network& network) {
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
   std::unique_ptr<Node> node(
       new Node(std::move(options), database, images, network, std::move(cgroups)));

@@ -28,7 +28,7 @@
 #include "src/runtime/volumes.h"
 #include "src/sandbox/container_spec.h"
 #include "src/sandbox/exit_watcher.h"
-#include "src/sandbox/network/bridge.h"
+#include "src/sandbox/network/network.h"
 #include "src/sandbox/node_state.h"
 #include "src/sandbox/parked_process.h"
 #include "src/store/database.h"
@@ -79,7 +79,7 @@ class Node {
 
   // Loads and reconciles what an earlier berthd left; returns when every state is known.
   static absl::StatusOr<std::unique_ptr<Node>> Open(Options options, Database& database,
-                                                    ImageStore& images, BridgeNetwork& network);
+                                                    ImageStore& images, Network& network);
   ~Node();
 
   // Reads: from memory only.
@@ -142,6 +142,7 @@ class Node {
   const std::string& data_dir() const { return options_.data_dir; }
   const Cgroups& cgroups() const { return cgroups_; }
   const LsmFacts& lsm() const { return lsm_; }
+  const Network& network() const { return network_; }
 
  private:
   // What a live pod has besides its record.
@@ -159,8 +160,7 @@ class Node {
     std::vector<uint64_t> volume_attributes;  // of each: OpenedVolume::attributes
   };
 
-  Node(Options options, Database& database, ImageStore& images, BridgeNetwork& network,
-       Cgroups cgroups);
+  Node(Options options, Database& database, ImageStore& images, Network& network, Cgroups cgroups);
   absl::Status Prepare();
   absl::Status Recover();
   absl::Status RecoverPod(const PodPtr& pod);
@@ -175,6 +175,8 @@ class Node {
 
   absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name);
   absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, SpawnedProcess* process);
+  absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
+                                                         const MonitorHello& monitor);
   absl::Status StopPodOnce(const PodPtr& pod);
   void EndMonitor(const PodRecord& pod);
   void DiscardPod(const PodRecord& pod);
@@ -250,7 +252,7 @@ class Node {
   const Log& log_;
   Database& database_;
   ImageStore& images_;
-  BridgeNetwork& network_;
+  Network& network_;
   const Cgroups cgroups_;
   NodeFacts facts_;
   LsmFacts lsm_;

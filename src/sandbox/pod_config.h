@@ -13,24 +13,24 @@
 #include "src/kernel/lsm.h"
 #include "src/kernel/selinux.h"
 #include "src/runtime/container_plan.h"
+#include "src/sandbox/network/network.h"
 
 namespace berth {
 
-struct DnsConfig {
-  std::vector<std::string> servers, searches, options;
-};
+using DnsConfig = PodDns;
 
 using SelinuxLabel = SelinuxRequest;
 
 struct PodConfig {
   std::string name, uid, pod_namespace;
   uint32_t attempt = 0;
-  PodSpec namespaces;            // hostname included
-  std::string log_directory;     // absolute; "" for no logs
-  std::optional<DnsConfig> dns;  // absent: the node's resolv.conf
-  std::string cgroup_parent;     // "" for the node's default
-  std::string runtime_handler;   // "" for the built-in one
-  bool privileged = false;       // may have privileged containers
+  PodSpec namespaces;              // hostname included
+  std::string log_directory;       // absolute; "" for no logs
+  std::optional<DnsConfig> dns;    // absent: the node's resolv.conf
+  std::vector<PortMapping> ports;  // with a host port; empty with the node's network
+  std::string cgroup_parent;       // "" for the node's default
+  std::string runtime_handler;     // "" for the built-in one
+  bool privileged = false;         // may have privileged containers
   SelinuxLabel selinux;
   CgroupLimits overhead, resources;  // inform only: the kubelet limits the pod's cgroup itself
   std::map<std::string, std::string> labels, annotations;

@@ -85,8 +85,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   if (!hello.ok()) return hello.status();
   record->status.pod_init_pid = hello->pod_init_pid;
   if (pod.config.namespaces.network == NamespaceMode::kPod) {
-    ASSIGN_OR_RETURN(record->status.ips, network_.Attach(record->id, hello->network_namespace.get(),
-                                                         hello->netlink.get()));
+    ASSIGN_OR_RETURN(record->status.ips, AttachNetwork(*record, *hello));
     RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
     absl::MutexLock lock(&mu_);
     runtimes_[record->id]->netlink = std::move(hello->netlink);
@@ -100,6 +99,20 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   if (!watching.ok())
     log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
   return record->id;
+}
+
+absl::StatusOr<std::vector<std::string>> Node::AttachNetwork(const PodRecord& pod,
+                                                             const MonitorHello& monitor) {
+  return network_.Attach({.pod_id = pod.id,
+                          .name = pod.config.name,
+                          .pod_namespace = pod.config.pod_namespace,
+                          .uid = pod.config.uid,
+                          .cgroup_parent = pod.config.cgroup_parent,
+                          .ports = pod.config.ports,
+                          .dns = pod.config.dns.value_or(PodDns()),
+                          .annotations = pod.config.annotations,
+                          .netns_fd = monitor.network_namespace.get(),
+                          .netlink_fd = monitor.netlink.get()});
 }
 
 absl::StatusOr<std::string> Node::PodCgroup(const PodRecord& pod) const {

@@ -56,7 +56,7 @@ absl::Status Node::StopPodOnce(const PodPtr& pod) {
                        " does not die (is it in an uninterruptible wait?)"));
     }
   }
-  network_.Detach(pod->id);
+  RETURN_IF_ERROR(network_.Detach(pod->id));
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
   PersistPod(pod->id);
   return absl::OkStatus();
@@ -113,7 +113,9 @@ absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
 // repeated.
 void Node::DiscardPod(const PodRecord& pod) {
   EndMonitor(pod);
-  network_.Detach(pod.id);
+  const absl::Status detached = network_.Detach(pod.id);
+  if (!detached.ok())
+    log_.Warning("network not taken down yet", {{"pod", pod.id}, {"error", detached.message()}});
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
   const absl::Status removed = EmptyAndRemoveCgroup(pod.status.cgroup);
   if (!removed.ok())

@@ -164,11 +164,11 @@ class BridgeNetworkImpl : public BridgeNetwork {
 
   absl::Status Load();
 
-  absl::StatusOr<std::vector<std::string>> Attach(absl::string_view pod_id, int netns_fd,
-                                                  int netlink_fd) override;
-  void Detach(absl::string_view pod_id) override;
+  absl::StatusOr<std::vector<std::string>> Attach(const PodAttachment& pod) override;
+  absl::Status Detach(absl::string_view pod_id) override;
   void Reconcile(const absl::flat_hash_set<std::string>& live) override;
   absl::Status RemoveIfUnused() override;
+  NetworkReadiness Readiness() const override { return {}; }
   absl::Status WaitUntilReaped(absl::Duration timeout) override {
     return reaper_.WaitUntilIdle(timeout);
   }
@@ -239,30 +239,35 @@ absl::StatusOr<std::vector<IpPrefix>> BridgeNetworkImpl::Reserve(const std::stri
   return addresses;
 }
 
-absl::StatusOr<std::vector<std::string>> BridgeNetworkImpl::Attach(absl::string_view pod_id,
-                                                                   int netns_fd, int netlink_fd) {
+absl::StatusOr<std::vector<std::string>> BridgeNetworkImpl::Attach(const PodAttachment& pod) {
+  const std::string& pod_id = pod.pod_id;
+  if (!pod.ports.empty()) {
+    return absl::UnimplementedError(absl::StrCat("attach pod ", pod_id, ": host port ",
+                                                 pod.ports[0].host_port,
+                                                 ": the built-in network has no host ports"));
+  }
   if (pod_id.size() < kLinkIdChars || !IsHex(pod_id)) {
     return absl::InvalidArgumentError(absl::StrCat("attach pod \"", pod_id, "\": not a pod id"));
   }
-  ASSIGN_OR_RETURN(const std::vector<IpPrefix> addresses, Reserve(std::string(pod_id)));
+  ASSIGN_OR_RETURN(const std::vector<IpPrefix> addresses, Reserve(pod_id));
   Undo undo;
-  undo.Push([&] { Detach(pod_id); });
+  undo.Push([&] { Detach(pod_id).IgnoreError(); });
   {
     absl::MutexLock lock(&host_mu_);
-    RETURN_IF_ERROR(host_.AddPodLink(pod_id, addresses[0].address, netns_fd));
+    RETURN_IF_ERROR(host_.AddPodLink(pod_id, addresses[0].address, pod.netns_fd));
   }
   ASSIGN_OR_RETURN(const std::vector<IpPrefix> set,
-                   ConfigurePodLink(netlink_fd, addresses, gateways_));
+                   ConfigurePodLink(pod.netlink_fd, addresses, gateways_));
   undo.Commit();
   return TextOf(set);
 }
 
-void BridgeNetworkImpl::Detach(absl::string_view pod_id) {
+absl::Status BridgeNetworkImpl::Detach(absl::string_view pod_id) {
   std::vector<std::string> addresses;
   {
     absl::MutexLock lock(&mu_);
     const auto lease = leases_.find(pod_id);
-    if (lease == leases_.end() || lease->second.released) return;
+    if (lease == leases_.end() || lease->second.released) return absl::OkStatus();
     lease->second.released = true;
     addresses = lease->second.addresses;
   }
@@ -271,6 +276,7 @@ void BridgeNetworkImpl::Detach(absl::string_view pod_id) {
     Warn("release not recorded", pod_id, marked);
   }
   reaper_.Add({.link = HostLinkName(pod_id), .pod_id = std::string(pod_id)});
+  return absl::OkStatus();
 }
 
 void BridgeNetworkImpl::Reconcile(const absl::flat_hash_set<std::string>& live) {
@@ -284,7 +290,7 @@ void BridgeNetworkImpl::Reconcile(const absl::flat_hash_set<std::string>& live) 
     }
   }
   for (const std::string& pod_id : live) known_links.insert(HostLinkName(pod_id));
-  for (const std::string& pod_id : dead) Detach(pod_id);
+  for (const std::string& pod_id : dead) Detach(pod_id).IgnoreError();
 
   const auto links = [&] {
     absl::MutexLock lock(&host_mu_);

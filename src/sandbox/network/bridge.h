@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/base/log.h"
+#include "src/sandbox/network/network.h"
 #include "src/store/database.h"
 
 namespace berth {
@@ -25,7 +26,7 @@ struct InterfaceCounters {
   uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
 };
 
-class BridgeNetwork {
+class BridgeNetwork : public Network {
  public:
   struct Options {
     std::string bridge = "berth0";  // interface name, <= 15 bytes; also names the nftables table
@@ -38,28 +39,16 @@ class BridgeNetwork {
   // network namespace of the calling thread, which the threads that call the methods must share.
   // Goes on with removals that an earlier daemon began.
   static absl::StatusOr<std::unique_ptr<BridgeNetwork>> Open(Options options, Database& database);
-  virtual ~BridgeNetwork() = default;
-
-  // Gives the pod eth0 with its addresses and default routes. `netns_fd` is the pod's network
-  // namespace, `netlink_fd` a NETLINK_ROUTE socket that was opened inside it (so no thread here
-  // enters the namespace). Addresses are committed to the database before any link exists. IPv4
-  // first; without IPv6 where the pod has it switched off (disable_ipv6). ResourceExhausted: pool
-  // empty. AlreadyExists: the pod is attached. FailedPrecondition: a subnet is in use on another
-  // interface, or the bridge's name is. Nothing is left behind by a failure.
-  virtual absl::StatusOr<std::vector<std::string>> Attach(absl::string_view pod_id, int netns_fd,
-                                                          int netlink_fd) = 0;
-
-  // Starts the removal of the pod's link (the kernel takes tens of milliseconds; a reaper thread
-  // waits for it) and gives the addresses back once the link is gone. Idempotent; unknown pods are
-  // OK.
-  virtual void Detach(absl::string_view pod_id) = 0;
-
-  // At start: detaches what the database or the bridge holds for pods that are not in `live`.
-  virtual void Reconcile(const absl::flat_hash_set<std::string>& live) = 0;
-
-  // Removes bridge and table if no pod is attached (used by tests and `quickstart --down`). Waits
-  // for removals under way. FailedPrecondition: there are pods.
-  virtual absl::Status RemoveIfUnused() = 0;
+  // Attach gives the pod eth0 with its addresses and default routes. Addresses are committed to the
+  // database before any link exists. IPv4 first; without IPv6 where the pod has it switched off
+  // (disable_ipv6). ResourceExhausted: pool empty. FailedPrecondition: a subnet is in use on
+  // another interface, or the bridge's name is. Unimplemented: host ports.
+  //
+  // Detach starts the removal of the pod's link (the kernel takes tens of milliseconds; a reaper
+  // thread waits for it) and gives the addresses back once the link is gone. It does not fail.
+  //
+  // Reconcile also looks at the links on the bridge. RemoveIfUnused removes bridge and table (used
+  // by tests and `quickstart --down`) and waits for removals under way.
 
   // Until every Detach so far is finished: links gone, addresses given back. DeadlineExceeded.
   virtual absl::Status WaitUntilReaped(absl::Duration timeout) = 0;

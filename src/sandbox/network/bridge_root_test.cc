@@ -38,6 +38,14 @@ struct Pod {
   std::vector<std::string> addresses;
 };
 
+PodAttachment Request(const std::string& pod_id, int netns_fd, int netlink_fd) {
+  PodAttachment pod;
+  pod.pod_id = pod_id;
+  pod.netns_fd = netns_fd;
+  pod.netlink_fd = netlink_fd;
+  return pod;
+}
+
 class BridgeRootTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -77,7 +85,7 @@ class BridgeRootTest : public ::testing::Test {
   }
 
   absl::Status Attach(BridgeNetwork& network, Pod& pod) {
-    auto addresses = network.Attach(pod.id, pod.netns.fd(), pod.netns.route_fd());
+    auto addresses = network.Attach(Request(pod.id, pod.netns.fd(), pod.netns.route_fd()));
     if (addresses.ok()) pod.addresses = *std::move(addresses);
     return addresses.status();
   }
@@ -165,8 +173,8 @@ TEST_F(BridgeRootTest, PoolEndsAndGoesOnAfterDetach) {
   for (Pod& pod : pods) ASSERT_TRUE(Attach(*network_, pod).ok());
   Pod late;
   EXPECT_EQ(Attach(*network_, late).code(), absl::StatusCode::kResourceExhausted);
-  network_->Detach(pods[3].id);
-  network_->Detach(pods[3].id);
+  EXPECT_TRUE(network_->Detach(pods[3].id).ok());
+  EXPECT_TRUE(network_->Detach(pods[3].id).ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(pods[3].id)));
   ASSERT_TRUE(Attach(*network_, late).ok());
@@ -178,7 +186,7 @@ TEST_F(BridgeRootTest, AddressIsUsedAgainOnlyWhenItsLinkIsGone) {
   std::vector<Pod> pods(4);
   ASSERT_TRUE(Attach(*network_, pods[0]).ok());
   for (size_t i = 1; i < pods.size(); ++i) {
-    network_->Detach(pods[i - 1].id);
+    EXPECT_TRUE(network_->Detach(pods[i - 1].id).ok());
     const absl::Time deadline = absl::Now() + kPatience;
     absl::Status status = Attach(*network_, pods[i]);
     while (absl::IsResourceExhausted(status) && absl::Now() < deadline)
@@ -195,7 +203,7 @@ TEST_F(BridgeRootTest, AddressOfAPodWhoseNamespaceDiedComesBack) {
   const std::string id = pod->id;
   ASSERT_TRUE(Attach(*network_, *pod).ok());
   pod.reset();
-  network_->Detach(id);
+  EXPECT_TRUE(network_->Detach(id).ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(id)));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -209,7 +217,7 @@ TEST_F(BridgeRootTest, PodsThatComeAtTheSameTimeGetDifferentAddresses) {
   for (size_t i = 0; i < pods.size(); ++i) {
     threads.emplace_back([&, i] {
       results[i] = Attach(*network_, pods[i]);
-      if (i % 2 == 0) network_->Detach(pods[i].id);
+      if (i % 2 == 0) network_->Detach(pods[i].id).IgnoreError();
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -228,7 +236,7 @@ TEST_F(BridgeRootTest, ManyPodsGoAtOnce) {
   network_ = OpenNetwork();
   std::vector<Pod> pods(20);
   for (Pod& pod : pods) ASSERT_TRUE(Attach(*network_, pod).ok());
-  for (Pod& pod : pods) network_->Detach(pod.id);
+  for (Pod& pod : pods) EXPECT_TRUE(network_->Detach(pod.id).ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth0"));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -242,7 +250,7 @@ TEST_F(BridgeRootTest, RestartKeepsPodsAndTheirAddresses) {
   ASSERT_TRUE(Attach(*network_, b).ok());
   EXPECT_NE(a.addresses, b.addresses);
   EXPECT_EQ(ConnectedFrom(a.netns.fd(), b.netns.fd(), b.addresses[0]), a.addresses[0]);
-  network_->Detach(a.id);
+  EXPECT_TRUE(network_->Detach(a.id).ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(a.id)));
   EXPECT_THAT(AddressesInDatabase(), UnorderedElementsAre(b.addresses[0], b.addresses[1]));
@@ -296,7 +304,7 @@ TEST_F(BridgeRootTest, NetworksSideBySideLeaveEachOtherAlone) {
   ASSERT_TRUE(Attach(**second, b).ok());
   EXPECT_THAT(b.addresses, ElementsAre("10.89.0.2"));
   network_->Reconcile({});
-  network_->Detach(b.id);  // not its pod
+  EXPECT_TRUE(network_->Detach(b.id).ok());  // not its pod
   ASSERT_TRUE(network_->RemoveIfUnused().ok());
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth1", HostLinkName(b.id)));
   EXPECT_TRUE(GetNftTableComment(*nft_, TableName("berth1")).ok());
@@ -316,7 +324,7 @@ TEST_F(BridgeRootTest, LeavesALinkOfItsNameOnAnotherBridgeAlone) {
   ASSERT_TRUE(route_->Run(std::move(link)).ok());
   ASSERT_TRUE(InsertAddressRows(*database_, pod.id, {"10.88.0.2"}).ok());
   network_ = OpenNetwork();
-  network_->Detach(pod.id);
+  EXPECT_TRUE(network_->Detach(pod.id).ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_TRUE(Exists(HostLinkName(pod.id)));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -328,7 +336,7 @@ TEST_F(BridgeRootTest, NothingIsLeftAfterRemoval) {
   ASSERT_TRUE(Attach(*network_, pod).ok());
   EXPECT_EQ(network_->RemoveIfUnused().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(Exists("berth0"));
-  network_->Detach(pod.id);
+  EXPECT_TRUE(network_->Detach(pod.id).ok());
   ASSERT_TRUE(network_->RemoveIfUnused().ok());
   EXPECT_THAT(LinkNames(), ElementsAre("lo"));
   EXPECT_TRUE(absl::IsNotFound(GetNftTableComment(*nft_, TableName("berth0")).status()));
@@ -373,7 +381,7 @@ TEST_F(BridgeRootTest, MakesAgainWhatSomebodyRemoved) {
   ASSERT_TRUE(RemoveMasquerade(*nft_, "berth0").ok());
   ASSERT_TRUE(Attach(*network_, second).ok());
   EXPECT_EQ(ConnectedFrom(second.netns.fd(), outside.fd(), "192.0.2.2"), "192.0.2.1");
-  network_->Detach(first.id);  // its link lost its bridge and is still its link
+  EXPECT_TRUE(network_->Detach(first.id).ok());  // its link lost its bridge and is still its link
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(first.id)));
 }
@@ -429,11 +437,11 @@ TEST_F(BridgeRootTest, KeepsInterfacesListeningToRouterAdvertisements) {
 TEST_F(BridgeRootTest, FailedAttachLeavesNothing) {
   network_ = OpenNetwork();
   Pod pod;
-  EXPECT_FALSE(network_->Attach(pod.id, /*netns_fd=*/-1, pod.netns.route_fd()).ok());
+  EXPECT_FALSE(network_->Attach(Request(pod.id, /*netns_fd=*/-1, pod.netns.route_fd())).ok());
   // The link can be made, but not configured: the socket belongs to a namespace without an eth0.
   NetworkNamespace elsewhere;
   Pod other;
-  EXPECT_FALSE(network_->Attach(other.id, other.netns.fd(), elsewhere.route_fd()).ok());
+  EXPECT_FALSE(network_->Attach(Request(other.id, other.netns.fd(), elsewhere.route_fd())).ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth0"));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -479,7 +487,7 @@ TEST_F(BridgeRootTest, RefusesWrongOptionsAndIds) {
   }
   network_ = OpenNetwork();
   NetworkNamespace pod;
-  EXPECT_EQ(network_->Attach("../../etc/passwd", pod.fd(), pod.route_fd()).status().code(),
+  EXPECT_EQ(network_->Attach(Request("../../etc/passwd", pod.fd(), pod.route_fd())).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 

@@ -1,12 +1,16 @@
 #include "src/server/convert/pod_request.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/base/status_macros.h"
+#include "src/sandbox/network/pod_bandwidth.h"
 #include "src/server/convert/namespace_request.h"
 #include "src/server/convert/resources_request.h"
 #include "src/server/convert/security_request.h"
@@ -19,6 +23,13 @@ namespace {
 
 constexpr size_t kMaxHostname = 64;   // sethostname(2)
 constexpr size_t kMaxDnsEntry = 256;  // resolv.conf(5)
+constexpr int32_t kMaxPort = 65535;
+
+bool IsIpAddress(const std::string& text) {
+  std::array<unsigned char, 16> bytes;
+  return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
+}
 
 absl::Status CheckMetadata(const cri::PodSandboxMetadata& metadata) {
   if (metadata.name().empty()) return Refused("metadata.name", "is empty");
@@ -108,10 +119,39 @@ absl::Status CheckPorts(const cri::PodSandboxConfig& config) {
   if (config.linux().security_context().namespace_options().network() == cri::NODE)
     return absl::OkStatus();  // it has the node's ports
   for (const cri::PortMapping& port : config.port_mappings()) {
-    if (port.host_port() > 0)
-      return Refused("port_mappings.host_port", "is not supported by this version of Berth");
+    if (port.host_port() == 0) continue;  // informs only
+    if (port.host_port() < 0 || port.host_port() > kMaxPort)
+      return Refused("port_mappings.host_port", absl::StrCat(port.host_port(), " is no port"));
+    if (port.container_port() < 1 || port.container_port() > kMaxPort) {
+      return Refused("port_mappings.container_port",
+                     absl::StrCat(port.container_port(), " is no port"));
+    }
+    if (!cri::Protocol_IsValid(port.protocol()))
+      return Refused("port_mappings.protocol", "is not TCP, UDP or SCTP");
+    if (!port.host_ip().empty() && !IsIpAddress(port.host_ip()))
+      return Refused("port_mappings.host_ip", "is no IP address");
   }
   return absl::OkStatus();
+}
+
+std::vector<PortMapping> ParsePorts(const cri::PodSandboxConfig& config) {
+  std::vector<PortMapping> ports;
+  if (config.linux().security_context().namespace_options().network() == cri::NODE) return ports;
+  for (const cri::PortMapping& port : config.port_mappings()) {
+    if (port.host_port() == 0) continue;
+    ports.push_back({.protocol = port.protocol() == cri::UDP    ? PortProtocol::kUdp
+                                 : port.protocol() == cri::SCTP ? PortProtocol::kSctp
+                                                                : PortProtocol::kTcp,
+                     .container_port = static_cast<uint16_t>(port.container_port()),
+                     .host_port = static_cast<uint16_t>(port.host_port()),
+                     .host_ip = port.host_ip()});
+  }
+  return ports;
+}
+
+absl::Status CheckBandwidth(const cri::PodSandboxConfig& config) {
+  const auto& annotations = config.annotations();
+  return ParsePodBandwidth({annotations.begin(), annotations.end()}).status();
 }
 
 absl::Status CheckLinux(const cri::LinuxPodSandboxConfig& config, const RequestPolicy& policy,
@@ -153,6 +193,7 @@ PodConfig ParsePod(const cri::RunPodSandboxRequest& request) {
         DnsConfig{Strings(from.dns_config().servers()), Strings(from.dns_config().searches()),
                   Strings(from.dns_config().options())};
   }
+  config.ports = ParsePorts(from);
   config.cgroup_parent = linux_config.cgroup_parent();
   config.runtime_handler = request.runtime_handler();
   config.privileged = linux_config.security_context().privileged();
@@ -178,6 +219,7 @@ absl::Status CheckPod(const cri::RunPodSandboxRequest& request, const RequestPol
   RETURN_IF_ERROR(CheckLogDirectory(config.log_directory()));
   RETURN_IF_ERROR(CheckDns(config.dns_config()));
   RETURN_IF_ERROR(CheckPorts(config));
+  RETURN_IF_ERROR(CheckBandwidth(config));
   return CheckLinux(config.linux(), policy, *handler);
 }
 

@@ -166,9 +166,52 @@ TEST(ParsePodRequest, TakesAnAbsoluteLogDirectoryOnly) {
   }
 }
 
-TEST(ParsePodRequest, RefusesHostPortsOfAnOwnNetwork) {
-  ExpectRefused(ParsePodWith([](auto& c) { c.add_port_mappings()->set_host_port(80); }).status(),
-                "port_mappings.host_port");
+TEST(ParsePodRequest, KeepsPortsOfTheHostOnly) {
+  const absl::StatusOr<ParsedPod> pod = ParsePodWith([](auto& c) {
+    c.add_port_mappings()->set_container_port(80);
+    cri::PortMapping& port = *c.add_port_mappings();
+    port.set_container_port(53);
+    port.set_host_port(5353);
+    port.set_protocol(cri::UDP);
+    port.set_host_ip("fd00::1");
+  });
+  ASSERT_TRUE(pod.ok()) << pod.status();
+  ASSERT_EQ(pod->config.ports.size(), 1u);
+  EXPECT_EQ(pod->config.ports[0].container_port, 53);
+  EXPECT_EQ(pod->config.ports[0].host_port, 5353);
+  EXPECT_EQ(pod->config.ports[0].protocol, PortProtocol::kUdp);
+  EXPECT_EQ(pod->config.ports[0].host_ip, "fd00::1");
+}
+
+TEST(ParsePodRequest, RefusesWhatIsNoPortMapping) {
+  struct Case {
+    int32_t host, container, protocol;
+    const char* ip;
+    const char* field;
+  };
+  for (const Case& wrong : {Case{65536, 80, 0, "", "port_mappings.host_port"},
+                            Case{-1, 80, 0, "", "port_mappings.host_port"},
+                            Case{80, 0, 0, "", "port_mappings.container_port"},
+                            Case{80, 65536, 0, "", "port_mappings.container_port"},
+                            Case{80, 80, 7, "", "port_mappings.protocol"},
+                            Case{80, 80, 0, "1.2.3", "port_mappings.host_ip"}}) {
+    ExpectRefused(ParsePodWith([&](auto& c) {
+                    cri::PortMapping& port = *c.add_port_mappings();
+                    port.set_host_port(wrong.host);
+                    port.set_container_port(wrong.container);
+                    port.set_protocol(static_cast<cri::Protocol>(wrong.protocol));
+                    port.set_host_ip(wrong.ip);
+                  }).status(),
+                  wrong.field);
+  }
+}
+
+TEST(ParsePodRequest, RefusesABandwidthThatIsNone) {
+  const absl::Status refused = ParsePodWith([](auto& c) {
+                                 (*c.mutable_annotations())["kubernetes.io/ingress-bandwidth"] =
+                                     "much";
+                               }).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused));
 }
 
 TEST(ParsePodRequest, RefusesAGroupWithoutAUser) {
