@@ -45,7 +45,7 @@ PLANTED = [
     ("server includes kernel", "src/server/a.cc", '#include "src/kernel/file.h"\n', "direction"),
     ("an rpc includes kernel", "src/server/rpc/a.cc", '#include "src/kernel/file.h"\n', "direction"),
     ("cli includes sandbox", "src/cli/a.cc", '#include "src/sandbox/pod.h"\n', "direction"),
-    ("stream includes kernel", "src/stream/a.cc", '#include "src/kernel/file.h"\n', "direction"),
+    ("stream includes image", "src/stream/a.cc", '#include "src/image/store.h"\n', "direction"),
     ("the monitor includes base", "src/runtime/monitor/a.cc", '#include "src/base/id.h"\n', "direction"),
     ("the monitor includes the planner", "src/runtime/monitor/b.cc", '#include "src/runtime/plan.h"\n', "direction"),
     ("the wire includes base", "src/runtime/monitor_protocol.h", '#include "src/base/id.h"\n', "direction"),
