@@ -42,6 +42,7 @@ namespace {
 
 constexpr int kMaxReceiveBytes = 16 << 20;
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
+constexpr absl::Duration kLockPatience = absl::Seconds(2);
 
 absl::Status CheckNode() {
   if (geteuid() != 0) return absl::PermissionDeniedError("berthd must run as root");
@@ -55,11 +56,16 @@ absl::Status CheckNode() {
   return absl::OkStatus();
 }
 
-// One daemon to a data directory; the lock goes with the process.
+// One daemon to a data directory; the lock goes with the process, and with the helpers that one
+// which was killed had begun to start: they have its descriptors until their exec.
 absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
   const std::string path = data_dir + "/berthd.lock";
   ASSIGN_OR_RETURN(UniqueFd lock, OpenFile(AT_FDCWD, path, O_RDWR | O_CREAT, 0600));
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  const absl::Time patience = absl::Now() + kLockPatience;
+  bool locked = false;
+  while (!(locked = flock(lock.get(), LOCK_EX | LOCK_NB) == 0) && absl::Now() < patience)
+    absl::SleepFor(absl::Milliseconds(10));
+  if (!locked) {
     const std::string owner = ReadFd(lock.get(), 64, path).value_or("");
     return absl::AlreadyExistsError(
         absl::StrCat("another berthd (pid ", owner, ") uses ", data_dir));

@@ -19,13 +19,19 @@ namespace {
 
 constexpr absl::Duration kReady = absl::Seconds(60);
 
-bool Accepts(const std::string& path) {
+// Not another's listener: one that was killed while it started a helper leaves its own to the child
+// until that has come to its exec.
+bool Accepts(const std::string& path, pid_t daemon) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return false;
   memcpy(address.sun_path, path.data(), path.size());
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
+  ucred listener{};
+  socklen_t size = sizeof listener;
+  return getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 &&
+         listener.pid == daemon;
 }
 
 std::string LogPath(const Daemon::Options& options) { return options.dir + ".log"; }
@@ -59,7 +65,7 @@ absl::Status Daemon::StartAgain() {
   bool exited = false;
   const bool ready = Eventually(kReady, [&] {
     exited = process_.Wait(absl::ZeroDuration()).has_value();
-    return exited || Accepts(socket());
+    return exited || Accepts(socket(), pid());
   });
   if (exited || !ready) {
     return absl::FailedPreconditionError(

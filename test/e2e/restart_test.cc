@@ -1,6 +1,8 @@
 // The daemon dies or is restarted while pods run.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/file.h>
 
 #include <filesystem>
 #include <fstream>
@@ -9,6 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
+#include "src/base/unique_fd.h"
 #include "test/e2e/e2e_test.h"
 
 namespace berth::e2e {
@@ -36,6 +40,22 @@ class RestartTest : public E2eTest {
     return 0;
   }
 };
+
+// A helper that the killed daemon was starting has its descriptors for a moment, the lock among
+// them.
+TEST_F(RestartTest, LockThatTheKilledOneLeftToAHelperIsWaitedFor) {
+  ASSERT_OK(node().daemon().Kill());
+  const std::string path = node().daemon().options().dir + "/data/berthd.lock";
+  UniqueFd lock(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(flock(lock.get(), LOCK_EX | LOCK_NB), 0);
+  std::thread helper([&lock] {
+    absl::SleepFor(absl::Milliseconds(200));
+    lock.reset();
+  });
+  EXPECT_OK(node().daemon().StartAgain());
+  helper.join();
+  node().Reconnect();
+}
 
 TEST_F(RestartTest, EverythingIsListedAsBeforeAfterAKill) {
   cri::PodSandboxConfig config = MakeKubeletPodConfig(Name());
