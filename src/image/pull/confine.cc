@@ -2,25 +2,23 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <sched.h>
 #include <sys/capability.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
-#include "src/image/pull/landlock.h"
 #include "src/image/pull/syscall_filter.h"
 #include "src/kernel/file.h"
+#include "src/kernel/landlock.h"
+#include "src/kernel/self_confinement.h"
 
 namespace berth {
 namespace {
@@ -49,18 +47,6 @@ constexpr rlim_t kMaxData = RLIM_INFINITY;
 constexpr rlim_t kMaxData = rlim_t{1} << 30;
 #endif
 
-struct ResourceLimit {
-  __rlimit_resource resource;
-  rlim_t limit;
-  const char* name;
-};
-constexpr std::array kLimits = {
-    ResourceLimit{RLIMIT_CORE, 0, "RLIMIT_CORE"},
-    ResourceLimit{RLIMIT_NOFILE, 1024, "RLIMIT_NOFILE"},
-    ResourceLimit{RLIMIT_FSIZE, rlim_t{1} << 40, "RLIMIT_FSIZE"},
-    ResourceLimit{RLIMIT_DATA, kMaxData, "RLIMIT_DATA"},
-};
-
 absl::Status WriteFile(int directory, const std::string& name, absl::string_view content) {
   ASSIGN_OR_RETURN(UniqueFd fd,
                    OpenFile(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
@@ -70,29 +56,6 @@ absl::Status WriteFile(int directory, const std::string& name, absl::string_view
     content.remove_prefix(static_cast<size_t>(n));
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<UniqueFd> DetachedTmpfs() {
-  UniqueFd context(static_cast<int>(::syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC)));
-  if (!context.valid()) return ErrnoStatus("fsopen", "tmpfs");
-  const auto set = [&](const char* key, const char* value) {
-    return ::syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key, value, 0);
-  };
-  if (set("size", "8m") != 0 || set("mode", "0700") != 0 ||
-      ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    return ErrnoStatus("fsconfig", "tmpfs");
-  }
-  constexpr unsigned kAttributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-  UniqueFd mount(
-      static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, kAttributes)));
-  if (!mount.valid()) return ErrnoStatus("fsmount", "tmpfs");
-  return mount;
-}
-
-absl::Status Attach(int mount, int target_dir, const char* target) {
-  if (::syscall(SYS_move_mount, mount, "", target_dir, target, MOVE_MOUNT_F_EMPTY_PATH) == 0)
-    return absl::OkStatus();
-  return ErrnoStatus("move_mount", target);
 }
 
 // A clone of a directory's mount that no device, setuid file or program can be used through.
@@ -129,32 +92,17 @@ absl::Status EnterNewRoot(int work_fd, int layers_fd, WorkAccess access) {
   ASSIGN_OR_RETURN(UniqueFd work, CloneMount(work_fd, work_attributes, "the work directory"));
   ASSIGN_OR_RETURN(UniqueFd layers,
                    CloneMount(layers_fd, MOUNT_ATTR_RDONLY, "the directory of layers"));
-  if (::unshare(CLONE_NEWNS) != 0) return ErrnoStatus("unshare", "mount namespace");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-    return ErrnoStatus("mount private", "/");
-  ASSIGN_OR_RETURN(UniqueFd root, DetachedTmpfs());
+  RETURN_IF_ERROR(EnterOwnMounts());
+  ASSIGN_OR_RETURN(UniqueFd root, DetachedTmpfs("8m"));
   RETURN_IF_ERROR(FillRoot(root.get()));
-  RETURN_IF_ERROR(Attach(root.get(), AT_FDCWD, "/proc"));
-  RETURN_IF_ERROR(Attach(work.get(), root.get(), "work"));
-  RETURN_IF_ERROR(Attach(layers.get(), root.get(), "layers"));
-  if (::fchdir(root.get()) != 0) return ErrnoStatus("fchdir", "tmpfs");
-  if (::syscall(SYS_pivot_root, ".", ".") != 0) return ErrnoStatus("pivot_root", "tmpfs");
-  if (::umount2(".", MNT_DETACH) != 0) return ErrnoStatus("umount", "the old root");
-  if (::chdir("/") != 0) return ErrnoStatus("chdir", "/");
-  if (::mount(nullptr, "/", nullptr,
-              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
-    return ErrnoStatus("remount", "/");
-  }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(AttachMount(root.get(), AT_FDCWD, "/proc"));
+  RETURN_IF_ERROR(AttachMount(work.get(), root.get(), "work"));
+  RETURN_IF_ERROR(AttachMount(layers.get(), root.get(), "layers"));
+  return PivotInto(root.get());
 }
 
 absl::Status KeepCapabilities() {
-  for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
-    const bool kept =
-        std::find(kCapabilities.begin(), kCapabilities.end(), capability) != kCapabilities.end();
-    if (!kept && ::prctl(PR_CAPBSET_DROP, capability) != 0)
-      return ErrnoStatus("prctl PR_CAPBSET_DROP", "capability");
-  }
+  RETURN_IF_ERROR(KeepBoundingSet({kCapabilities.begin(), kCapabilities.end()}));
   const cap_t set = ::cap_init();
   bool ok = set != nullptr;
   for (const cap_flag_t flag : {CAP_PERMITTED, CAP_EFFECTIVE}) {
@@ -164,14 +112,6 @@ absl::Status KeepCapabilities() {
   const int error = errno;
   ::cap_free(set);
   return ok ? absl::OkStatus() : ErrnoStatus("capset", "berth-pull", error);
-}
-
-absl::Status SetLimits() {
-  for (const ResourceLimit& limit : kLimits) {
-    const struct rlimit value = {limit.limit, limit.limit};
-    if (::setrlimit(limit.resource, &value) != 0) return ErrnoStatus("setrlimit", limit.name);
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -193,7 +133,12 @@ absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd, WorkAccess acce
   ASSIGN_OR_RETURN(dirs.work, OpenDir(AT_FDCWD, "/work"));
   ASSIGN_OR_RETURN(dirs.layers, OpenDir(AT_FDCWD, "/layers"));
   ASSIGN_OR_RETURN(const UniqueFd etc, OpenDir(AT_FDCWD, "/etc"));
-  RETURN_IF_ERROR(SetLimits());
+  RETURN_IF_ERROR(SetResourceLimits({
+      {RLIMIT_CORE, 0, "RLIMIT_CORE"},
+      {RLIMIT_NOFILE, 1024, "RLIMIT_NOFILE"},
+      {RLIMIT_FSIZE, rlim_t{1} << 40, "RLIMIT_FSIZE"},
+      {RLIMIT_DATA, kMaxData, "RLIMIT_DATA"},
+  }));
   RETURN_IF_ERROR(KeepCapabilities());
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return ErrnoStatus("prctl", "PR_SET_NO_NEW_PRIVS");

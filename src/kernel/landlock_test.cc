@@ -1,4 +1,4 @@
-#include "src/image/pull/landlock.h"
+#include "src/kernel/landlock.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "src/image/pull/landlock.h"
+#include "src/kernel/landlock.h"
 
 #include <linux/landlock.h>
 #include <sys/syscall.h>
@@ -64,15 +64,15 @@ absl::StatusOr<bool> RestrictFileAccess(const std::vector<LandlockRule>& rules) 
   if (abi >= kScopeAbi) ruleset.scopes = kAllScopes;
   const UniqueFd fd(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0)));
-  if (!fd.valid()) return ErrnoStatus("landlock_create_ruleset", "berth-pull");
+  if (!fd.valid()) return ErrnoStatus("landlock_create_ruleset", "this process");
   for (const LandlockRule& rule : rules) {
     const landlock_path_beneath_attr beneath = {
         .allowed_access = rule.writable ? read | write : read, .parent_fd = rule.directory};
     if (::syscall(SYS_landlock_add_rule, fd.get(), LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
-      return ErrnoStatus("landlock_add_rule", "berth-pull");
+      return ErrnoStatus("landlock_add_rule", "this process");
   }
   if (::syscall(SYS_landlock_restrict_self, fd.get(), 0) != 0)
-    return ErrnoStatus("landlock_restrict_self", "berth-pull");
+    return ErrnoStatus("landlock_restrict_self", "this process");
   return true;
 }
 
