@@ -35,6 +35,9 @@ enum class Type : uint16_t {
   kResize = 8,    // ResizeRequest; kOk
   kForget = 9,    // ContainerRequest: an exited container's record is dropped; kOk
   kHooksDone = 10,  // HooksDone: the answer to kHooksDue or kSeccompListener, on their connection
+  kConnect =
+      14,  // ConnectRequest, on the connection of a port-forward; kConnected, or kError whose
+           // step is ConnectRequest::request
   // replies
   kOk = 100,
   kError = 101,  // ErrorReply
@@ -47,6 +50,7 @@ enum class Type : uint16_t {
   // Between kStart (kExec) and its kStarted or kError, on its connection; wait for kHooksDone:
   kHooksDue = 106,         // StartedReply: kAskHooks was reached
   kSeccompListener = 107,  // StartedReply; fd: the notify descriptor
+  kConnected = 109,        // ConnectedReply; fd: a TCP connection in the pod's network namespace
 };
 
 struct Header {
@@ -107,6 +111,11 @@ struct ResizeRequest {
   uint16_t rows, columns;
 };
 
+struct ConnectRequest {
+  uint32_t request;  // chosen by the sender, comes back in the answer
+  uint16_t port, reserved;
+};
+
 struct HelloReply {
   int32_t pid;
   int32_t pod_init_pid;         // 0 without a pod pid namespace
@@ -126,6 +135,10 @@ struct StartedReply {
 
 struct HooksDone {
   int32_t error;  // errno; 0 goes on
+};
+
+struct ConnectedReply {
+  uint32_t request;
 };
 
 struct RunningEvent {
