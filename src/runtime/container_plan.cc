@@ -113,7 +113,7 @@ LaunchPlan BuildExecPlan(const ExecSpec& spec, int cgroup_tasks) {
   AddPrivilegedIdentity(steps, spec.identity, spec.user_namespace);
   steps.Add(Op::kJoinContainer, {}, spec.user_namespace ? 1 : 0);
   steps.Add(Op::kNewSession);
-  steps.Add(Op::kStdio, {}, wire::kNull, cgroup_tasks, cgroup_tasks + 1);
+  AddExecStreams(steps, spec.streams, cgroup_tasks);
   steps.Add(Op::kChdir, {spec.cwd});
   AddIdentity(steps, spec.identity);
   AddExec(steps, spec.args, spec.env);

@@ -66,14 +66,22 @@ struct PlanFds {
 
 LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds);
 
+// A stream that is not wanted is /dev/null; with a terminal there are no others.
+struct ExecStreams {
+  bool input = false, output = true, error_output = true;
+  bool terminal = false;
+  uint16_t rows = 0, columns = 0;  // of the terminal; 0: not known
+};
+
 struct ExecSpec {
   std::vector<std::string> args, env;
   std::string cwd = "/";
   ProcessIdentity identity;
   bool user_namespace = false;  // the container is in the pod's
+  ExecStreams streams;
 };
 
-// stdin is /dev/null; the descriptors behind the cgroup's are stdout and stderr.
+// The descriptors behind the cgroup's are those of the wanted streams: stdin, stdout, stderr.
 LaunchPlan BuildExecPlan(const ExecSpec& spec, int cgroup_tasks);
 
 struct PodSpec {
@@ -102,7 +110,8 @@ struct OciRuntime {
 LaunchPlan BuildOciCreatePlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds,
                               const OciRuntime& runtime, const std::string& container_id);
 // Any other command of it in the host's mount namespace: descriptors are the host's mount
-// namespace, stdout, stderr.
-LaunchPlan BuildOciCommandPlan(const OciRuntime& runtime, const std::vector<std::string>& command);
+// namespace, then those of the wanted streams (no terminal).
+LaunchPlan BuildOciCommandPlan(const OciRuntime& runtime, const std::vector<std::string>& command,
+                               const ExecStreams& streams = {});
 
 }  // namespace berth

@@ -48,7 +48,8 @@ enum class Op : uint16_t {
   kReadonlyPath = 15,  // s0; absent is fine
   kSetMountAttr = 16,  // s0=path, a=MOUNT_ATTR_* to set on the mount that is there
   kStdio = 17,         // a,b,c=fd of stdin, stdout, stderr, or a StdioFd
-  kTerminal = 18,  // a pty of the container's devpts becomes stdio; its master goes to the monitor
+  kTerminal = 18,  // a pty of the container's devpts becomes stdio; its master goes to the monitor.
+                   // a=rows b=columns; 0: left as they are
   kWriteProc =
       19,  // s0=path below /proc, s1=value; a=ProcTolerance b=uid to try again as where
            // root is refused (EACCES), 0 none: IPC sysctls belong to their namespace's root

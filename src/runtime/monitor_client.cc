@@ -21,135 +21,12 @@
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
+#include "src/runtime/monitor_messages.h"
 
 namespace berth {
 namespace {
 
 using wire::Type;
-
-// A monitor answers within milliseconds; one that does not for this long is stopped or stuck.
-constexpr absl::Duration kAnswerTimeout = absl::Seconds(30);
-// After the first process of an exec has ended, what it left behind may hold its output open this
-// long.
-constexpr absl::Duration kDrain = absl::Seconds(1);
-constexpr absl::Duration kCancelPoll = absl::Milliseconds(100);
-
-std::string Message(Type type) {
-  const wire::Header header = {.magic = wire::kProtocolMagic,
-                               .version = wire::kProtocolVersion,
-                               .type = static_cast<uint16_t>(type)};
-  return std::string(reinterpret_cast<const char*>(&header), sizeof(header));
-}
-
-template <typename T>
-std::string Message(Type type, const T& payload) {
-  return Message(type).append(reinterpret_cast<const char*>(&payload), sizeof(payload));
-}
-
-void CopyId(absl::string_view id, char* out) {
-  std::memcpy(out, id.data(), std::min<size_t>(id.size(), wire::kIdBytes));
-}
-
-// Rounded up, so that a short timeout is not none; as much as the message can say.
-uint32_t Milliseconds(absl::Duration timeout) {
-  return static_cast<uint32_t>(
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))), 0,
-                          std::numeric_limits<uint32_t>::max()));
-}
-
-template <typename T>
-absl::StatusOr<T> Payload(const Packet& packet) {
-  T value;
-  if (packet.data.size() != sizeof(wire::Header) + sizeof(T)) {
-    return absl::DataLossError("monitor: answer of the wrong length");
-  }
-  std::memcpy(&value, packet.data.data() + sizeof(wire::Header), sizeof(T));
-  return value;
-}
-
-absl::StatusOr<Type> TypeOf(absl::string_view data) {
-  wire::Header header;
-  if (data.size() < sizeof(header)) return absl::DataLossError("monitor: answer too short");
-  std::memcpy(&header, data.data(), sizeof(header));
-  if (header.magic != wire::kProtocolMagic)
-    return absl::DataLossError("monitor: not the monitor protocol");
-  if (header.version != wire::kProtocolVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("monitor: speaks protocol version ",
-                                                      header.version, ", this berthd speaks ",
-                                                      wire::kProtocolVersion));
-  }
-  return static_cast<Type>(header.type);
-}
-
-// A runtime's or a hook's end, which the call names; the errno behind it says nothing more.
-bool IsVerdict(absl::string_view call) {
-  return absl::StartsWith(call, "hook ") || absl::StartsWith(call, "runtime ");
-}
-
-absl::Status HookStatus(const PlanStep& step, const std::string& call) {
-  const std::string path = step.strings.size() > 1 ? step.strings[1] : "";
-  return absl::Status(
-      call == "hook timed out" ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kAborted,
-      absl::StrCat("hook \"", path, "\": ", absl::StripPrefix(call, "hook "),
-                   call == "hook timed out" ? absl::StrCat(" after ", step.c, " ms") : ""));
-}
-
-// EINVAL of mount_setattr(2), seen by people as what it means.
-absl::Status IdmapStatus(const std::string& call, const PlanStep& step) {
-  std::string object = "volume";
-  if (step.op == wire::Op::kIdmapTree && !step.strings.empty()) object = step.strings[0];
-  if (step.strings.size() > 3) object = step.strings[3];
-  return absl::FailedPreconditionError(absl::StrCat(
-      call, " ", object, ": its file system cannot be ID-mapped (no user namespace for this pod)"));
-}
-
-// What a user reads first when a program cannot be started.
-absl::Status ExecStatus(const PlanStep& step, int error) {
-  const std::string& file = step.strings[0];
-  const absl::string_view cause = error == ENOENT && !absl::StrContains(file, '/')
-                                      ? absl::string_view("executable file not found in $PATH")
-                                      : absl::string_view(std::strerror(error));
-  return absl::Status(
-      error == ENOENT ? absl::StatusCode::kNotFound : absl::ErrnoToStatusCode(error),
-      absl::StrCat("exec: \"", file, "\": ", cause));
-}
-
-absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
-  ASSIGN_OR_RETURN(const wire::ErrorReply reply, Payload<wire::ErrorReply>(packet));
-  const std::string call(reply.call, strnlen(reply.call, sizeof(reply.call)));
-  if (reply.error <= 0)
-    return absl::DataLossError(absl::StrCat("monitor: ", call, ": an error without a cause"));
-  if (plan == nullptr || reply.step < 0 || static_cast<size_t>(reply.step) >= plan->steps.size()) {
-    if (IsVerdict(call)) return absl::AbortedError(call);
-    return ErrnoStatus("monitor", call, reply.error);
-  }
-  const PlanStep& step = plan->steps[reply.step];
-  if (step.op == wire::Op::kExec) return ExecStatus(step, reply.error);
-  if (step.op == wire::Op::kHook && IsVerdict(call)) return HookStatus(step, call);
-  if (absl::StartsWith(call, "id-map") && reply.error == EINVAL) return IdmapStatus(call, step);
-  return ErrnoStatus(call, absl::StrCat("(", DescribeStep(step), ")"), reply.error);
-}
-
-absl::StatusOr<Packet> Receive(int socket, Type wanted, absl::Time deadline,
-                               const LaunchPlan* plan = nullptr) {
-  absl::StatusOr<Packet> packet = ReceivePacket(socket, deadline);
-  if (absl::IsUnavailable(packet.status()))
-    return absl::UnavailableError("monitor: closed the connection");
-  if (absl::IsDeadlineExceeded(packet.status()))
-    return absl::DeadlineExceededError("monitor: does not answer");
-  if (!packet.ok()) return packet.status();
-  ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
-  if (type == Type::kError) return ErrorFrom(*packet, plan);
-  if (type != wanted)
-    return absl::DataLossError(absl::StrCat("monitor: unexpected answer ", static_cast<int>(type)));
-  return packet;
-}
-
-std::vector<int> WithTasks(int plan, const CgroupHandle& cgroup) {
-  std::vector<int> fds = {plan};
-  for (const UniqueFd& tasks : cgroup.tasks) fds.push_back(tasks.get());
-  return fds;
-}
 
 // The last error that an OCI runtime wrote to its log: a line of JSON with "msg", or any line.
 std::string LastRuntimeError(int directory) {
@@ -237,34 +114,6 @@ absl::StatusOr<pid_t> AwaitStarted(int socket, const ContainerStart& start) {
   }
 }
 
-struct OutputPipe {
-  UniqueFd read, write;
-  std::string* into;
-};
-
-absl::Status OpenPipe(OutputPipe* pipe) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe", "exec output");
-  pipe->read.reset(ends[0]);
-  pipe->write.reset(ends[1]);
-  if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus("fcntl", "exec output");
-  return absl::OkStatus();
-}
-
-// Reads what is there; closes the pipe at its end. `room` is what may still be kept.
-void Drain(OutputPipe* pipe, size_t* room) {
-  char buffer[64 << 10];
-  while (true) {
-    const ssize_t n = ::read(pipe->read.get(), buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) return pipe->read.reset();
-    const size_t kept = std::min(*room, static_cast<size_t>(n));
-    pipe->into->append(buffer, kept);
-    *room -= kept;
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<SpawnedProcess> MonitorClient::Spawn(const MonitorStart& start) {
@@ -330,6 +179,7 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   if (start.terminal) request.flags |= wire::kTerminalFlag;
   if (start.cgroup->unified) request.flags |= wire::kCgroupIsUnified;
   if (start.stdin_open) request.flags |= wire::kStdinOpen;
+  if (start.stdin_open && start.stdin_once) request.flags |= wire::kStdinOnce;
   if (start.pid_dir.valid()) request.flags |= wire::kLauncher;
   if (ClonesPidNamespace(*start.plan)) request.flags |= wire::kPlanClonesPid;
   request.pid_mode = start.pid_mode;
@@ -357,66 +207,10 @@ absl::Status MonitorClient::Stop(absl::string_view container_id, int signal,
   return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
 }
 
-absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& request) const {
+absl::Status MonitorClient::LimitLogs(const wire::LogLimits& limits) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
-  ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*request.plan));
-  ExecSyncResult result;
-  OutputPipe pipes[2] = {{.into = &result.output}, {.into = &result.error_output}};
-  std::vector<int> fds = {plan.get()};
-  wire::ExecRequest message = {};
-  if (request.outside_container) {
-    message.flags |= wire::kOutsideContainer;
-    if (request.host_mounts >= 0) fds.push_back(request.host_mounts);
-  } else {
-    fds = WithTasks(plan.get(), *request.cgroup);
-    message.tasks_fd_count = static_cast<uint32_t>(request.cgroup->tasks.size());
-  }
-  for (OutputPipe& pipe : pipes) {
-    RETURN_IF_ERROR(OpenPipe(&pipe));
-    fds.push_back(pipe.write.get());
-  }
-  CopyId(request.container_id, message.container_id);
-  message.timeout_ms = Milliseconds(request.timeout);
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kExec, message), fds));
-  for (OutputPipe& pipe : pipes) pipe.write.reset();
-
-  size_t room = request.max_output_bytes;
-  bool exited = false, timed_out = false;
-  absl::Time drain_until = absl::InfiniteFuture();
-  while (!exited || pipes[0].read.valid() || pipes[1].read.valid()) {
-    pollfd wait[3] = {{exited ? -1 : socket.get(), POLLIN, 0},
-                      {pipes[0].read.get(), POLLIN, 0},
-                      {pipes[1].read.get(), POLLIN, 0}};
-    if (::poll(wait, 3, static_cast<int>(absl::ToInt64Milliseconds(kCancelPoll))) < 0 &&
-        errno != EINTR) {
-      return ErrnoStatus("poll", "exec");
-    }
-    // Closing the connection makes the monitor kill the exec as a whole.
-    if (request.cancelled && request.cancelled())
-      return absl::CancelledError("exec: the caller is gone");
-    for (int i = 0; i < 2; ++i) {
-      if (wait[i + 1].revents != 0) Drain(&pipes[i], &room);
-    }
-    if (wait[0].revents != 0) {
-      absl::StatusOr<Packet> packet = ReceivePacket(socket.get(), absl::Now());
-      if (!packet.ok())
-        return absl::UnavailableError(absl::StrCat("monitor: ", packet.status().message()));
-      ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
-      if (type == Type::kError) return ErrorFrom(*packet, request.plan);
-      if (type != Type::kExit) continue;
-      ASSIGN_OR_RETURN(const wire::ExitEvent event, Payload<wire::ExitEvent>(*packet));
-      exited = true;
-      timed_out = (event.flags & wire::kExitTimeout) != 0;
-      result.exit_code = event.exit_code;
-      drain_until = absl::Now() + kDrain;
-    }
-    if (timed_out || absl::Now() > drain_until) break;
-  }
-  if (timed_out) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("exec: command timed out after ", absl::FormatDuration(request.timeout)));
-  }
-  return result;
+  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kLimitLogs, limits), {}));
+  return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
 }
 
 absl::Status MonitorClient::ReopenLog(absl::string_view container_id, const UniqueFd& log) const {

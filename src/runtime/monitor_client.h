@@ -14,6 +14,7 @@
 #include "src/base/unique_fd.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/process.h"
+#include "src/runtime/container_plan.h"
 #include "src/runtime/launch_plan.h"
 #include "src/runtime/monitor_protocol.h"
 
@@ -44,7 +45,7 @@ struct ContainerStart {
   std::vector<UniqueFd> volumes;
   wire::PidMode pid_mode = wire::PidMode::kNew;
   bool terminal = false;
-  bool stdin_open = false;
+  bool stdin_open = false, stdin_once = false;
   std::string target_id;                      // PidMode::kContainer
   UniqueFd log;                               // invalid: output is dropped
   int user_namespace = -1, host_mounts = -1;  // descriptors behind the volumes (PlanFds)
@@ -56,6 +57,10 @@ struct ContainerStart {
   std::function<absl::Status(pid_t pid, UniqueFd listener)> take_seccomp_listener;
 };
 
+// Called in the course of a start with the process's pid, when its filter has a listener; an error
+// ends the start.
+using TakeSeccompListener = std::function<absl::Status(pid_t pid, UniqueFd listener)>;
+
 struct ExecSyncRequest {
   std::string container_id;
   const LaunchPlan* plan = nullptr;
@@ -66,6 +71,31 @@ struct ExecSyncRequest {
   bool outside_container = false;   // the plan is a command of an OCI runtime: no pid namespace, no
                                     // leaf cgroup, and the container need not run
   int host_mounts = -1;             // first descriptor of such a plan
+  TakeSeccompListener take_seccomp_listener;
+};
+
+struct ExecSessionStart {
+  std::string container_id;
+  const LaunchPlan* plan = nullptr;  // made with the same streams
+  const CgroupHandle* cgroup = nullptr;
+  ExecStreams streams;
+  bool outside_container = false;  // as ExecSyncRequest's
+  int host_mounts = -1;
+  TakeSeccompListener take_seccomp_listener;
+};
+
+struct AttachStart {
+  std::string container_id;
+  // stderr only without a terminal; the terminal is the container's.
+  ExecStreams streams;
+};
+
+// What a client's streams are joined to. `connection` owns the session: closing it ends an exec and
+// an attachment. With a terminal `output` alone is there: its master, or a socket that leads to it.
+struct MonitorSession {
+  UniqueFd connection;
+  UniqueFd input, output, error_output;  // invalid for a stream that there is not
+  bool takes_input = false;
 };
 
 struct ExecSyncResult {
@@ -88,6 +118,15 @@ class MonitorClient {
   absl::Status Stop(absl::string_view container_id, int signal, absl::Duration timeout) const;
   // DeadlineExceeded: timed out and killed whole. Cancelled.
   absl::StatusOr<ExecSyncResult> ExecSync(const ExecSyncRequest& request) const;
+  // Returns once the process has been exec'ed; errors as of Start. Unimplemented: the monitor is
+  // older than sessions.
+  absl::StatusOr<MonitorSession> StartExecSession(const ExecSessionStart& start) const;
+  // Output from now on, or, before the container's start, all of it. NotFound: it has ended.
+  absl::StatusOr<MonitorSession> Attach(const AttachStart& start) const;
+  // A connection that takes kConnect.
+  absl::StatusOr<UniqueFd> PortForward() const;
+  // For containers that are started later.
+  absl::Status LimitLogs(const wire::LogLimits& limits) const;
   absl::Status ReopenLog(absl::string_view container_id, const UniqueFd& log) const;
   absl::Status Forget(absl::string_view container_id) const;
   absl::Status Shutdown() const;

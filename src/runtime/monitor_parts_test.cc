@@ -337,6 +337,36 @@ TEST_F(LogWriterTest, DropsOutputWithoutAFile) {
   EXPECT_THAT(Records(), ElementsAre("stdout F x"));
 }
 
+TEST_F(LogWriterTest, KeepsNoMoreInAFileThanItsLimit) {
+  writer_.SetLimits({.bytes_per_second = 0, .max_bytes = 100});
+  Write(LogWriter::kStdout, "one\n");    // 44 bytes of record
+  Write(LogWriter::kStdout, "two\n");    // 88
+  Write(LogWriter::kStdout, "three\n");  // dropped
+  EXPECT_THAT(Records(), ElementsAre("stdout F one", "stdout F two"));
+  EXPECT_EQ(writer_.dropped_bytes(), 6u);
+  Reopen();
+  Write(LogWriter::kStdout, "four\n");
+  EXPECT_THAT(Records(), ElementsAre("stdout F four"));
+}
+
+TEST_F(LogWriterTest, DropsTheRestOfALineWithIt) {
+  writer_.SetLimits({.bytes_per_second = 0, .max_bytes = kMaxLineBytes + 200});
+  Write(LogWriter::kStdout, std::string(3 * kMaxLineBytes, 'x') + "\nnext\n");
+  // What there is of the line ends where it was cut off: "next" does not become its end.
+  EXPECT_THAT(Records(), ElementsAre("stdout P " + std::string(kMaxLineBytes, 'x'), "stdout F ",
+                                     "stdout F next"));
+  EXPECT_EQ(writer_.dropped_bytes(), 2 * kMaxLineBytes + 1);
+}
+
+TEST_F(LogWriterTest, LetsASecondsWorthThroughAtOnce) {
+  writer_.SetLimits({.bytes_per_second = 1000, .max_bytes = 0});
+  for (int i = 0; i < 1000; ++i) Write(LogWriter::kStderr, "0123456789\n");  // 51 bytes of record
+  const size_t kept = Records().size();
+  EXPECT_GE(kept, 19u);
+  EXPECT_LT(kept, 900u) << "a rate that is no limit";
+  EXPECT_EQ(writer_.dropped_bytes(), (1000 - kept) * 11);
+}
+
 TEST_F(LogWriterTest, CountsWhatCouldNotBeWrittenAndGoesOn) {
   writer_.SetFile(open("/dev/full", O_WRONLY | O_CLOEXEC));
   Write(LogWriter::kStdout, "lost\n");

@@ -35,9 +35,15 @@ enum class Type : uint16_t {
   kResize = 8,    // ResizeRequest; kOk
   kForget = 9,    // ContainerRequest: an exited container's record is dropped; kOk
   kHooksDone = 10,  // HooksDone: the answer to kHooksDue or kSeccompListener, on their connection
-  kConnect =
-      14,  // ConnectRequest, on the connection of a port-forward; kConnected, or kError whose
-           // step is ConnectRequest::request
+  // Requests that make their connection a session, whatever the answer: from then on it belongs to
+  // an unprivileged process, and takes nothing but what is said here.
+  kExecSession = 11,  // ExecRequest; fds as kExec; kStarted (with kTerminalFlag: and the terminal's
+                      // master) or kError, then kExit. Nothing more may be sent
+  kAttach = 12,       // AttachRequest; kAttached or kError, then kExit. kResize may be sent
+  kPortForward = 13,  // empty; kOk. kConnect may be sent
+  kConnect = 14,      // ConnectRequest, in a port-forward session; kConnected, or kError whose step
+                      // is ConnectRequest::request
+  kLimitLogs = 15,    // LogLimits, of containers that start later; kOk
   // replies
   kOk = 100,
   kError = 101,  // ErrorReply
@@ -50,7 +56,9 @@ enum class Type : uint16_t {
   // Between kStart (kExec) and its kStarted or kError, on its connection; wait for kHooksDone:
   kHooksDue = 106,         // StartedReply: kAskHooks was reached
   kSeccompListener = 107,  // StartedReply; fd: the notify descriptor
-  kConnected = 109,        // ConnectedReply; fd: a TCP connection in the pod's network namespace
+  kAttached = 108,  // AttachedReply; fds: with a terminal one stream socket; else one for each flag
+                    // of the reply: where stdin is written, where stdout and stderr are read
+  kConnected = 109,  // ConnectedReply; fd: a TCP connection in the pod's network namespace
 };
 
 struct Header {
@@ -74,6 +82,7 @@ enum StartFlag : uint32_t {
                        // container is the process that "<pid_dir>/pid" names
   kOutsideContainer = 32,  // ExecRequest: the plan enters nothing of the container, which need not
                            // run; it has no leaf cgroup
+  kStdinOnce = 64,         // StartRequest: stdin ends with that of the first who is attached to it
 };
 
 struct StartRequest {
@@ -111,9 +120,27 @@ struct ResizeRequest {
   uint16_t rows, columns;
 };
 
+enum StreamFlag : uint32_t {
+  kAttachStdin = 1,
+  kAttachStdout = 2,
+  kAttachStderr = 4,
+  kAttachTerminal = 8,  // the container has one, or will have
+};
+
+struct AttachRequest {
+  char container_id[kIdBytes];
+  uint32_t flags;          // StreamFlag; no stderr with a terminal
+  uint16_t rows, columns;  // of the terminal; 0: as they are
+};
+
 struct ConnectRequest {
   uint32_t request;  // chosen by the sender, comes back in the answer
   uint16_t port, reserved;
+};
+
+struct LogLimits {
+  uint64_t bytes_per_second;  // of one container's output that is kept; 0: all
+  uint64_t max_bytes;         // of one log file; 0: no limit
 };
 
 struct HelloReply {
@@ -135,6 +162,10 @@ struct StartedReply {
 
 struct HooksDone {
   int32_t error;  // errno; 0 goes on
+};
+
+struct AttachedReply {
+  uint32_t flags;  // StreamFlag: stdin is missing where the container has none, or no longer
 };
 
 struct ConnectedReply {

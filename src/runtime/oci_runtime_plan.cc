@@ -66,12 +66,13 @@ LaunchPlan BuildOciCreatePlan(const ContainerSpec& spec, const NodeFacts& node, 
   return plan;
 }
 
-LaunchPlan BuildOciCommandPlan(const OciRuntime& runtime, const std::vector<std::string>& command) {
+LaunchPlan BuildOciCommandPlan(const OciRuntime& runtime, const std::vector<std::string>& command,
+                               const ExecStreams& streams) {
   LaunchPlan plan;
   Steps steps(&plan);
   steps.Add(Op::kSetNs, {}, 0, CLONE_NEWNS);
   steps.Add(Op::kNewSession);
-  steps.Add(Op::kStdio, {}, wire::kNull, 1, 2);
+  AddExecStreams(steps, streams, 1);
   steps.Add(Op::kChdir, {"/"});
   AddExec(steps, CommandLine(runtime, {}, command), RuntimeEnv());
   return plan;

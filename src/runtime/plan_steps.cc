@@ -44,6 +44,14 @@ void AddJoinCgroups(Steps& steps, int tasks) {
   for (int i = 0; i < tasks; ++i) steps.Add(Op::kJoinCgroup, {}, i);
 }
 
+void AddExecStreams(Steps& steps, const ExecStreams& streams, int first_fd) {
+  if (streams.terminal) return steps.Add(Op::kTerminal, {}, streams.rows, streams.columns);
+  int64_t next = first_fd;
+  const auto take = [&next](bool wanted) { return wanted ? next++ : int64_t{wire::kNull}; };
+  const int64_t input = take(streams.input), output = take(streams.output);
+  steps.Add(Op::kStdio, {}, input, output, take(streams.error_output));
+}
+
 void AddExec(Steps& steps, const std::vector<std::string>& args,
              const std::vector<std::string>& env) {
   std::vector<std::string> strings = args;

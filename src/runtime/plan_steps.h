@@ -24,6 +24,9 @@ class Steps {
 };
 
 void AddJoinCgroups(Steps& steps, int tasks);
+// The process's stdio: a terminal, or the descriptors from `first_fd` on, one for each wanted
+// stream.
+void AddExecStreams(Steps& steps, const ExecStreams& streams, int first_fd);
 void AddExec(Steps& steps, const std::vector<std::string>& args,
              const std::vector<std::string>& env);
 // kAskHooks is not among them: these are carried out by the process itself.

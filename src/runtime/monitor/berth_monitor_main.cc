@@ -44,6 +44,7 @@ class Monitor {
   struct Connection {
     Monitor* monitor;
     int fd;
+    wire::Type session;  // the request that made it one; else kHello
     Handler handler;
   };
 
@@ -51,7 +52,9 @@ class Monitor {
   void AcceptReady();
   void ChildReady();
   void ConnectionReady(Connection* connection);
-  void Dispatch(int fd, Packet* packet);
+  void Close(Connection* connection);
+  void Dispatch(Connection* connection, Packet* packet);
+  void DispatchSession(Connection* connection, Packet* packet);
   void Hello(int fd);
 
   const int fd_count_;
@@ -124,6 +127,7 @@ void Monitor::AcceptReady() {
   }
   connection->monitor = this;
   connection->fd = fd;
+  connection->session = wire::Type::kHello;
   connection->handler = {[](void* owner, int) {
                            auto* self = static_cast<Connection*>(owner);
                            self->monitor->ConnectionReady(self);
@@ -145,13 +149,30 @@ void Monitor::ConnectionReady(Connection* connection) {
     case Packet::Result::kNothing:
       return;
     case Packet::Result::kMessage:
-      return Dispatch(connection->fd, &packet);
+      return connection->session == wire::Type::kHello ? Dispatch(connection, &packet)
+                                                       : DispatchSession(connection, &packet);
     case Packet::Result::kClosed:
-      loop_.Remove(connection->fd);
-      pod_.ConnectionClosed(connection->fd);
-      close(connection->fd);
-      free(connection);
+      return Close(connection);
   }
+}
+
+void Monitor::Close(Connection* connection) {
+  loop_.Remove(connection->fd);
+  pod_.ConnectionClosed(connection->fd);
+  close(connection->fd);
+  free(connection);
+}
+
+// The other end may be an unprivileged process by now: anything that it may not send ends it.
+void Monitor::DispatchSession(Connection* connection, Packet* packet) {
+  const wire::Type session = connection->session, type = packet->type();
+  if (session == wire::Type::kExecSession && type == wire::Type::kHooksDone)
+    return pod_.HooksDone(connection->fd, *packet);
+  if (session == wire::Type::kAttach && type == wire::Type::kResize)
+    return pod_.ResizeAttached(connection->fd, *packet);
+  if (session == wire::Type::kPortForward && type == wire::Type::kConnect)
+    return pod_.Connect(connection->fd, *packet);
+  Close(connection);
 }
 
 void Monitor::Hello(int fd) {
@@ -179,7 +200,8 @@ void Monitor::Hello(int fd) {
   }
 }
 
-void Monitor::Dispatch(int fd, Packet* packet) {
+void Monitor::Dispatch(Connection* connection, Packet* packet) {
+  const int fd = connection->fd;
   if (!set_up_ && packet->type() != wire::Type::kHello && packet->type() != wire::Type::kShutdown) {
     return SendError(fd, failure_.step, failure_.error, failure_.call);
   }
@@ -192,6 +214,17 @@ void Monitor::Dispatch(int fd, Packet* packet) {
       return pod_.Stop(fd, *packet);
     case wire::Type::kExec:
       return pod_.StartExec(fd, packet);
+    case wire::Type::kExecSession:
+      connection->session = packet->type();
+      return pod_.StartExec(fd, packet);
+    case wire::Type::kAttach:
+      connection->session = packet->type();
+      return pod_.Attach(fd, *packet);
+    case wire::Type::kPortForward:
+      connection->session = packet->type();
+      return SendOk(fd);
+    case wire::Type::kLimitLogs:
+      return pod_.LimitLogs(fd, *packet);
     case wire::Type::kReopenLog:
       return pod_.ReopenLog(fd, packet);
     case wire::Type::kResize:

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,24 +19,30 @@ constexpr size_t kHeaderBytes = kTimestampBytes + 1 + 6 + 1 + 1 + 1;
 // all.
 char out[64 << 10];
 size_t out_used = 0;
+char timestamp[kTimestampBytes];  // of what is being written
 
 void PutDigits(char* at, int64_t value, int digits) {
   for (int i = digits - 1; i >= 0; --i, value /= 10) at[i] = static_cast<char>('0' + value % 10);
 }
 
-void FormatTimestamp(char* at) {
+void FormatTimestamp() {
   const int64_t now = WallNanoseconds();
   const time_t seconds = now / 1000000000;
+  static time_t formatted = -1;
+  char* at = timestamp;
+  PutDigits(at + 20, now % 1000000000, 9);
+  if (seconds == formatted) return;
+  formatted = seconds;
   tm utc;
   gmtime_r(&seconds, &utc);
-  memcpy(at, "0000-00-00T00:00:00.000000000Z", kTimestampBytes);
+  memcpy(at, "0000-00-00T00:00:00.", 20);
+  at[kTimestampBytes - 1] = 'Z';
   PutDigits(at, utc.tm_year + 1900, 4);
   PutDigits(at + 5, utc.tm_mon + 1, 2);
   PutDigits(at + 8, utc.tm_mday, 2);
   PutDigits(at + 11, utc.tm_hour, 2);
   PutDigits(at + 14, utc.tm_min, 2);
   PutDigits(at + 17, utc.tm_sec, 2);
-  PutDigits(at + 20, now % 1000000000, 9);
 }
 
 }  // namespace
@@ -49,6 +56,34 @@ void LogWriter::SetFile(int fd) {
   if (file_ >= 0) close(file_);
   file_ = fd;
   torn_ = false;
+  struct stat info;
+  file_bytes_ = fd >= 0 && fstat(fd, &info) == 0 ? info.st_size : 0;
+}
+
+void LogWriter::SetLimits(const wire::LogLimits& limits) {
+  limits_ = limits;
+  allowance_ = static_cast<int64_t>(limits.bytes_per_second);
+  refilled_at_ms_ = BootMilliseconds();
+}
+
+bool LogWriter::Fits(size_t bytes) const {
+  return limits_.max_bytes == 0 || file_bytes_ + out_used + bytes <= limits_.max_bytes;
+}
+
+bool LogWriter::MayPut(size_t bytes) {
+  if (!Fits(bytes)) return false;
+  const auto rate = static_cast<int64_t>(limits_.bytes_per_second);
+  if (rate == 0) return true;
+  const int64_t now = BootMilliseconds(), passed = now - refilled_at_ms_;
+  if (passed > 0) {
+    const int64_t gained = passed >= 1000 ? rate : rate * passed / 1000;
+    allowance_ = gained > rate - allowance_ ? rate : allowance_ + gained;
+    if (gained > 0) refilled_at_ms_ = now;
+  }
+  // A record that is longer than a second's worth would never be allowed.
+  if (allowance_ < rate && allowance_ < static_cast<int64_t>(bytes)) return false;
+  allowance_ -= static_cast<int64_t>(bytes);
+  return true;
 }
 
 void LogWriter::WriteOut() {
@@ -65,14 +100,33 @@ void LogWriter::WriteOut() {
     }
     done += n;
   }
+  file_bytes_ += done;
   out_used = 0;
 }
 
 void LogWriter::Append(Stream stream, char tag, const char* head, size_t head_bytes,
                        const char* tail, size_t tail_bytes) {
+  Partial& line = partial_[stream];
+  const size_t bytes = head_bytes + tail_bytes;
+  if (!line.dropping && !MayPut(kHeaderBytes + bytes + 1)) {
+    line.dropping = true;
+    // Or readers would join the next line to what there is of this one.
+    if (line.begun && Fits(kHeaderBytes + 1)) Put(stream, 'F', nullptr, 0, nullptr, 0);
+  }
+  if (line.dropping) {
+    dropped_bytes_ += bytes + (tag == 'F' ? 1 : 0);
+  } else {
+    Put(stream, tag, head, head_bytes, tail, tail_bytes);
+  }
+  line.begun = tag == 'P' && !line.dropping;
+  if (tag == 'F') line.dropping = false;
+}
+
+void LogWriter::Put(Stream stream, char tag, const char* head, size_t head_bytes, const char* tail,
+                    size_t tail_bytes) {
   if (out_used + kHeaderBytes + head_bytes + tail_bytes + 1 > sizeof(out)) WriteOut();
   char* at = out + out_used;
-  FormatTimestamp(at);
+  memcpy(at, timestamp, kTimestampBytes);
   at += kTimestampBytes;
   memcpy(at, stream == kStdout ? " stdout " : " stderr ", 8);
   at += 8;
@@ -88,6 +142,7 @@ void LogWriter::Append(Stream stream, char tag, const char* head, size_t head_by
 
 void LogWriter::Write(Stream stream, const char* data, size_t bytes) {
   if (file_ < 0) return;
+  FormatTimestamp();
   Partial& partial = partial_[stream];
   while (bytes > 0) {
     const size_t room = kMaxLineBytes - partial.used;
@@ -121,6 +176,7 @@ void LogWriter::Write(Stream stream, const char* data, size_t bytes) {
 void LogWriter::Finish(Stream stream) {
   Partial& partial = partial_[stream];
   if (partial.used == 0 || file_ < 0) return;
+  FormatTimestamp();
   Append(stream, 'P', partial.bytes, partial.used, nullptr, 0);
   partial.used = 0;
   WriteOut();

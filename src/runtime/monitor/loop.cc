@@ -28,6 +28,11 @@ bool Loop::Add(int fd, Handler* handler) {
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+bool Loop::AddWriter(int fd, Handler* handler) {
+  epoll_event event = {.events = EPOLLOUT, .data = {.ptr = handler}};
+  return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 void Loop::Remove(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 
 void Loop::Arm(Timer* timer, int64_t in_ms) {

@@ -29,6 +29,8 @@ class Loop {
  public:
   bool Open();
   bool Add(int fd, Handler* handler);
+  // Called once `fd` can be written to.
+  bool AddWriter(int fd, Handler* handler);
   void Remove(int fd);
   void Arm(Timer* timer, int64_t in_ms);
   void Disarm(Timer* timer);

@@ -87,6 +87,7 @@ void Pod::Discard(Container* container) {
     CloseFd(fd);
   }
   CloseFd(&container->stdin_write);
+  CloseFd(&container->stdin_read);
   CloseFd(&container->pid_dir);
   CloseFd(&container->pidfd);
   CloseFd(&container->cgroup);
@@ -161,6 +162,16 @@ void Pod::Forget(int connection, const Packet& packet) {
     Unlink(&containers_, container);
     Discard(container);
   }
+  // Who waited for a start that never came.
+  wire::ExitEvent exit = {
+      .exit_code = kStartFailed, .flags = wire::kExitFailedStart, .finished_at = WallNanoseconds()};
+  memcpy(exit.container_id, request.container_id, wire::kIdBytes);
+  EndAttachments(request.container_id, exit);
+  SendOk(connection);
+}
+
+void Pod::LimitLogs(int connection, const Packet& packet) {
+  if (!packet.Read(&log_limits_)) return SendError(connection, -1, EBADMSG, "log limits");
   SendOk(connection);
 }
 
@@ -226,11 +237,20 @@ void Pod::ConnectionClosed(int connection) {
       exec->requester = -1;
       if (exec->exited) {
         RemoveLeaf(exec);
+      } else if (exec->session) {
+        HangUp(exec);
       } else {
         KillExec(*exec);
       }
     }
     exec = next;
+  }
+  if (Attachment* attachment = FindAttachment(connection); attachment != nullptr)
+    RemoveAttachment(attachment);
+  for (Dial* dial = dials_; dial != nullptr;) {
+    Dial* next = dial->next;
+    if (dial->connection == connection) RemoveDial(dial);
+    dial = next;
   }
 }
 

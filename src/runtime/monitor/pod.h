@@ -14,6 +14,8 @@ namespace berth::monitor {
 
 class Pod;
 
+inline constexpr int kStartFailed = 128;  // the exit code of what never ran
+
 struct Container {
   Pod* pod = nullptr;
   Container* next = nullptr;
@@ -33,8 +35,12 @@ struct Container {
   int pid_dir = -1;          // with launcher: where its "pid" file is
   int console = -1;          // with launcher and terminal: the runtime's console socket
   int stdin_write = -1;      // the other end of its stdin
+  int stdin_read = -1;       // made by who was attached before the start; until that
   int output[2] = {-1, -1};  // read ends of stdout and stderr, or the terminal's master in [0]
   bool terminal = false;
+  bool held[2] = {};         // output that waits for somebody who is attached
+  bool stdin_once = false;   // its stdin ends with that of the first who is attached to it
+  bool stdin_taken = false;  // with a terminal: somebody was attached with stdin
   LogWriter log;
   wire::ExitEvent exit = {};
   Handler channel_handler, output_handler[2], console_handler;
@@ -51,11 +57,57 @@ struct Exec {
   int requester = -1;
   int leaf = -1;  // its cgroup; none outside of a container
   char leaf_name[24];
+  bool session = false;  // its requester is a session (kExecSession)
+  bool terminal = false;
+  int master = -1;  // of its terminal, until the requester has it
   bool exited = false, timed_out = false, failed_start = false, asking = false;
   wire::ErrorReply failure = {};
   Handler channel_handler;
   Timer deadline, reap_leaf;
   int reap_tries = 0;
+};
+
+// One who is attached to a container (pod_attach.cc).
+struct Attachment {
+  // Where one stream of output goes. While it takes nothing the container's output is held.
+  struct Sink {
+    Attachment* attachment = nullptr;
+    int which = 0;
+    int fd = -1;
+    bool waiting = false;
+    size_t taken = 0;  // since `patience` was armed
+    Handler handler;
+    Timer patience;
+  };
+  Pod* pod = nullptr;
+  Attachment* next = nullptr;
+  Container* container = nullptr;  // null: it is to be started yet
+  char id[wire::kIdBytes];
+  int connection = -1;
+  bool terminal = false;
+  uint16_t rows = 0, columns = 0;
+  Sink sinks[2];
+  // Of a container that is to be started yet: the ends of its stdin.
+  int stdin_read = -1, stdin_write = -1;
+  // Of a terminal: the socket that what is typed comes from, and what the terminal has not taken.
+  int input = -1;
+  char typed[512];
+  size_t typed_bytes = 0;
+  Handler input_handler;
+  Timer retry_input;
+};
+
+// A connection that is being made to a port of the pod (pod_forward.cc).
+struct Dial {
+  Pod* pod = nullptr;
+  Dial* next = nullptr;
+  int connection = -1;
+  wire::ConnectRequest request = {};
+  int fd = -1;
+  bool ipv6 = false;
+  int ipv4_error = 0;
+  Handler handler;
+  Timer deadline;
 };
 
 class Pod {
@@ -68,7 +120,12 @@ class Pod {
              wire::ErrorReply* failed);
 
   void Start(int connection, Packet* packet);
-  void StartExec(int connection, Packet* packet);
+  void StartExec(int connection, Packet* packet);  // kExec and kExecSession
+  void Attach(int connection, const Packet& packet);
+  // Of the terminal of the container that `connection` is attached to.
+  void ResizeAttached(int connection, const Packet& packet);
+  void Connect(int connection, const Packet& packet);
+  void LimitLogs(int connection, const Packet& packet);
   void Stop(int connection, const Packet& packet);
   void ReopenLog(int connection, Packet* packet);
   void Resize(int connection, const Packet& packet);
@@ -88,6 +145,7 @@ class Pod {
 
  private:
   static constexpr int kMaxWatchers = 8;
+  enum class Pumped { kData, kNothing, kHeld, kEnded };
 
   Container* Find(const char* id);
   // Answers kError ENOENT and returns null for an unknown id.
@@ -105,6 +163,7 @@ class Pod {
   void ChannelEnded(Container* container);
   void Started(Container* container);
   void FailStart(Container* container);
+  void EndFailedStart(Container* container);
   bool OpenConsole(Container* container);
   void ConsoleReady(Container* container);
   void CloseConsole(Container* container);
@@ -113,8 +172,44 @@ class Pod {
   void SettleStarts();
   void ReadChannels(pid_t pid);
   void KillExec(const Exec& exec);
+  void ExecTimedOut(Exec* exec);
+  void HangUp(Exec* exec);
+  void TellExecExit(const Exec& exec, int exit_code);
   void OutputReady(Container* container, int which);
+  Pumped Pump(Container* container, int which);
+  void DrainLog(Container* container, int which);
   void CloseOutput(Container* container, int which);
+
+  static constexpr int64_t kSinkPatienceMs = 10000;
+  static constexpr size_t kSinkMinimum = 64 << 10;
+  Attachment* FindAttachment(int connection);
+  void SetHandlers(Attachment* attachment);
+  bool OpenTerminalEnds(Attachment* attachment, uint32_t flags, int* theirs);
+  bool OpenSinks(Attachment* attachment, uint32_t flags, int* theirs, int* count);
+  bool TakeStdin(Attachment* attachment, uint32_t* flags, int* theirs, int* count);
+  bool HasSink(const Container& container, int which) const;
+  bool Hold(Container* container, int which);
+  void Release(Container* container, int which);
+  void SinkReady(Attachment::Sink* sink);
+  void SinkLate(Attachment::Sink* sink);
+  void Give(Container* container, int which, const char* data, size_t bytes);
+  void CloseSink(Attachment::Sink* sink);
+  void InputReady(Attachment* attachment);
+  void WriteTyped(Attachment* attachment);
+  void Join(Attachment* attachment, Container* container);
+  void JoinWaiting(Container* container, bool with_stdin);
+  void TerminalCame(Container* container);
+  // Tells all who are attached how the container ended, and lets go of them.
+  void EndAttachments(const char* id, const wire::ExitEvent& exit);
+  void CutOff(Attachment* attachment, int error);
+  void RemoveAttachment(Attachment* attachment);
+
+  void StartDial(Dial* dial);
+  void DialReady(Dial* dial);
+  void DialDone(Dial* dial);
+  void DialFailed(Dial* dial, int error);
+  void RemoveDial(Dial* dial);
+
   void Exited(Container* container, int status);
   void ExecExited(Exec* exec, int status);
   void FinishExit(Container* container);
@@ -123,6 +218,7 @@ class Pod {
   void KillAll(Container* container);
   void RemoveExec(Exec* exec);
   void RemoveLeaf(Exec* exec);
+  void ReleaseLeaf(Exec* exec);
   void Discard(Container* container);
   bool WriteExitRecord(const Container& container);
 
@@ -137,6 +233,9 @@ class Pod {
   unsigned exec_count_ = 0;
   Container* containers_ = nullptr;
   Exec* execs_ = nullptr;
+  Attachment* attachments_ = nullptr;
+  Dial* dials_ = nullptr;
+  wire::LogLimits log_limits_ = {};
   int watchers_[kMaxWatchers] = {-1, -1, -1, -1, -1, -1, -1, -1};
 };
 

@@ -16,6 +16,10 @@ namespace {
 
 constexpr int64_t kLeafRetryMs = 5;
 constexpr int kLeafTries = 400;
+constexpr int64_t kLeafMostMs = 10000;  // between looks at what a session has left running
+// A process that cannot die (frozen, or waiting for a device) does not hold the answer for longer.
+constexpr int64_t kKilledMs = 100, kKillAgainMs = 1000;
+constexpr int64_t kHangUpMs = 10000;  // from the end of a session to SIGKILL
 
 int ExitCode(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -58,6 +62,8 @@ void Pod::StartExec(int connection, Packet* packet) {
   exec->container = container;
   memcpy(exec->id, wanted.container_id, sizeof(exec->id));
   exec->requester = connection;
+  exec->session = packet->type() == wire::Type::kExecSession;
+  exec->terminal = exec->session && (wanted.flags & wire::kTerminalFlag) != 0;
   snprintf(exec->leaf_name, sizeof(exec->leaf_name), "exec-%u", ++exec_count_);
   exec->next = execs_;
   execs_ = exec;
@@ -94,8 +100,7 @@ void Pod::StartExec(int connection, Packet* packet) {
   exec->deadline = {.fire =
                         [](void* owner) {
                           auto* self = static_cast<Exec*>(owner);
-                          self->timed_out = true;
-                          self->pod->KillExec(*self);
+                          self->pod->ExecTimedOut(self);
                         },
                     .owner = exec};
   if (wanted.timeout_ms != 0) loop_->Arm(&exec->deadline, wanted.timeout_ms);
@@ -105,6 +110,11 @@ bool Pod::ExecChannelReady(Exec* exec) {
   ChannelEvent event;
   ReceiveChannel(exec->channel, &event);
   if (event.kind == ChannelEvent::Kind::kNothing) return false;
+  if (event.kind == ChannelEvent::Kind::kMessage && exec->terminal && exec->master < 0 &&
+      event.message.tag == ChannelTag::kTerminal) {
+    exec->master = event.fd;
+    return true;
+  }
   if (event.kind == ChannelEvent::Kind::kMessage) {
     Relay(exec->channel, exec->requester, &exec->asking, exec->pid, &event);
     return true;
@@ -117,8 +127,11 @@ bool Pod::ExecChannelReady(Exec* exec) {
   } else if (!HasExeced(exec->pid)) {
     exec->failed_start = true;  // and how it ended will say why
   } else if (exec->requester >= 0) {
-    Send(exec->requester, wire::Type::kStarted, wire::StartedReply{.pid = exec->pid});
+    const wire::StartedReply reply = {.pid = exec->pid};
+    Send(exec->requester, wire::Type::kStarted, &reply, sizeof(reply), &exec->master,
+         exec->master >= 0 ? 1 : 0);
   }
+  CloseFd(&exec->master);  // whoever has it now hangs up by closing it
   return true;
 }
 
@@ -131,6 +144,34 @@ void Pod::KillExec(const Exec& exec) {
   }
 }
 
+void Pod::ExecTimedOut(Exec* exec) {
+  const bool killed_before = exec->timed_out;
+  exec->timed_out = true;
+  KillExec(*exec);
+  if (killed_before && exec->requester >= 0) {
+    TellExecExit(*exec, 128 + SIGKILL);
+    exec->requester = -1;
+  }
+  loop_->Arm(&exec->deadline, killed_before ? kKillAgainMs : kKilledMs);
+}
+
+// The client of a session has gone: as if its terminal had been hung up, and then the end.
+void Pod::HangUp(Exec* exec) {
+  if (exec->pid > 0) {
+    kill(exec->pid, SIGHUP);
+    kill(exec->pid, SIGCONT);
+  }
+  loop_->Arm(&exec->deadline, kHangUpMs);
+}
+
+void Pod::TellExecExit(const Exec& exec, int exit_code) {
+  wire::ExitEvent event = {.exit_code = exit_code,
+                           .flags = exec.timed_out ? static_cast<uint32_t>(wire::kExitTimeout) : 0,
+                           .finished_at = WallNanoseconds()};
+  memcpy(event.container_id, exec.id, wire::kIdBytes);
+  Send(exec.requester, wire::Type::kExit, event);
+}
+
 void Pod::ExecExited(Exec* exec, int status) {
   exec->exited = true;
   loop_->Disarm(&exec->deadline);
@@ -140,16 +181,31 @@ void Pod::ExecExited(Exec* exec, int status) {
     exec->requester = -1;
   }
   if (exec->requester >= 0) {
-    wire::ExitEvent event = {
-        .exit_code = ExitCode(status),
-        .flags = exec->timed_out ? static_cast<uint32_t>(wire::kExitTimeout) : 0,
-        .finished_at = WallNanoseconds()};
-    memcpy(event.container_id, exec->id, wire::kIdBytes);
-    Send(exec->requester, wire::Type::kExit, event);
-    // What it left behind lives until the connection closes: its output may still be read.
-    return;
+    TellExecExit(*exec, ExitCode(status));
+    // What an exec left behind lives until its connection closes: its output may still be read.
+    if (!exec->session) return;
+    exec->requester = -1;
+    return ReleaseLeaf(exec);
   }
   RemoveLeaf(exec);
+}
+
+// What the first process of a session has left running goes on, until it ends or the container
+// does: its cgroup goes then.
+void Pod::ReleaseLeaf(Exec* exec) {
+  if (exec->leaf < 0 || unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 ||
+      errno != EBUSY) {
+    return RemoveExec(exec);
+  }
+  exec->reap_leaf = {.fire =
+                         [](void* owner) {
+                           auto* self = static_cast<Exec*>(owner);
+                           self->pod->ReleaseLeaf(self);
+                         },
+                     .owner = exec};
+  const int64_t wait = kLeafRetryMs << exec->reap_tries;
+  if (wait < kLeafMostMs) ++exec->reap_tries;
+  loop_->Arm(&exec->reap_leaf, wait < kLeafMostMs ? wait : kLeafMostMs);
 }
 
 // Kills what is left of the exec and removes its cgroup, which is busy until the last of it is
@@ -174,6 +230,7 @@ void Pod::RemoveExec(Exec* exec) {
   loop_->Disarm(&exec->reap_leaf);
   if (exec->channel >= 0) loop_->Remove(exec->channel);
   CloseFd(&exec->channel);
+  CloseFd(&exec->master);
   CloseFd(&exec->leaf);
   Unlink(&execs_, exec);
   Destroy(exec);

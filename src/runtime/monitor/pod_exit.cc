@@ -12,37 +12,14 @@
 namespace berth::monitor {
 namespace {
 
-constexpr int64_t kDrainMs =
-    1500;  // for output held open by processes that outlive the container's first
-
-char read_buffer[64 << 10];
+// For output held open by processes that outlive the container's first, and for who is attached.
+constexpr int64_t kDrainMs = 1500;
 
 int ExitCode(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 }  // namespace
-
-void Pod::OutputReady(Container* container, int which) {
-  const ssize_t n = read(container->output[which], read_buffer, sizeof(read_buffer));
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n > 0) {
-    container->log.Write(which == 0 ? LogWriter::kStdout : LogWriter::kStderr, read_buffer, n);
-    return;
-  }
-  CloseOutput(container, which);  // end of file; EIO from a terminal without a slave
-  if (container->state == Container::State::kDraining && container->output[0] < 0 &&
-      container->output[1] < 0) {
-    FinishExit(container);
-  }
-}
-
-void Pod::CloseOutput(Container* container, int which) {
-  if (container->output[which] < 0) return;
-  loop_->Remove(container->output[which]);
-  CloseFd(&container->output[which]);
-  container->log.Finish(which == 0 ? LogWriter::kStdout : LogWriter::kStderr);
-}
 
 bool Pod::KnowsProcess(pid_t pid) const {
   for (const Container* each = containers_; each != nullptr; each = each->next) {
@@ -126,19 +103,13 @@ void Pod::Exited(Container* container, int status) {
   // Where the container had no pid namespace of its own, others of its processes may live on: it
   // ends as a whole.
   if (container->cgroup >= 0) KillCgroup(container->cgroup);
+  for (const Exec* each = execs_; each != nullptr; each = each->next) {
+    if (each->container == container) KillExec(*each);
+  }
   container->state = Container::State::kDraining;
   loop_->Arm(&container->drain_timer, kDrainMs);
   for (int which = 0; which < 2; ++which) {
-    while (container->state == Container::State::kDraining && container->output[which] >= 0) {
-      errno = 0;
-      const ssize_t n = read(container->output[which], read_buffer, sizeof(read_buffer));
-      if (n > 0) {
-        container->log.Write(which == 0 ? LogWriter::kStdout : LogWriter::kStderr, read_buffer, n);
-      } else if (n < 0 && errno == EAGAIN) {
-        break;
-      } else if (n == 0 || errno != EINTR) {
-        CloseOutput(container, which);
-      }
+    while (container->output[which] >= 0 && Pump(container, which) == Pumped::kData) {
     }
   }
   if (container->output[0] < 0 && container->output[1] < 0) FinishExit(container);
@@ -147,8 +118,10 @@ void Pod::Exited(Container* container, int status) {
 void Pod::FinishExit(Container* container) {
   if (container->state != Container::State::kDraining) return;
   loop_->Disarm(&container->drain_timer);
-  CloseOutput(container, 0);
-  CloseOutput(container, 1);
+  for (int which = 0; which < 2; ++which) {
+    DrainLog(container, which);
+    CloseOutput(container, which);
+  }
   CloseConsole(container);
   CloseFd(&container->stdin_write);
   CloseFd(&container->pid_dir);
@@ -165,6 +138,7 @@ void Pod::FinishExit(Container* container) {
   CloseFd(&container->cgroup);
   CloseFd(&container->memory_cgroup);
   Announce(*container);
+  EndAttachments(container->id, container->exit);
 }
 
 bool Pod::WriteExitRecord(const Container& container) {

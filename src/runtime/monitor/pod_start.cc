@@ -95,6 +95,11 @@ bool Pod::OpenPipes(Container* container, bool with_stdin, ChildRequest* request
     if (!opened || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return false;
   }
   if (!with_stdin) return true;
+  if (container->stdin_read >= 0) {
+    request->stdin_pipe = container->stdin_read;
+    container->stdin_read = -1;
+    return true;
+  }
   int ends[2] = {-1, -1};
   const bool opened = OpenPipe(ends);
   request->stdin_pipe = ends[0];
@@ -125,6 +130,8 @@ void Pod::Start(int connection, Packet* packet) {
   container->unified = start.flags & wire::kCgroupIsUnified;
   container->launcher = start.flags & wire::kLauncher;
   container->moving = HasStep(plan, wire::Op::kEnterUserNamespace);
+  container->stdin_once = start.flags & wire::kStdinOnce;
+  container->log.SetLimits(log_limits_);
 
   const int cgroup_index = start.cgroup_dir_fd + 1, memory_index = start.memory_dir_fd + 1;
   const int log_index = start.log_fd + 1;
@@ -132,6 +139,7 @@ void Pod::Start(int connection, Packet* packet) {
     request.clone_into_cgroup = packet->fds()[cgroup_index];
   container->pid_dir = start.pid_dir_fd >= 0 ? packet->TakeFd(start.pid_dir_fd + 1) : -1;
 
+  JoinWaiting(container, start.flags & wire::kStdinOpen);
   const char* call = "open pipes and console";
   Child child;
   const bool started = OpenPipes(container, start.flags & wire::kStdinOpen, &request) &&
@@ -141,6 +149,7 @@ void Pod::Start(int connection, Packet* packet) {
   CloseFd(&request.log_stderr);
   CloseFd(&request.stdin_pipe);
   if (!started) {
+    EndFailedStart(container);
     Discard(container);
     return SendError(connection, -1, error, call);
   }
@@ -209,6 +218,7 @@ void Pod::ChildAsks(Container* container, ChannelEvent* event) {
   if (event->message.tag == ChannelTag::kTerminal && container->output[0] < 0) {
     container->output[0] = event->fd;
     fcntl(container->output[0], F_SETFL, O_RDWR | O_NONBLOCK);
+    TerminalCame(container);
   } else if (event->message.tag == ChannelTag::kMoved && container->moving) {
     // Unreaped until this monitor waits for it, so the pid is its own.
     container->moving = false;
@@ -274,8 +284,16 @@ void Pod::Started(Container* container) {
 void Pod::FailStart(Container* container) {
   if (container->cgroup >= 0) KillCgroup(container->cgroup);
   if (container->requester >= 0) Send(container->requester, wire::Type::kError, container->failure);
+  EndFailedStart(container);
   Unlink(&containers_, container);
   Discard(container);
+}
+
+void Pod::EndFailedStart(Container* container) {
+  wire::ExitEvent exit = {
+      .exit_code = kStartFailed, .flags = wire::kExitFailedStart, .finished_at = WallNanoseconds()};
+  memcpy(exit.container_id, container->id, wire::kIdBytes);
+  EndAttachments(container->id, exit);
 }
 
 // The runtime's `create` has ended: with success, the container is the process in the pid file,
@@ -351,6 +369,7 @@ void Pod::ConsoleReady(Container* container) {
                                     },
                                     container, 0};
     loop_->Add(container->output[0], &container->output_handler[0]);
+    TerminalCame(container);
   }
   CloseConsole(container);
 }

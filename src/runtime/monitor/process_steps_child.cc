@@ -86,6 +86,8 @@ int StepSetUmask(const Step& step, StepContext* context, const char**) {
 
 int StepStdio(const Step& step, StepContext* context, const char** call) {
   const int64_t wanted[] = {step.a(), step.b(), step.c()};
+  // The monitor's own stdin; its stderr is its log, which is not for the process.
+  const int null = fcntl(0, F_DUPFD_CLOEXEC, 3);
   for (int fd = 0; fd <= 2; ++fd) {
     int source = -1;
     if (wanted[fd] == wire::kLogStdout) {
@@ -94,10 +96,10 @@ int StepStdio(const Step& step, StepContext* context, const char** call) {
       source = context->log_stderr;
     } else if (wanted[fd] == wire::kStdinPipe) {
       source = context->stdin_pipe;
-    } else if (wanted[fd] != wire::kNull) {
-      source = PlanFd(*context, wanted[fd]);
+    } else if (wanted[fd] == wire::kNull) {
+      source = null;
     } else {
-      continue;  // the monitor's own 0 to 2 are /dev/null
+      source = PlanFd(*context, wanted[fd]);
     }
     if (source < 0 || dup2(source, fd) < 0) return Fail(call, "dup2 stdio");
   }

@@ -90,7 +90,7 @@ struct StartOptions {
   wire::PidMode pid_mode = wire::PidMode::kNew;
   bool terminal = false;
   int log = -1;
-  bool stdin_open = false;
+  bool stdin_open = false, stdin_once = false;
   std::string target_id;
   std::vector<int> volumes;  // borrowed
   int user_namespace = -1;
@@ -248,6 +248,7 @@ class MonitorTest : public testing::Test {
          .pid_mode = options.pid_mode,
          .terminal = options.terminal,
          .stdin_open = options.stdin_open,
+         .stdin_once = options.stdin_once,
          .target_id = options.target_id,
          .log = UniqueFd(options.log < 0 ? -1 : fcntl(options.log, F_DUPFD_CLOEXEC, 3)),
          .user_namespace = options.user_namespace,
@@ -262,6 +263,7 @@ class MonitorTest : public testing::Test {
                               const StartOptions& options = {}) {
     ContainerSpec spec = MakeSpec(container, {"sh", "-c", script});
     spec.terminal = options.terminal;
+    spec.stdin_open = options.stdin_open;
     return StartPlan(container, PlanOf(container, spec), options);
   }
 
@@ -340,6 +342,24 @@ class MonitorTest : public testing::Test {
                               .cgroup = &container.handle,
                               .timeout = timeout,
                               .max_output_bytes = max_output});
+  }
+
+  absl::StatusOr<MonitorSession> ExecSession(const Container& container, const std::string& script,
+                                             const ExecStreams& streams) {
+    const LaunchPlan plan = BuildExecPlan({.args = {"sh", "-c", script},
+                                           .env = {"PATH=/bin"},
+                                           .identity = {.caps = Caps(DefaultCapabilities())},
+                                           .streams = streams},
+                                          static_cast<int>(container.handle.tasks.size()));
+    return client_->StartExecSession({.container_id = container.id,
+                                      .plan = &plan,
+                                      .cgroup = &container.handle,
+                                      .streams = streams});
+  }
+  // How what a session is joined to has ended; fails the test if the monitor closes it without a
+  // word.
+  WatchEvent SessionExit(const MonitorSession& session) {
+    return NextEvent(session.connection).value_or(WatchEvent{.exit_code = -1});
   }
 
   static std::vector<std::string> Leaves(const Container& container) {
