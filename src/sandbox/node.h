@@ -73,6 +73,7 @@ class Node {
     bool systemd_cgroups = false;  // pods are systemd scopes; else their cgroups are made here
     std::vector<std::string> cdi_dirs, hook_dirs;
     std::map<std::string, std::string> handlers;  // name -> path of an OCI runtime
+    wire::LogLimits log_limits = {};              // of each container
     RequestParsers parsers;
     const Log* log = nullptr;
   };
@@ -114,7 +115,21 @@ class Node {
     std::function<bool()> cancelled;
   };
   absl::StatusOr<ExecResult> ExecSync(absl::string_view id, const std::vector<std::string>& command,
-                                      const ExecSyncOptions& options);
+                                      const ExecSyncOptions& options) const;
+
+  // Streams of a client that are joined to the node's. `Check` says beforehand whether that can be,
+  // and gives the full id.
+  absl::StatusOr<std::string> CheckExec(absl::string_view id,
+                                        const std::vector<std::string>& command) const;
+  absl::StatusOr<MonitorSession> ExecSession(const std::string& id,
+                                             const std::vector<std::string>& command,
+                                             const ExecStreams& streams) const;
+  // A container that is not started yet is waited for.
+  absl::StatusOr<std::string> CheckAttach(absl::string_view id, bool terminal) const;
+  absl::StatusOr<MonitorSession> AttachSession(const std::string& id,
+                                               const ExecStreams& streams) const;
+  absl::StatusOr<std::string> CheckPortForward(absl::string_view pod_id) const;
+  absl::StatusOr<MonitorSession> PortForwardSession(const std::string& pod_id) const;
 
   // The plan that StartContainer carries out (or carried out), for people.
   absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
@@ -207,6 +222,11 @@ class Node {
                                               PreparedContainer& prepared) const;
   absl::StatusOr<int> LaunchBuiltIn(const ContainerRecord& container, const PodRecord& pod,
                                     PreparedContainer prepared, ContainerStart start);
+  absl::StatusOr<ExecSpec> PrepareExec(const ContainerRecord& container, const PodRecord& pod,
+                                       const std::vector<std::string>& command,
+                                       const ExecStreams& streams) const;
+  TakeSeccompListener ListenerOf(const ContainerRecord& container,
+                                 const SeccompProgram& program) const;
   absl::Status CheckTarget(const ContainerRecord& container) const;
   // -1: the node's.
   int UserNamespaceOf(absl::string_view pod_id) const;
@@ -226,6 +246,9 @@ class Node {
   absl::StatusOr<ExecResult> ExecWithRuntime(const ContainerRecord& container, const PodRecord& pod,
                                              const ExecSpec& spec,
                                              const ExecSyncOptions& options) const;
+  absl::StatusOr<MonitorSession> SessionWithRuntime(const ContainerRecord& container,
+                                                    const PodRecord& pod, const ExecSpec& spec,
+                                                    const ExecStreams& streams) const;
   absl::Status UpdateWithRuntime(const ContainerRecord& container, const PodRecord& pod,
                                  const CgroupLimits& before, const CgroupLimits& after) const;
   absl::Status TellRuntimeLimits(const ContainerRecord& container, const PodRecord& pod,

@@ -363,6 +363,27 @@ absl::StatusOr<ExecResult> Node::ExecWithRuntime(const ContainerRecord& containe
   return ExecResult{result->output, result->error_output, result->exit_code};
 }
 
+// The runtime stays beside the process that it makes, and carries its streams and its end; a signal
+// that it gets it passes on (runc-exec(8)). A terminal would need another beside it, for the
+// runtime's own stdio.
+absl::StatusOr<MonitorSession> Node::SessionWithRuntime(const ContainerRecord& container,
+                                                        const PodRecord& pod, const ExecSpec& spec,
+                                                        const ExecStreams& streams) const {
+  if (streams.terminal) {
+    return absl::UnimplementedError(absl::StrCat("exec with a terminal: the runtime handler ",
+                                                 pod.config.runtime_handler, " of container ",
+                                                 container.id, " gives none"));
+  }
+  std::vector<std::string> command = {"exec", container.id};
+  command.insert(command.end(), spec.args.begin(), spec.args.end());
+  const LaunchPlan plan = BuildOciCommandPlan(RuntimeOf(pod), command, streams);
+  return Monitor(pod.id).StartExecSession({.container_id = container.id,
+                                           .plan = &plan,
+                                           .streams = streams,
+                                           .outside_container = true,
+                                           .host_mounts = host_mounts_.get()});
+}
+
 // An exec whose runtime was ended at its deadline is still there: the process that it left.
 void Node::KillExecOf(const std::string& pid_file) const {
   const absl::StatusOr<std::string> text = ReadFileAt(AT_FDCWD, pid_file);

@@ -106,6 +106,12 @@ void TakeMounted(const json& value, std::vector<ContainerImage::Mounted>* images
 
 }  // namespace
 
+absl::Status NotRunningError(const ContainerRecord& container) {
+  const bool exited = container.status.state == ContainerState::kExited;
+  return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running (",
+                                                    exited ? "exited" : "created", ")"));
+}
+
 std::string EncodePodStatus(const PodStatus& status) {
   json value = {{"state", static_cast<int>(status.state)},
                 {"ips", status.ips},

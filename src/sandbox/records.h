@@ -90,6 +90,9 @@ inline const CgroupLimits& LimitsOf(const ContainerRecord& container) {
   return container.status.limits.has_value() ? *container.status.limits : container.config.limits;
 }
 
+// FailedPrecondition: what state the container is in instead.
+absl::Status NotRunningError(const ContainerRecord& container);
+
 // The JSON of the status and image columns (docs/formats/store.md). DataLoss for what is not such
 // JSON.
 std::string EncodePodStatus(const PodStatus& status);

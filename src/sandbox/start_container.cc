@@ -67,6 +67,8 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
     if (status.state == ContainerState::kCreated) status.state = ContainerState::kRunning;
   });
   PersistContainer(container->id);
+  // Who is attached already waits for a start that will not come.
+  if (!pid.ok()) Monitor(pod->id).Forget(container->id).IgnoreError();
   {
     absl::MutexLock lock(&mu_);
     sample_layers_now_ = true;
@@ -108,12 +110,15 @@ absl::StatusOr<ContainerStart> Node::PrepareStart(const ContainerRecord& contain
                        .pid_mode = PidModeOf(container.config.pid),
                        .terminal = container.config.tty,
                        .stdin_open = container.config.stdin_open,
+                       .stdin_once = container.config.stdin_once,
                        .target_id = container.config.target_id};
   if (container.config.pid == NamespaceMode::kTarget) RETURN_IF_ERROR(CheckTarget(container));
   RETURN_IF_ERROR(OpenContainerVolumes(&prepared));
   start.volumes = std::move(prepared.volumes);
   ASSIGN_OR_RETURN(start.log, OpenLog(container, pod));
   start.user_namespace = UserNamespaceOf(pod.id);
+  if (options_.log_limits.bytes_per_second != 0 || options_.log_limits.max_bytes != 0)
+    RETURN_IF_ERROR(Monitor(pod.id).LimitLogs(options_.log_limits));
   return start;
 }
 

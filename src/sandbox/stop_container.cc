@@ -1,4 +1,4 @@
-// StopContainer, RemoveContainer, ReopenContainerLog, ExecSync.
+// StopContainer, RemoveContainer, ReopenContainerLog.
 #include <fcntl.h>
 #include <signal.h>
 
@@ -6,7 +6,6 @@
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
-#include "src/sandbox/container_spec.h"
 #include "src/sandbox/node.h"
 #include "src/store/pods.h"
 
@@ -17,12 +16,6 @@ constexpr absl::Duration kKillTimeout = absl::Seconds(20);
 
 bool HasExited(const ContainerRecord& container) {
   return container.status.state == ContainerState::kExited;
-}
-
-absl::Status NotRunning(const ContainerRecord& container) {
-  return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running (",
-                                                    HasExited(container) ? "exited" : "created",
-                                                    ")"));
 }
 
 }  // namespace
@@ -73,34 +66,11 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
 
 absl::Status Node::ReopenContainerLog(absl::string_view id) {
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
-  if (container->status.state != ContainerState::kRunning) return NotRunning(*container);
+  if (container->status.state != ContainerState::kRunning) return NotRunningError(*container);
   if (container->log_path.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   ASSIGN_OR_RETURN(const UniqueFd log, OpenLog(*container, *pod));
   return Monitor(container->pod_id).ReopenLog(container->id, log);
-}
-
-absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
-                                          const std::vector<std::string>& command,
-                                          const ExecSyncOptions& options) {
-  ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
-  if (container->status.state != ContainerState::kRunning) return NotRunning(*container);
-  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
-  ASSIGN_OR_RETURN(ExecSpec spec, BuildExecSpec(*container, *pod, command, SpecOptions()));
-  std::string mount_label;  // of files, which an exec makes none of
-  RETURN_IF_ERROR(PrepareConfinement(*container, *pod, &spec.identity, &mount_label));
-  if (!pod->config.runtime_handler.empty()) return ExecWithRuntime(*container, *pod, spec, options);
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
-  const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
-  ASSIGN_OR_RETURN(ExecSyncResult result,
-                   Monitor(container->pod_id)
-                       .ExecSync({.container_id = container->id,
-                                  .plan = &plan,
-                                  .cgroup = &cgroup,
-                                  .timeout = options.timeout,
-                                  .max_output_bytes = options.max_output_bytes,
-                                  .cancelled = options.cancelled}));
-  return ExecResult{std::move(result.output), std::move(result.error_output), result.exit_code};
 }
 
 }  // namespace berth

@@ -32,6 +32,7 @@
 #include "src/runtime/rlimits.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/node.h"
+#include "src/sandbox/streaming/stream_service.h"
 #include "src/server/convert/requests.h"
 #include "src/server/listener.h"
 #include "src/server/notify.h"
@@ -132,6 +133,30 @@ absl::StatusOr<int64_t> NumberOf(absl::string_view key, const std::string& text,
       absl::StrCat(key, " \"", text, "\" is not a number from ", least, " to ", most));
 }
 
+// Null where it is turned off.
+absl::StatusOr<std::unique_ptr<StreamService>> StartStreaming(const Config& config,
+                                                              const std::string& helpers,
+                                                              const Node& node, const Log& log) {
+  if (config.stream_listen.empty()) return nullptr;
+  ASSIGN_OR_RETURN(const int64_t idle_seconds,
+                   NumberOf("stream.idle_seconds", config.stream_idle_seconds, 1, 604800));
+  ASSIGN_OR_RETURN(const int64_t max_connections,
+                   NumberOf("stream.max_connections", config.stream_max_connections, 1, 10000));
+  absl::StatusOr<std::unique_ptr<StreamService>> started =
+      StreamService::Start({.listen = config.stream_listen,
+                            .url = config.stream_url,
+                            .helper_path = helpers + "/berth-stream",
+                            .certificate = config.stream_certificate,
+                            .private_key = config.stream_key,
+                            .idle_timeout = absl::Seconds(idle_seconds),
+                            .max_connections = static_cast<size_t>(max_connections),
+                            .log = &log},
+                           node);
+  if (!absl::IsNotFound(started.status())) return started;
+  log.Warning("no exec, attach and port-forward", {{"error", started.status().message()}});
+  return nullptr;
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -194,6 +219,10 @@ absl::Status Serve(const Config& config, const Log& log) {
   }
   absl::StatusOr<std::vector<Rlimit>> rlimits = ParseRlimits(config.rlimits);
   if (!rlimits.ok()) return Annotate(rlimits.status(), "container.rlimits");
+  ASSIGN_OR_RETURN(const int64_t log_rate,
+                   NumberOf("container.log_rate", config.log_rate, 0, int64_t{1} << 40));
+  ASSIGN_OR_RETURN(const int64_t log_max_bytes,
+                   NumberOf("container.log_max_bytes", config.log_max_bytes, 0, int64_t{1} << 50));
   std::map<std::string, std::string> handlers;
   for (const auto& [name, handler] : config.handlers) handlers[name] = handler.path;
   ASSIGN_OR_RETURN(
@@ -208,6 +237,8 @@ absl::Status Serve(const Config& config, const Log& log) {
                   .cdi_dirs = absl::StrSplit(config.cdi_dirs, ':', absl::SkipEmpty()),
                   .hook_dirs = absl::StrSplit(config.hook_dirs, ':', absl::SkipEmpty()),
                   .handlers = handlers,
+                  .log_limits = {.bytes_per_second = static_cast<uint64_t>(log_rate),
+                                 .max_bytes = static_cast<uint64_t>(log_max_bytes)},
                   .parsers = StoredRequestParsers(),
                   .log = &log},
                  *database, *images, *network));
@@ -225,8 +256,10 @@ absl::Status Serve(const Config& config, const Log& log) {
   });
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
+  ASSIGN_OR_RETURN(const std::unique_ptr<StreamService> streams,
+                   StartStreaming(config, helpers, *node, log));
   const Calls calls(log, metrics);
-  RuntimeService runtime_service(*node, config, calls, PolicyOf(config, *node));
+  RuntimeService runtime_service(*node, config, calls, PolicyOf(config, *node), streams.get());
   ImageService image_service(*node, *images, calls);
   AdminService admin_service(*node, *images, calls);
   grpc::ServerBuilder builder;

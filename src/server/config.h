@@ -26,6 +26,7 @@ struct Config {
   std::string cgroup_root = "/berth";
   std::string pids_limit = "0";
   std::string rlimits;
+  std::string log_rate = "0", log_max_bytes = "0";
   std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
   std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
   std::string pinned_images;
@@ -41,6 +42,10 @@ struct Config {
   std::string bridge = "berth0";
   std::string ipv4_subnet = "10.88.0.0/16";
   std::string ipv6_subnet = "fd88:0:0:1::/64";
+  std::string stream_listen = "127.0.0.1:0";
+  std::string stream_url, stream_certificate, stream_key;
+  std::string stream_idle_seconds = "14400";  // as the kubelet's streamingConnectionIdleTimeout
+  std::string stream_max_connections = "256";
   std::string metrics_listen;  // "127.0.0.1:9476"; "" off
   std::map<std::string, HandlerConfig> handlers;
 };

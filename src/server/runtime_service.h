@@ -13,6 +13,9 @@
 
 namespace berth {
 
+class StreamService;
+struct SessionRequest;
+
 inline constexpr char kVersion[] = "0.1.0";
 
 #define BERTH_RPC(name)                                                                      \
@@ -21,8 +24,14 @@ inline constexpr char kVersion[] = "0.1.0";
 
 class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
-  RuntimeService(Node& node, const Config& config, const Calls& calls, RequestPolicy policy = {})
-      : node_(node), config_(config), calls_(calls), policy_(std::move(policy)) {}
+  // Without `streams` the streaming service is off.
+  RuntimeService(Node& node, const Config& config, const Calls& calls, RequestPolicy policy = {},
+                 StreamService* streams = nullptr)
+      : node_(node),
+        config_(config),
+        calls_(calls),
+        policy_(std::move(policy)),
+        streams_(streams) {}
 
   BERTH_RPC(Version);
   BERTH_RPC(Status);
@@ -42,6 +51,9 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   BERTH_RPC(UpdateContainerResources);
   BERTH_RPC(UpdatePodSandboxResources);
   BERTH_RPC(ExecSync);
+  BERTH_RPC(Exec);
+  BERTH_RPC(Attach);
+  BERTH_RPC(PortForward);
   BERTH_RPC(ReopenContainerLog);
   BERTH_RPC(CheckpointContainer);
   BERTH_RPC(CheckpointPod);
@@ -53,6 +65,8 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   // Fills the stats of a running container; `out` keeps only its attributes if it has just ended.
   void FillStats(const ContainerRecord& container, runtime::v1::ContainerStats* out);
 
+  absl::StatusOr<std::string> UrlFor(SessionRequest session) const;
+
   struct CpuSample {
     int64_t at_ns = 0;
     uint64_t usage_ns = 0;
@@ -63,6 +77,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   const Config& config_;
   const Calls& calls_;
   const RequestPolicy policy_;
+  StreamService* const streams_;
   absl::Mutex mu_;
   absl::flat_hash_map<std::string, CpuSample> cpu_samples_ ABSL_GUARDED_BY(mu_);
 };
