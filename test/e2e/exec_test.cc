@@ -1,6 +1,9 @@
 // ExecSync: results, limits, timeouts, and what is left of an exec afterwards.
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -159,6 +162,52 @@ TEST_F(ExecTest, ManyRunAtOnce) {
     ASSERT_OK(results[i]);
     EXPECT_EQ(results[i]->exit_code(), static_cast<int>(i));
   }
+}
+
+// A frozen container answers nobody: the deadline holds all the same.
+TEST_F(ExecTest, TimeoutHoldsInAFrozenContainer) {
+  std::string file;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(
+           "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied)) {
+    const std::string name = entry.path().filename();
+    if ((name == "freezer.state" || name == "cgroup.freeze") &&
+        entry.path().parent_path().filename() == id())
+      file = entry.path();
+  }
+  if (file.empty()) GTEST_SKIP() << "the container has no freezer";
+  const bool v1 = absl::EndsWith(file, "freezer.state");
+  const auto put = [&](const char* value) { std::ofstream(file) << value; };
+  put(v1 ? "FROZEN" : "1");
+  EXPECT_CODE(client().Exec(id(), {"/probe", "exit", "0"}, 1), kDeadlineExceeded);
+  put(v1 ? "THAWED" : "0");
+  ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "exit", "3"}));
+  EXPECT_EQ(out.exit_code(), 3);
+}
+
+// A short form; BERTH_EXEC_SOAK=100000 is the long one. What a leak of a byte an exec would cost
+// shows in the monitor and in the daemon.
+TEST_F(ExecTest, ManyLeaveNothingAndHoldMemoryFlat) {
+  const char* wanted = getenv("BERTH_EXEC_SOAK");
+  const int rounds = wanted != nullptr ? std::atoi(wanted) : 300;
+  const auto run = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      const auto out = client().Exec(id(), {"/probe", "exit", "0"});
+      ASSERT_OK(out);
+      ASSERT_EQ(out->exit_code(), 0);
+    }
+  };
+  const auto memory_of = [](pid_t pid) {
+    std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
+    long size = 0, resident = 0;
+    statm >> size >> resident;
+    return resident * 4096;
+  };
+  ASSERT_NO_FATAL_FAILURE(run(100));  // what grows once has grown
+  const long before = memory_of(node().daemon().pid());
+  ASSERT_NO_FATAL_FAILURE(run(rounds));
+  EXPECT_LT(memory_of(node().daemon().pid()) - before, 4 << 20);
+  ASSERT_OK_AND_ASSIGN(const Json report, pod().ExecForJson(id(), {"report"}));
+  EXPECT_EQ(report["processes"].size(), 2u);
 }
 
 TEST_F(ExecTest, EndsWithItsContainer) {

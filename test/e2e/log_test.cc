@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/own_node.h"
 
 namespace berth::e2e {
 namespace {
@@ -162,6 +163,30 @@ TEST_F(ReopenTest, LaterLinesGoToTheNewFile) {
   ASSERT_NO_FATAL_FAILURE(Tick(id));
   EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return Content(path) == "tick 2\n"; }));
   EXPECT_EQ(Content(rotated), "ready\ntick 1\n");
+}
+
+class LogLimitTest : public LogTest {};
+
+TEST_F(LogLimitTest, WhatIsBeyondIsDroppedAndCounted) {
+  ASSERT_OK_AND_ASSIGN(OwnNode own,
+                       OwnNode::Start(Name(), "[container]\nlog_max_bytes = \"100000\"\n"));
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(own.client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer finished,
+                       pod.RunToEnd(MakeProbe("c", {"lines", "5000"})));
+  struct stat info;
+  ASSERT_EQ(stat(pod.LogPath("c").c_str(), &info), 0);
+  EXPECT_LE(info.st_size, 100000);
+  EXPECT_GT(info.st_size, 99000);
+  cri::ContainerStatusRequest request;
+  request.set_container_id(finished.id);
+  request.set_verbose(true);
+  ASSERT_OK_AND_ASSIGN(const auto status, own.client().Call(&Runtime::ContainerStatus, request));
+  const Json verbose = Json::parse(status.info().at("info"), nullptr, false);
+  size_t written = Joined(finished.log, "stdout").size() + Joined(finished.log, "stderr").size();
+  size_t said = 0;
+  for (int i = 0; i < 5000; ++i)
+    said += 2 * (std::string("stdout line \n").size() + std::to_string(i).size());
+  EXPECT_EQ(verbose["logDroppedBytes"].get<size_t>(), said - written);
 }
 
 TEST_F(ReopenTest, OnlyRunningContainersReopen) {
