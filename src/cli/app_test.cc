@@ -93,23 +93,32 @@ TEST_P(UsageTest, ExitsWithTwoAndSaysWhy) {
 
 INSTANTIATE_TEST_SUITE_P(
     Lines, UsageTest,
-    testing::Values(UsageCase{"UnknownCommand", {"frob"}, "no command \"frob\""},
-                    UsageCase{"UnknownOption", {"ps", "--frob"}, "--frob"},
-                    UsageCase{"MissingImage", {"run"}, "IMAGE"},
-                    UsageCase{"MissingAction", {"image"}, "image: no action given"},
-                    UsageCase{"UnknownAction", {"image", "frob"}, "frob"},
-                    UsageCase{"MissingCommand", {"exec", "web"}, "no command given"},
-                    UsageCase{"BadFormat", {"ps", "-o", "yaml"}, "yaml"},
-                    UsageCase{"BadMemory", {"run", "--memory", "5q", "a"}, "5q"},
-                    UsageCase{"BadSince", {"logs", "--since", "noon", "a"}, "noon"},
-                    UsageCase{"BadCredentials", {"pull", "--creds", "me", "a"}, "USER:PASSWORD"}),
+    testing::Values(
+        UsageCase{"UnknownCommand", {"frob"}, "no command \"frob\""},
+        UsageCase{"UnknownOption", {"ps", "--frob"}, "--frob"},
+        UsageCase{"MissingImage", {"run"}, "IMAGE"},
+        UsageCase{"MissingAction", {"image"}, "image: no action given"},
+        UsageCase{"UnknownAction", {"image", "frob"}, "frob"},
+        UsageCase{"MissingCommand", {"exec", "web"}, "no command given"},
+        UsageCase{"BadFormat", {"ps", "-o", "yaml"}, "yaml"},
+        UsageCase{"BadMemory", {"run", "--memory", "5q", "a"}, "5q"},
+        UsageCase{
+            "BadDetachKeys", {"attach", "--detach-keys", "ctrl-", "a"}, "--detach-keys: \"ctrl-\""},
+        UsageCase{"BadPort", {"port-forward", "a", "x"}, "\"x\" is no port"},
+        UsageCase{"NoPort", {"port-forward", "a"}, "PORT"},
+        UsageCase{"DeadlineOfASession", {"exec", "-i", "--timeout", "3", "a", "b"}, "--timeout"},
+        UsageCase{"FollowingThePast", {"logs", "-f", "-p", "a"}, "-f with -p"},
+        UsageCase{"BadUntil", {"logs", "--until", "noon", "a"}, "--until"},
+        UsageCase{"BadSince", {"logs", "--since", "noon", "a"}, "noon"},
+        UsageCase{"BadCredentials", {"pull", "--creds", "me", "a"}, "USER:PASSWORD"}),
     [](const auto& info) { return info.param.name; });
 
 TEST(App, HelpNamesEveryCommand) {
   const Result result = Berth({"--help"});
   EXPECT_EQ(result.code, 0);
-  for (const char* name : {"run", "ps", "pods", "logs", "exec", "stats", "inspect", "pull",
-                           "images", "rmi", "image", "stop", "rm", "info", "version"}) {
+  for (const char* name :
+       {"run", "ps", "pods", "logs", "exec", "attach", "port-forward", "stats", "inspect",
+        "pull", "images", "rmi", "image", "stop", "rm", "info", "version"}) {
     EXPECT_THAT(result.out, HasSubstr(std::string("\n  ") + name + " "));
   }
 }
@@ -282,10 +291,11 @@ TEST_F(AppTest, RunOfAMissingImageIsRefused) {
   EXPECT_THAT(berthd_.pods(), IsEmpty());
 }
 
-TEST_F(AppTest, RunRefusesInteractiveSessions) {
-  const Result result = Call({"run", "-it", "a"});
+TEST_F(AppTest, RunOfASessionThatIsNotServedLeavesNothing) {
+  berthd_.AddImage("a", "sha256:a");
+  const Result result = Call({"run", "-i", "a"});
   EXPECT_EQ(result.code, 125);
-  EXPECT_THAT(result.err, HasSubstr("not served yet"));
+  EXPECT_THAT(result.err, HasSubstr("not supported by this berthd"));
   EXPECT_THAT(berthd_.pods(), IsEmpty());
 }
 

@@ -264,6 +264,24 @@ absl::StatusOr<cri::ExecSyncResponse> Client::ExecSync(const cri::ExecSyncReques
   return Call(stubs_->runtime, &cri::RuntimeService::Stub::ExecSync, request, timeout);
 }
 
+absl::StatusOr<std::string> Client::Exec(const cri::ExecRequest& request) {
+  ASSIGN_OR_RETURN(const cri::ExecResponse reply,
+                   Call(stubs_->runtime, &cri::RuntimeService::Stub::Exec, request));
+  return reply.url();
+}
+
+absl::StatusOr<std::string> Client::Attach(const cri::AttachRequest& request) {
+  ASSIGN_OR_RETURN(const cri::AttachResponse reply,
+                   Call(stubs_->runtime, &cri::RuntimeService::Stub::Attach, request));
+  return reply.url();
+}
+
+absl::StatusOr<std::string> Client::PortForward(const cri::PortForwardRequest& request) {
+  ASSIGN_OR_RETURN(const cri::PortForwardResponse reply,
+                   Call(stubs_->runtime, &cri::RuntimeService::Stub::PortForward, request));
+  return reply.url();
+}
+
 absl::StatusOr<cri::ListContainerStatsResponse> Client::ListContainerStats(
     const cri::ListContainerStatsRequest& request) {
   return Call(stubs_->runtime, &cri::RuntimeService::Stub::ListContainerStats, request);

@@ -47,6 +47,10 @@ class Client {
   absl::Status RemoveContainer(const std::string& container_id);
   // Waits as long as the command runs; DeadlineExceeded after the request's own timeout.
   absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request);
+  // The URL of a new session, good for one use within seconds.
+  absl::StatusOr<std::string> Exec(const cri::ExecRequest& request);
+  absl::StatusOr<std::string> Attach(const cri::AttachRequest& request);
+  absl::StatusOr<std::string> PortForward(const cri::PortForwardRequest& request);
   absl::StatusOr<cri::ListContainerStatsResponse> ListContainerStats(
       const cri::ListContainerStatsRequest& request);
   absl::StatusOr<v1::ContainerPlanResponse> ContainerPlan(const std::string& container_id);

@@ -20,6 +20,7 @@ struct CommandEntry {
 absl::Span<const CommandEntry> Commands();
 
 // One per file of the same name.
+std::unique_ptr<Command> MakeAttach();
 std::unique_ptr<Command> MakeExec();
 std::unique_ptr<Command> MakeImage();
 std::unique_ptr<Command> MakeImages();
@@ -27,6 +28,7 @@ std::unique_ptr<Command> MakeInfo();
 std::unique_ptr<Command> MakeInspect();
 std::unique_ptr<Command> MakeLogs();
 std::unique_ptr<Command> MakePods();
+std::unique_ptr<Command> MakePortForward();
 std::unique_ptr<Command> MakePs();
 std::unique_ptr<Command> MakePull();
 std::unique_ptr<Command> MakeRm();

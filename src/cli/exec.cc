@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/cli/commands.h"
 #include "src/cli/failure.h"
@@ -18,16 +19,35 @@ class ExecCommand : public Command {
         ->check(CLI::Range(0, 86400))
         ->type_name("SECONDS");
     AddInteractiveFlags(command, &interactive_);
-    command.footer("What follows CONTAINER is the command: berth exec web cat /etc/hosts");
+    command.footer(
+        "What follows CONTAINER is the command: berth exec web cat /etc/hosts\n"
+        "The exit code is the command's; 125: berth failed, 126: it cannot be run, 127: it is not "
+        "there.");
   }
 
   absl::StatusOr<int> Run(Invocation& invocation) override {
-    RETURN_IF_ERROR(RefuseInteractive(interactive_));
     if (invocation.container_command.empty()) {
       return WithExitCode(WithHint(absl::InvalidArgumentError("no command given"),
                                    "berth exec CONTAINER COMMAND [ARGUMENT...]"),
                           kExitUsage);
     }
+    RETURN_IF_ERROR(CheckInteractive(interactive_));
+    if (timeout_seconds_ != 0 && (interactive_.stdin_open || interactive_.tty)) {
+      return WithExitCode(
+          absl::InvalidArgumentError("--timeout: not for interactive commands (-i, -t)"),
+          kExitUsage);
+    }
+    if (timeout_seconds_ != 0) return ExecSync(invocation);
+    const auto code = ExecStream(invocation);
+    const bool needs_stream = interactive_.stdin_open || interactive_.tty;
+    // A daemon, or a runtime handler, that serves no streams can still run single commands.
+    if (absl::IsUnimplemented(code.status()) && !needs_stream) return ExecSync(invocation);
+    return code;
+  }
+
+ private:
+  // Streams know no deadline.
+  absl::StatusOr<int> ExecSync(const Invocation& invocation) const {
     ASSIGN_OR_RETURN(Client client, Client::Connect(invocation.socket));
     ASSIGN_OR_RETURN(const Target target, ResolveTarget(client, container_, Accept::kContainers));
     cri::ExecSyncRequest request;
@@ -41,7 +61,29 @@ class ExecCommand : public Command {
     return reply->exit_code();
   }
 
- private:
+  absl::StatusOr<int> ExecStream(Invocation& invocation) const {
+    Interrupt interrupt;
+    SessionSignals signals;
+    ASSIGN_OR_RETURN(Client client, Client::Connect(invocation.socket));
+    ASSIGN_OR_RETURN(const Target target, ResolveTarget(client, container_, Accept::kContainers));
+    cri::ExecRequest request;
+    request.set_container_id(target.id);
+    request.set_tty(interactive_.tty);
+    request.set_stdin(interactive_.stdin_open);
+    request.set_stdout(true);
+    request.set_stderr(!interactive_.tty);
+    for (const std::string& word : invocation.container_command) request.add_cmd(word);
+    SessionOptions options = SessionOptionsOf(interactive_);
+    const auto url = client.Exec(request);
+    if (!url.ok()) return Explain(url.status(), target);
+    options.url = *url;
+    const auto end =
+        RunSession(options, {.interrupt = interrupt, .signals = signals}, invocation.output);
+    if (!end.ok()) return Explain(end.status(), target);
+    if (!end->failure.ok()) return Explain(end->failure, target);
+    return end->exit_code;
+  }
+
   absl::Status Explain(const absl::Status& status, const Target& target) const {
     absl::Status failure = WithExitCode(InContext(status, container_), LaunchExitCode(status));
     if (target.running) return failure;

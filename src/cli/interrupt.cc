@@ -15,9 +15,10 @@ Interrupt::Interrupt() {
 
 Interrupt::~Interrupt() { pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr); }
 
-bool Interrupt::Take() {
+int Interrupt::Take() {
   signalfd_siginfo info;
-  return read(fd_.get(), &info, sizeof(info)) == sizeof(info);
+  return read(fd_.get(), &info, sizeof(info)) == sizeof(info) ? static_cast<int>(info.ssi_signo)
+                                                              : 0;
 }
 
 }  // namespace berth::cli

@@ -18,8 +18,8 @@ class Interrupt {
 
   // Readable once a signal has come; borrowed.
   int fd() const { return fd_.get(); }
-  // Consumes one signal; false if there is none.
-  bool Take();
+  // Consumes one signal and returns its number; 0 if there is none.
+  int Take();
 
  private:
   sigset_t old_mask_;

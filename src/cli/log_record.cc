@@ -72,6 +72,7 @@ void LogDecoder::Decode(absl::string_view line, const std::function<void(LogLine
     emit(LogLine{.text = std::string(line)});
     return;
   }
+  last_time_ = std::string(record->time);
   const size_t i = IndexOf(record->stream);
   if (!std::exchange(is_open_[i], true)) {
     open_[i] = LogLine{.time = std::string(record->time), .stream = record->stream};
@@ -85,8 +86,9 @@ void LogDecoder::Decode(absl::string_view line, const std::function<void(LogLine
 
 void LogDecoder::Emit(LogLine line, const std::function<void(LogLine)>& emit) const {
   absl::Time time;
-  if (since_ != absl::InfinitePast() &&
-      absl::ParseTime(absl::RFC3339_full, line.time, &time, nullptr) && time < since_) {
+  const bool bounded = since_ != absl::InfinitePast() || until_ != absl::InfiniteFuture();
+  if (bounded && absl::ParseTime(absl::RFC3339_full, line.time, &time, nullptr) &&
+      (time < since_ || time >= until_)) {
     return;
   }
   emit(std::move(line));

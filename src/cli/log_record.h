@@ -37,18 +37,23 @@ struct LogLine {
 // is.
 class LogDecoder {
  public:
-  // Lines from before `since` are dropped.
-  explicit LogDecoder(absl::Time since = absl::InfinitePast()) : since_(since) {}
+  // Lines from before `since` and from `until` on are dropped.
+  explicit LogDecoder(absl::Time since = absl::InfinitePast(),
+                      absl::Time until = absl::InfiniteFuture())
+      : since_(since), until_(until) {}
 
   void Feed(absl::string_view bytes, const std::function<void(LogLine)>& emit);
   // The end of the log: what is still open is emitted unended.
   void Finish(const std::function<void(LogLine)>& emit);
+  // Of the last record; "" before the first.
+  const std::string& last_time() const { return last_time_; }
 
  private:
   void Decode(absl::string_view line, const std::function<void(LogLine)>& emit);
   void Emit(LogLine line, const std::function<void(LogLine)>& emit) const;
 
-  const absl::Time since_;
+  const absl::Time since_, until_;
+  std::string last_time_;
   std::string rest_;                  // bytes after the last newline
   std::array<LogLine, 2> open_ = {};  // by LogStream; `ended` is false while one is open
   std::array<bool, 2> is_open_ = {};

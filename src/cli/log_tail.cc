@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
@@ -19,25 +21,64 @@ constexpr size_t kReadBytes = 64 << 10;
 constexpr absl::Duration kFirstAsk = absl::Milliseconds(10);
 constexpr absl::Duration kLastAsk = absl::Milliseconds(200);
 
+bool IsSame(const struct stat& a, const struct stat& b) {
+  return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+// Of the first record; InfinitePast for what is no log (an archived one).
+absl::Time FirstTime(const UniqueFd& file) {
+  char start[64];
+  absl::Time time = absl::InfinitePast();
+  const ssize_t n = pread(file.get(), start, sizeof(start), 0);
+  if (n <= 0) return time;
+  const absl::string_view text(start, static_cast<size_t>(n));
+  if (!absl::ParseTime(absl::RFC3339_full, text.substr(0, text.find(' ')), &time, nullptr))
+    return absl::InfinitePast();
+  return time;
+}
+
 UniqueFd OpenLog(const std::string& path) {
   return UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+}
+
+// Takes those out of which nothing more is to come.
+absl::Status FinishEnded(std::vector<FollowedLog>* logs) {
+  for (auto followed = logs->begin(); followed != logs->end();) {
+    ASSIGN_OR_RETURN(const bool ended, followed->ended());
+    if (!ended && !followed->log->past_its_end(absl::Now())) {
+      ++followed;
+      continue;
+    }
+    RETURN_IF_ERROR(followed->log->Pump().status());
+    followed->log->Finish();
+    followed = logs->erase(followed);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 LogTail::LogTail(std::string path, const LogOptions& options, Output& output)
-    : path_(std::move(path)), options_(options), output_(output), decoder_(options.since) {}
+    : path_(std::move(path)),
+      options_(options),
+      output_(output),
+      decoder_(options.since, options.until) {}
 
 absl::StatusOr<bool> LogTail::Pump() {
   if (!file_.valid()) RETURN_IF_ERROR(OpenFirst());
   if (!file_.valid()) return false;
   bool any = false;
   while (true) {
-    // In this order: once the next file is there, the monitor writes nothing more to this one.
+    // In this order: once something is in the next file, the monitor writes nothing more to this
+    // one.
     UniqueFd next = OpenRotated();
     ASSIGN_OR_RETURN(const bool read_any, ReadToEnd());
     any = any || read_any;
     if (!next.valid()) return any;
+    for (UniqueFd& missed : OpenMissed(next)) {
+      file_ = std::move(missed);
+      RETURN_IF_ERROR(ReadToEnd().status());
+    }
     file_ = std::move(next);
   }
 }
@@ -96,8 +137,38 @@ UniqueFd LogTail::OpenRotated() const {
   struct stat open_info, path_info;
   if (!now.valid() || fstat(now.get(), &path_info) != 0 || fstat(file_.get(), &open_info) != 0)
     return {};
-  const bool same = open_info.st_ino == path_info.st_ino && open_info.st_dev == path_info.st_dev;
-  return same ? UniqueFd() : std::move(now);
+  if (IsSame(open_info, path_info) || path_info.st_size == 0) return {};
+  return now;
+}
+
+// Rotated files are "<path>.<when>"; their own first records tell their order, whatever the rotator
+// calls them.
+std::vector<UniqueFd> LogTail::OpenMissed(const UniqueFd& next) const {
+  struct Found {
+    absl::Time first;
+    UniqueFd file;
+  };
+  std::vector<Found> found;
+  struct stat open_info, next_info, info;
+  if (fstat(file_.get(), &open_info) != 0 || fstat(next.get(), &next_info) != 0) return {};
+  absl::Time last = absl::TimeFromTimespec(open_info.st_mtim);  // as of nothing read yet
+  absl::ParseTime(absl::RFC3339_full, decoder_.last_time(), &last, nullptr);
+  std::error_code error;
+  const std::filesystem::path log(path_);
+  for (const auto& entry : std::filesystem::directory_iterator(log.parent_path(), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!absl::StartsWith(name, log.filename().string() + ".")) continue;
+    UniqueFd file = OpenLog(entry.path().string());
+    if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (IsSame(info, open_info) || IsSame(info, next_info)) continue;
+    const absl::Time first = FirstTime(file);
+    if (first >= last) found.push_back({.first = first, .file = std::move(file)});
+  }
+  std::sort(found.begin(), found.end(),
+            [](const Found& a, const Found& b) { return a.first < b.first; });
+  std::vector<UniqueFd> files;
+  for (Found& one : found) files.push_back(std::move(one.file));
+  return files;
 }
 
 void LogTail::Finish() {
@@ -108,6 +179,7 @@ void LogTail::Finish() {
 
 void LogTail::Print(const LogLine& line) {
   std::ostream& stream = line.stream == LogStream::kStdout ? output_.out : output_.err;
+  stream << options_.prefix;
   if (options_.timestamps && !line.time.empty()) stream << line.time << ' ';
   stream << line.text;
   if (line.ended) stream << '\n';
@@ -131,29 +203,26 @@ void LogTail::DrainEvents() {
   }
 }
 
-absl::Status FollowLog(LogTail& log, const FollowHooks& hooks) {
+absl::Status FollowLogs(std::vector<FollowedLog> logs, const FollowHooks& hooks) {
   absl::Duration wait = kFirstAsk;
   absl::Time next_ask = absl::InfinitePast();
   while (true) {
-    const int watch_fd = log.watch_fd();
-    ASSIGN_OR_RETURN(const bool any, log.Pump());
-    if (any) wait = kFirstAsk;
+    std::vector<pollfd> fds = {{.fd = hooks.interrupt_fd, .events = POLLIN, .revents = 0}};
+    for (const FollowedLog& followed : logs) {
+      fds.push_back({.fd = followed.log->watch_fd(), .events = POLLIN, .revents = 0});
+      ASSIGN_OR_RETURN(const bool any, followed.log->Pump());
+      if (any) wait = kFirstAsk;
+    }
     if (absl::Now() >= next_ask) {
-      ASSIGN_OR_RETURN(const bool ended, hooks.ended());
-      if (ended) {
-        RETURN_IF_ERROR(log.Pump().status());
-        log.Finish();
-        return absl::OkStatus();
-      }
+      RETURN_IF_ERROR(FinishEnded(&logs));
+      if (logs.empty()) return absl::OkStatus();
       next_ask = absl::Now() + wait;
       wait = std::min(wait * 2, kLastAsk);
     }
-    pollfd fds[] = {{.fd = watch_fd, .events = POLLIN},
-                    {.fd = hooks.interrupt_fd, .events = POLLIN}};
     const auto timeout = absl::ToInt64Milliseconds(next_ask - absl::Now()) + 1;
-    poll(fds, 2, static_cast<int>(std::max<int64_t>(1, timeout)));
-    if ((fds[1].revents & POLLIN) != 0) hooks.on_interrupt();
-    log.DrainEvents();
+    poll(fds.data(), fds.size(), static_cast<int>(std::max<int64_t>(1, timeout)));
+    if ((fds[0].revents & POLLIN) != 0) hooks.on_interrupt();
+    for (const FollowedLog& followed : logs) followed.log->DrainEvents();
   }
 }
 

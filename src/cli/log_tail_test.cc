@@ -10,6 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/time/clock.h"
+
 namespace berth::cli {
 namespace {
 
@@ -60,6 +62,78 @@ TEST_F(LogTailTest, ReadsOnAcrossRotation) {
   EXPECT_EQ(Printed(), "one\ntwo\nthree\nfour\n");
 }
 
+// The new file is there before the monitor goes over to it.
+TEST_F(LogTailTest, StaysWithTheOldFileWhileTheNewOneIsEmpty) {
+  LogTail log = Open();
+  Write("one");
+  ASSERT_TRUE(log.Pump().ok());
+  const std::string rotated = path_ + ".20260102-030405";
+  std::filesystem::rename(path_, rotated);
+  std::ofstream(path_).close();
+  ASSERT_TRUE(log.Pump().ok());
+  std::ofstream(rotated, std::ios::app) << Record("two");
+  ASSERT_TRUE(log.Pump().ok());
+  Write("three");
+  ASSERT_TRUE(log.Pump().ok());
+  EXPECT_EQ(Printed(), "one\ntwo\nthree\n");
+}
+
+TEST_F(LogTailTest, MissesNothingOfSeveralRotations) {
+  const auto record = [](int second, const std::string& text) {
+    return "2026-01-02T03:04:0" + std::to_string(second) + ".000000000Z stdout F " + text + "\n";
+  };
+  std::ofstream(path_ + ".z-oldest") << record(0, "never");
+  std::ofstream(path_) << record(1, "one");
+  LogTail log = Open();
+  ASSERT_TRUE(log.Pump().ok());
+  std::ofstream(path_, std::ios::app) << record(2, "two");
+  std::filesystem::rename(path_, path_ + ".y");
+  std::ofstream(path_) << record(3, "three");
+  std::filesystem::rename(path_, path_ + ".x");
+  std::ofstream(path_) << record(4, "four");
+  std::filesystem::rename(path_, path_ + ".20260102-030404");
+  std::ofstream(path_ + ".w.gz") << "\x1f\x8b no log";
+  std::ofstream(path_) << record(5, "five");
+  ASSERT_TRUE(log.Pump().ok());
+  EXPECT_EQ(Printed(), "one\ntwo\nthree\nfour\nfive\n");
+}
+
+TEST_F(LogTailTest, MissesNothingOfSeveralRotationsFromTheTail) {
+  std::ofstream(path_) << Record("old");
+  LogTail log = Open({.tail = 0});
+  ASSERT_TRUE(log.Pump().ok());
+  std::filesystem::rename(path_, path_ + ".1");
+  const auto now = [] {
+    return absl::FormatTime("%E4Y-%m-%d%ET%H:%M:%E9S%Ez", absl::Now(), absl::UTCTimeZone());
+  };
+  std::ofstream(path_) << now() << " stdout F two\n";
+  std::filesystem::rename(path_, path_ + ".2");
+  std::ofstream(path_) << now() << " stdout F three\n";
+  ASSERT_TRUE(log.Pump().ok());
+  EXPECT_EQ(Printed(), "two\nthree\n");
+}
+
+TEST_F(LogTailTest, EndsBeforeUntil) {
+  Write("now");
+  absl::Time until;
+  ASSERT_TRUE(absl::ParseTime(absl::RFC3339_full, "2026-01-02T03:04:05Z", &until, nullptr));
+  LogTail before = Open({.until = until});
+  ASSERT_TRUE(before.Pump().ok());
+  EXPECT_EQ(Printed(), "");
+  LogTail after = Open({.until = until + absl::Nanoseconds(1)});
+  ASSERT_TRUE(after.Pump().ok());
+  EXPECT_EQ(Printed(), "now\n");
+}
+
+TEST_F(LogTailTest, FollowsSeveralLogsWithPrefixes) {
+  Write("one");
+  LogTail a = Open({.prefix = "a | "}), b = Open({.prefix = "b | "});
+  int asked = 0;
+  const auto ended = [&]() -> absl::StatusOr<bool> { return ++asked > 3; };
+  ASSERT_TRUE(FollowLogs({{.log = &a, .ended = ended}, {.log = &b, .ended = ended}}, {}).ok());
+  EXPECT_EQ(Printed(), "a | one\nb | one\n");
+}
+
 TEST_F(LogTailTest, FindsTheTailOfALogLargerThanItsFirstLook) {
   std::ofstream file(path_);
   for (int i = 0; i < 20000; ++i) file << Record(std::to_string(i));
@@ -91,11 +165,11 @@ TEST_F(LogTailTest, WakesWhenTheLogGrows) {
 TEST_F(LogTailTest, FollowsUntilTheContainerHasEndedAndAllIsRead) {
   LogTail log = Open();
   int asked = 0;
-  const FollowHooks hooks{.ended = [&]() -> absl::StatusOr<bool> {
+  const auto ended = [&]() -> absl::StatusOr<bool> {
     Write(std::to_string(asked));
     return ++asked == 3;
-  }};
-  ASSERT_TRUE(FollowLog(log, hooks).ok());
+  };
+  ASSERT_TRUE(FollowLogs({{.log = &log, .ended = ended}}, {}).ok());
   EXPECT_EQ(Printed(), "0\n1\n2\n");
 }
 
@@ -106,10 +180,9 @@ TEST_F(LogTailTest, PassesAnInterruptOn) {
   const UniqueFd read_end(fds[0]), write_end(fds[1]);
   ASSERT_EQ(write(write_end.get(), "x", 1), 1);
   bool stopped = false;
-  const FollowHooks hooks{.ended = [&]() -> absl::StatusOr<bool> { return stopped; },
-                          .interrupt_fd = read_end.get(),
-                          .on_interrupt = [&] { stopped = true; }};
-  EXPECT_TRUE(FollowLog(log, hooks).ok());
+  const auto ended = [&]() -> absl::StatusOr<bool> { return stopped; };
+  const FollowHooks hooks{.interrupt_fd = read_end.get(), .on_interrupt = [&] { stopped = true; }};
+  EXPECT_TRUE(FollowLogs({{.log = &log, .ended = ended}}, hooks).ok());
   EXPECT_TRUE(stopped);
 }
 

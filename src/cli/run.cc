@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <list>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "src/base/undo.h"
 #include "src/cli/commands.h"
 #include "src/cli/container_end.h"
+#include "src/cli/container_streams.h"
 #include "src/cli/failure.h"
 #include "src/cli/interactive.h"
 #include "src/cli/lifecycle.h"
@@ -67,11 +69,16 @@ class RunCommand : public Command {
     command.add_option("--memory", options_.memory, "memory limit, like 64m")->type_name("SIZE");
     command.add_option("--cpus", options_.cpus, "CPU limit, like 0.5")->type_name("NUMBER");
     AddInteractiveFlags(command, &interactive_);
-    command.footer("What follows IMAGE is the command: berth run --rm IMAGE echo hello");
+    command.footer(
+        "What follows IMAGE is the command: berth run --rm IMAGE echo hello\n"
+        "The exit code is the command's; 125: berth failed, 126: it cannot be run, 127: it is not "
+        "there.");
   }
 
   absl::StatusOr<int> Run(Invocation& invocation) override {
-    RETURN_IF_ERROR(RefuseInteractive(interactive_));
+    const bool interactive = !detach_ && (interactive_.stdin_open || interactive_.tty);
+    RETURN_IF_ERROR(CheckInteractive(
+        detach_ ? InteractiveFlags{.detach_keys = interactive_.detach_keys} : interactive_));
     if (detach_ && remove_) {
       return WithHint(absl::UnimplementedError("--rm with --detach: nobody is there to remove it"),
                       "leave one of them out; berth rm -f NAME removes a container later");
@@ -80,14 +87,30 @@ class RunCommand : public Command {
     started.uid = NewId();
     if (options_.name.empty()) options_.name = DefaultRunName(options_.image, started.uid);
     options_.command = invocation.container_command;
+    options_.tty = interactive_.tty;
+    options_.stdin_open = interactive_.stdin_open;
+    options_.stdin_once = interactive && interactive_.stdin_open && !interactive_.tty;
     auto config =
         MakeRunConfig(options_, started.uid, RunLogRoot(invocation.socket), OwnEnvironment);
     if (!config.ok()) return WithExitCode(config.status(), kExitUsage);
     Interrupt interrupt;
+    std::optional<SessionSignals> signals;
+    if (interactive) signals.emplace();
     ASSIGN_OR_RETURN(Client client, Client::Connect(invocation.socket));
     RETURN_IF_ERROR(CheckNameIsFree(client));
     RETURN_IF_ERROR(PullIfAbsent(client, interrupt, invocation.output));
-    RETURN_IF_ERROR(Start(client, *config, invocation.socket, &started));
+    // On failure nothing of it is left.
+    Undo undo;
+    RETURN_IF_ERROR(Make(client, *config, invocation.socket, &started, &undo));
+    const auto start = [&]() -> absl::Status {
+      RETURN_IF_ERROR(Explain(client.StartContainer(started.container_id)));
+      undo.Commit();
+      return absl::OkStatus();
+    };
+    if (interactive)
+      return Interact(client, started, start, {.interrupt = interrupt, .signals = *signals},
+                      invocation);
+    RETURN_IF_ERROR(start());
     if (detach_) {
       invocation.output.out << started.container_id << "\n";
       return 0;
@@ -116,14 +139,14 @@ class RunCommand : public Command {
     return PullWithProgress(client, request, interrupt, output).status();
   }
 
-  // On failure nothing of it is left.
-  absl::Status Start(Client& client, const RunConfig& config, const std::string& socket,
-                     Started* started) const {
+  absl::Status Make(Client& client, const RunConfig& config, const std::string& socket,
+                    Started* started, Undo* undo) const {
     cri::RunPodSandboxRequest run_pod;
     *run_pod.mutable_config() = config.pod;
     ASSIGN_OR_RETURN(started->pod_id, client.RunPodSandbox(run_pod));
-    Undo undo;
-    undo.Push([&] { RemoveRunPod(client, started->pod_id, started->uid, socket).IgnoreError(); });
+    undo->Push([&client, &socket, started] {
+      RemoveRunPod(client, started->pod_id, started->uid, socket).IgnoreError();
+    });
     cri::CreateContainerRequest create;
     create.set_pod_sandbox_id(started->pod_id);
     *create.mutable_config() = config.container;
@@ -131,32 +154,76 @@ class RunCommand : public Command {
     const auto container_id = client.CreateContainer(create);
     if (!container_id.ok()) return Explain(container_id.status());
     started->container_id = *container_id;
-    const absl::Status status = client.StartContainer(started->container_id);
-    if (!status.ok()) return Explain(status);
-    undo.Commit();
     return absl::OkStatus();
   }
 
   absl::Status Explain(const absl::Status& status) const {
+    if (status.ok()) return status;
     return WithExitCode(InContext(status, options_.image), LaunchExitCode(status));
+  }
+
+  // With a session instead of the log: attached before the start, so that nothing is missed.
+  absl::StatusOr<int> Interact(Client& client, const Started& started,
+                               const std::function<absl::Status()>& start,
+                               const SessionEvents& events, Invocation& invocation) const {
+    SessionOptions session = SessionOptionsOf(interactive_);
+    ASSIGN_OR_RETURN(session.url,
+                     client.Attach(MakeAttachRequest(started.container_id, interactive_.stdin_open,
+                                                     interactive_.tty)));
+    bool started_it = false;
+    session.on_ready = [&] {
+      started_it = true;
+      return start();
+    };
+    SessionEnd end;
+    {
+      Stopper stopper(client, started.container_id);
+      session.on_interrupt = [&] {
+        stopper.Stop();
+        return true;
+      };
+      ASSIGN_OR_RETURN(end, RunSession(session, events, invocation.output));
+    }
+    if (!started_it) {  // and nothing of it stays
+      RETURN_IF_ERROR(end.failure);
+      return end.exit_code;
+    }
+    if (end.kind == SessionEnd::Kind::kFinished && end.failure.ok()) {
+      RETURN_IF_ERROR(AwaitExitCode(client, started.container_id).status());
+      return Conclude(client, started, invocation);
+    }
+    const absl::string_view why =
+        end.kind == SessionEnd::Kind::kDetached ? "detached" : end.failure.message();
+    invocation.output.err << DescribeFailure(
+        WithHint(absl::UnavailableError(absl::StrCat("run: ", why.empty() ? "interrupted" : why,
+                                                     ": ", options_.name, " goes on")),
+                 absl::StrCat("berth attach ", options_.name, " returns to it, berth rm -f ",
+                              options_.name, " removes it")),
+        invocation.output.err_colour);
+    return end.failure.ok() ? end.exit_code : kExitRefused;
   }
 
   absl::StatusOr<int> Follow(Client& client, const Started& started, Interrupt& interrupt,
                              Invocation& invocation) const {
-    ASSIGN_OR_RETURN(cri::ContainerStatus status, GetContainerStatus(client, started.container_id));
+    ASSIGN_OR_RETURN(const cri::ContainerStatus status,
+                     GetContainerStatus(client, started.container_id));
     {
       Stopper stopper(client, started.container_id);
       EndWatch watch(client, started.container_id);
       LogTail log(status.log_path(), {}, invocation.output);
-      const FollowHooks hooks{.ended = [&] { return watch.Ended(); },
-                              .interrupt_fd = interrupt.fd(),
-                              .on_interrupt =
-                                  [&] {
-                                    while (interrupt.Take()) stopper.Stop();
-                                  }};
-      RETURN_IF_ERROR(FollowLog(log, hooks));
+      const FollowHooks hooks{.interrupt_fd = interrupt.fd(), .on_interrupt = [&] {
+                                while (interrupt.Take() != 0) stopper.Stop();
+                              }};
+      RETURN_IF_ERROR(FollowLogs({{.log = &log, .ended = [&] { return watch.Ended(); }}}, hooks));
     }
-    ASSIGN_OR_RETURN(status, GetContainerStatus(client, started.container_id));
+    return Conclude(client, started, invocation);
+  }
+
+  // The container has ended.
+  absl::StatusOr<int> Conclude(Client& client, const Started& started,
+                               Invocation& invocation) const {
+    ASSIGN_OR_RETURN(const cri::ContainerStatus status,
+                     GetContainerStatus(client, started.container_id));
     if (status.reason() == "OOMKilled") {
       invocation.output.err << DescribeFailure(
           WithHint(absl::ResourceExhaustedError(absl::StrCat(

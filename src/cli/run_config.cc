@@ -123,6 +123,9 @@ absl::StatusOr<RunConfig> MakeRunConfig(const RunOptions& options, const std::st
   for (const std::string& word : options.command) container.add_args(word);
   container.set_working_dir(options.working_dir);
   container.set_log_path(absl::StrCat(options.name, ".log"));
+  container.set_tty(options.tty);
+  container.set_stdin(options.stdin_open);
+  container.set_stdin_once(options.stdin_once);
   (*container.mutable_labels())[kRunLabel] = options.name;
   RETURN_IF_ERROR(SetEnv(options.env, own_env, &container));
   RETURN_IF_ERROR(SetResources(options, container.mutable_linux()->mutable_resources()));

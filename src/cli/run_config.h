@@ -21,8 +21,11 @@ struct RunOptions {
   std::string working_dir;
   std::string user;  // UID, UID:GID, NAME or NAME:GID
   bool read_only = false;
-  std::string memory;  // "" for no limit
-  std::string cpus;    // "" for no limit
+  bool tty = false;
+  bool stdin_open = false;
+  bool stdin_once = false;  // the end of the first session's input is that of the container's
+  std::string memory;       // "" for no limit
+  std::string cpus;         // "" for no limit
 };
 
 struct RunConfig {

@@ -154,13 +154,17 @@ class Session {
         .err = channel(Has(wire::kSessionStderr) && !terminal, kErr),
         .resize = channel(terminal, kResize),
     };
-    // The first of those that are written tells a client that it is connected.
+    co_await RunCommand(client, streams);
+  }
+
+  // Tells a client of channels that it is joined to its container: an empty message on the first
+  // channel that is written.
+  asio::awaitable<void> Greet(CommandStreams streams) {
     for (ClientStream* stream : {streams.out, streams.err, streams.error}) {
       if (stream == nullptr) continue;
       co_await stream->Write("");
       break;
     }
-    co_await RunCommand(client, streams);
   }
 
   // The size that a client sends right after its streams, so that the process starts with it.
@@ -184,6 +188,7 @@ class Session {
       co_await End(streams, failed);
       co_return;
     }
+    if (channels_.has_value()) co_await Greet(streams);
     command_.emplace(executor_,
                      CommandSession::Parts{.kind = request_.kind,
                                            .streams = streams,
