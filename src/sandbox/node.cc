@@ -90,6 +90,7 @@ absl::Status Node::Prepare() {
   ASSIGN_OR_RETURN(boot_id_, ReadFileAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id"));
   boot_id_ = std::string(absl::StripAsciiWhitespace(boot_id_));
   ASSIGN_OR_RETURN(monitor_executable_, SealedCopy(options_.monitor_path));
+  ASSIGN_OR_RETURN(copy_executable_, SealedCopy(options_.copy_path));
   ASSIGN_OR_RETURN(mount_namespace_,
                    MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
   facts_.overlay_by_fsopen = KernelIsAtLeast(6, 8);

@@ -16,6 +16,7 @@
 #include "src/base/joined_operations.h"
 #include "src/base/keyed_locks.h"
 #include "src/base/log.h"
+#include "src/copy/copy_protocol.h"
 #include "src/image/image_store.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/lsm.h"
@@ -31,6 +32,7 @@
 #include "src/sandbox/network/network.h"
 #include "src/sandbox/node_state.h"
 #include "src/sandbox/parked_process.h"
+#include "src/sandbox/running_copies.h"
 #include "src/store/database.h"
 
 namespace berth {
@@ -67,6 +69,7 @@ class Node {
     std::string data_dir;          // pods/<id>, containers/<id>, trash/; the image store's layers/
     std::string state_dir;         // pods/<id>: monitor sockets and exit records; lost at a reboot
     std::string monitor_path;      // berth-monitor
+    std::string copy_path;         // berth-copy
     int64_t pids_limit = 0;        // processes of one container; 0 for no limit
     std::vector<Rlimit> rlimits;   // of every process of a container
     std::string cgroup_root;       // where pods without a cgroup_parent go, e.g. "/berth"
@@ -130,6 +133,10 @@ class Node {
                                                const ExecStreams& streams) const;
   absl::StatusOr<std::string> CheckPortForward(absl::string_view pod_id) const;
   absl::StatusOr<MonitorSession> PortForwardSession(const std::string& pod_id) const;
+
+  // Begins to copy out of a container or into it, whether it runs or not; `job.root` is filled in
+  // here. A start or a removal of the container ends the copy.
+  absl::StatusOr<std::unique_ptr<RunningCopies::Hold>> StartCopy(absl::string_view id, CopyJob job);
 
   // The plan that StartContainer carries out (or carried out), for people.
   absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
@@ -228,6 +235,7 @@ class Node {
   TakeSeccompListener ListenerOf(const ContainerRecord& container,
                                  const SeccompProgram& program) const;
   absl::Status CheckTarget(const ContainerRecord& container) const;
+  absl::StatusOr<UniqueFd> PinFirstProcess(const ContainerRecord& container) const;
   // -1: the node's.
   int UserNamespaceOf(absl::string_view pod_id) const;
   void RunAllHooks(const std::vector<Hook>& hooks, const OciState& state) const;
@@ -282,12 +290,13 @@ class Node {
   std::string boot_id_, node_hostname_;
   // The node's minimal mount namespace, and the one that berthd itself is in.
   UniqueFd mount_namespace_, host_mounts_;
-  UniqueFd monitor_executable_, data_dir_fd_;
+  UniqueFd monitor_executable_, copy_executable_, data_dir_fd_;
   mutable SeccompCache seccomp_;
   mutable CdiRegistry cdi_;
   SelinuxCategories selinux_categories_;
   NodeState state_;
   KeyedLocks locks_;
+  RunningCopies copies_;
   JoinedOperations<std::string> pod_creations_, container_creations_;
 
   mutable absl::Mutex mu_;

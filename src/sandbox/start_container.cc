@@ -49,6 +49,7 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   if (pod->status.state != PodState::kReady) {
     return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
   }
+  copies_.End(container->id);
   const int64_t started_at = absl::GetCurrentTimeNanos();
   const absl::StatusOr<int> pid = Launch(*container, *pod);
   state_.UpdateContainer(container->id, [&](ContainerRecord& record) {

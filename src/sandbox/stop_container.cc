@@ -49,6 +49,7 @@ absl::Status Node::RemoveContainer(absl::string_view wanted) {
 
 absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), absl::Now() + kKillTimeout));
+  copies_.End(container->id);
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   if (!pod->config.runtime_handler.empty()) DeleteWithRuntime(*container, *pod);
   const absl::Status forgotten = Monitor(container->pod_id).Forget(container->id);

@@ -230,6 +230,7 @@ absl::Status Serve(const Config& config, const Log& log) {
       Node::Open({.data_dir = config.data_dir,
                   .state_dir = config.state_dir,
                   .monitor_path = helpers + "/berth-monitor",
+                  .copy_path = helpers + "/berth-copy",
                   .pids_limit = pids_limit,
                   .rlimits = *std::move(rlimits),
                   .cgroup_root = CgroupRootOf(config),

@@ -124,6 +124,11 @@ class AdminService final : public berth::v1::BerthService::Service {
   grpc::Status CollectGarbage(grpc::ServerContext* context,
                               const berth::v1::CollectGarbageRequest* request,
                               berth::v1::CollectGarbageResponse* response) override;
+  grpc::Status CopyOut(grpc::ServerContext* context, const berth::v1::CopyOutRequest* request,
+                       grpc::ServerWriter<berth::v1::CopyOutResponse>* writer) override;
+  grpc::Status CopyIn(grpc::ServerContext* context,
+                      grpc::ServerReader<berth::v1::CopyInRequest>* reader,
+                      berth::v1::CopyInResponse* response) override;
   grpc::Status ContainerPlan(grpc::ServerContext* context,
                              const berth::v1::ContainerPlanRequest* request,
                              berth::v1::ContainerPlanResponse* response) override;
