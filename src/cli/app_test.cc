@@ -106,6 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
             "BadDetachKeys", {"attach", "--detach-keys", "ctrl-", "a"}, "--detach-keys: \"ctrl-\""},
         UsageCase{"BadPort", {"port-forward", "a", "x"}, "\"x\" is no port"},
         UsageCase{"NoPort", {"port-forward", "a"}, "PORT"},
+        UsageCase{"TwoLocalSides", {"cp", "/a", "./b:c"}, "neither SOURCE nor DESTINATION"},
+        UsageCase{"TwoContainers", {"cp", "a:/x", "b:/x"}, "not between two containers"},
+        UsageCase{"NoPathOfTheContainer", {"cp", "a:", "/x"}, "no path"},
         UsageCase{"DeadlineOfASession", {"exec", "-i", "--timeout", "3", "a", "b"}, "--timeout"},
         UsageCase{"FollowingThePast", {"logs", "-f", "-p", "a"}, "-f with -p"},
         UsageCase{"BadUntil", {"logs", "--until", "noon", "a"}, "--until"},
@@ -117,7 +120,7 @@ TEST(App, HelpNamesEveryCommand) {
   const Result result = Berth({"--help"});
   EXPECT_EQ(result.code, 0);
   for (const char* name :
-       {"run", "ps", "pods", "logs", "exec", "attach", "port-forward", "stats", "inspect",
+       {"run", "ps", "pods", "logs", "exec", "attach", "port-forward", "cp", "stats", "inspect",
         "pull", "images", "rmi", "image", "stop", "rm", "info", "version"}) {
     EXPECT_THAT(result.out, HasSubstr(std::string("\n  ") + name + " "));
   }

@@ -287,6 +287,42 @@ absl::StatusOr<cri::ListContainerStatsResponse> Client::ListContainerStats(
   return Call(stubs_->runtime, &cri::RuntimeService::Stub::ListContainerStats, request);
 }
 
+absl::Status Client::CopyOut(const v1::CopyOutRequest& request,
+                             const std::function<absl::Status(const v1::CopyOutResponse&)>& take,
+                             int cancel_fd) {
+  grpc::ClientContext context;
+  const CancelWatch watch(&context, cancel_fd);
+  const auto reader = stubs_->berth.CopyOut(&context, request);
+  v1::CopyOutResponse message;
+  absl::Status taken;
+  while (taken.ok() && reader->Read(&message)) taken = take(message);
+  if (!taken.ok()) context.TryCancel();
+  const absl::Status served = FromGrpc(reader->Finish());
+  return taken.ok() ? served : taken;
+}
+
+absl::StatusOr<v1::CopyInResponse> Client::CopyIn(const v1::CopyInBegin& begin,
+                                                  const ArchiveSource& archive, int cancel_fd) {
+  grpc::ClientContext context;
+  const CancelWatch watch(&context, cancel_fd);
+  v1::CopyInResponse response;
+  const auto writer = stubs_->berth.CopyIn(&context, &response);
+  v1::CopyInRequest message;
+  *message.mutable_begin() = begin;
+  bool served = writer->Write(message);
+  const absl::Status sent = archive([&](absl::string_view bytes) {
+    message.set_data(bytes.data(), bytes.size());
+    served = served && writer->Write(message);
+    return served ? absl::OkStatus() : absl::CancelledError("berthd takes no more of the archive");
+  });
+  if (!sent.ok() && served) context.TryCancel();
+  if (served) writer->WritesDone();
+  const absl::Status finished = FromGrpc(writer->Finish());
+  if (!sent.ok() && served) return sent;
+  RETURN_IF_ERROR(finished);
+  return response;
+}
+
 absl::StatusOr<v1::ContainerPlanResponse> Client::ContainerPlan(const std::string& container_id) {
   v1::ContainerPlanRequest request;
   request.set_container_id(container_id);

@@ -53,6 +53,16 @@ class Client {
   absl::StatusOr<std::string> PortForward(const cri::PortForwardRequest& request);
   absl::StatusOr<cri::ListContainerStatsResponse> ListContainerStats(
       const cri::ListContainerStatsRequest& request);
+  // Calls `take` for each message: the file's description first, then its archive. An error of
+  // `take` ends the copy.
+  absl::Status CopyOut(const v1::CopyOutRequest& request,
+                       const std::function<absl::Status(const v1::CopyOutResponse&)>& take,
+                       int cancel_fd);
+  // Calls `archive` once, which sends all bytes; what the daemon says of a failure comes first.
+  using SendBytes = std::function<absl::Status(absl::string_view)>;
+  using ArchiveSource = std::function<absl::Status(const SendBytes& send)>;
+  absl::StatusOr<v1::CopyInResponse> CopyIn(const v1::CopyInBegin& begin,
+                                            const ArchiveSource& archive, int cancel_fd);
   absl::StatusOr<v1::ContainerPlanResponse> ContainerPlan(const std::string& container_id);
 
   absl::StatusOr<cri::ListImagesResponse> ListImages();

@@ -25,6 +25,7 @@ constexpr std::array kCommands = {
     CommandEntry{"attach", kLooking, "see and type into a container's first process", MakeAttach},
     CommandEntry{"port-forward", kLooking, "carry connections of this machine to a pod",
                  MakePortForward},
+    CommandEntry{"cp", kLooking, "copy files out of a container or into it", MakeCp},
     CommandEntry{"stats", kLooking, "show CPU, memory and disk use of containers", MakeStats},
     CommandEntry{"inspect", kLooking, "show all about a container or pod as JSON", MakeInspect},
     CommandEntry{"pull", kImaging, "download an image", MakePull},

@@ -21,6 +21,7 @@ absl::Span<const CommandEntry> Commands();
 
 // One per file of the same name.
 std::unique_ptr<Command> MakeAttach();
+std::unique_ptr<Command> MakeCp();
 std::unique_ptr<Command> MakeExec();
 std::unique_ptr<Command> MakeImage();
 std::unique_ptr<Command> MakeImages();
