@@ -97,7 +97,15 @@ absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int protocol) {
   UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!fd.valid()) return ErrnoStatus("open", absl::StrCat("netlink socket ", protocol));
   AskForExplanations(fd.get());
-  return NetlinkSocket(std::move(fd));
+  sockaddr_nl own = {.nl_family = AF_NETLINK};  // the kernel chooses the port
+  socklen_t length = sizeof(own);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&own), length) != 0 ||
+      ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&own), &length) != 0) {
+    return ErrnoStatus("bind", absl::StrCat("netlink socket ", protocol));
+  }
+  NetlinkSocket socket(std::move(fd));
+  socket.port_ = own.nl_pid;
+  return socket;
 }
 
 absl::StatusOr<NetlinkSocket> NetlinkSocket::Wrap(int fd) {

@@ -58,6 +58,9 @@ class NetlinkSocket {
   // A socket of another namespace, through a duplicate of `fd` (which stays the caller's).
   static absl::StatusOr<NetlinkSocket> Wrap(int fd);
 
+  // Its number in the namespace: what notifications name as who made a change (netlink(7)).
+  uint32_t port() const { return port_; }
+
   // Sends the batch and waits for every answer. rtnetlink carries out each request whatever became
   // of the ones before it; the first failure is returned. NLM_F_ACK is asked for by the request's
   // flags.
@@ -75,6 +78,7 @@ class NetlinkSocket {
   static constexpr size_t kReceiveBytes = 64 << 10;
   UniqueFd fd_;
   std::vector<char> buffer_;
+  uint32_t port_ = 0;
   uint32_t first_sequence_ = 0;
   uint32_t next_sequence_ = 1;
 };

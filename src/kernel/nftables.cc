@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/kernel/nft_attributes.h"
 
 namespace berth {
 namespace {
@@ -35,18 +36,47 @@ void PutHeader(nlmsghdr* request, uint8_t family, uint16_t resource) {
   header->res_id = htons(resource);
 }
 
-void PutString(nlmsghdr* request, uint16_t type, absl::string_view text) {
-  mnl_attr_put_strz(request, type, std::string(text).c_str());
+// nft(8)'s numbers for what a key or a value is made of, six bits each; for its listings only.
+constexpr uint32_t kTypeBits = 6, kTypeIpv4 = 7, kTypeIpv6 = 8, kTypeProtocol = 12, kTypePort = 13;
+
+uint32_t AddressType(int family) { return family == AF_INET ? kTypeIpv4 : kTypeIpv6; }
+size_t AddressSize(int family) { return family == AF_INET ? 4 : 16; }
+
+uint32_t KeyType(const NftDestinationMap& map) {
+  constexpr uint32_t kPorts = kTypeProtocol << kTypeBits | kTypePort;
+  return map.has_address ? AddressType(map.family) << 2 * kTypeBits | kPorts : kPorts;
 }
 
-void PutU32(nlmsghdr* request, uint16_t type, uint32_t value) {
-  mnl_attr_put_u32(request, type, htonl(value));
+// The parts of a key or a value: each begins at a multiple of four bytes.
+class Concatenation {
+ public:
+  void Add(const void* data, size_t size) {
+    std::memcpy(bytes_.data() + size_, data, size);
+    size_ += (size + 3) & ~size_t{3};
+  }
+  const void* data() const { return bytes_.data(); }
+  size_t size() const { return size_; }
+
+ private:
+  std::array<uint8_t, 32> bytes_ = {};
+  size_t size_ = 0;
+};
+
+Concatenation KeyOf(const NftDestinationMap& map, const NftDestination& element) {
+  Concatenation key;
+  const uint16_t port = htons(element.port);
+  if (map.has_address) key.Add(element.address.bytes.data(), AddressSize(map.family));
+  key.Add(&element.protocol, sizeof(element.protocol));
+  key.Add(&port, sizeof(port));
+  return key;
 }
 
-void PutValue(nlmsghdr* request, uint16_t type, const void* data, size_t size) {
-  nlattr* nest = mnl_attr_nest_start(request, type);
-  mnl_attr_put(request, NFTA_DATA_VALUE, size, data);
-  mnl_attr_nest_end(request, nest);
+Concatenation ValueOf(const NftDestinationMap& map, const NftDestination& element) {
+  Concatenation value;
+  const uint16_t port = htons(element.to_port);
+  value.Add(element.to.bytes.data(), AddressSize(map.family));
+  value.Add(&port, sizeof(port));
+  return value;
 }
 
 std::string CommentOf(const nlattr& user_data) {
@@ -58,68 +88,6 @@ std::string CommentOf(const nlattr& user_data) {
 }
 
 }  // namespace
-
-void NftRule::Expression(absl::string_view name, absl::FunctionRef<void()> put_data) {
-  nlattr* element = mnl_attr_nest_start(request_, NFTA_LIST_ELEM);
-  PutString(request_, NFTA_EXPR_NAME, name);
-  nlattr* data = mnl_attr_nest_start(request_, NFTA_EXPR_DATA);
-  put_data();
-  mnl_attr_nest_end(request_, data);
-  mnl_attr_nest_end(request_, element);
-}
-
-void NftRule::Meta(uint32_t key) {
-  Expression("meta", [&] {
-    PutU32(request_, NFTA_META_DREG, NFT_REG_1);
-    PutU32(request_, NFTA_META_KEY, key);
-  });
-}
-
-void NftRule::Compare(uint32_t operation, const void* data, size_t size) {
-  Expression("cmp", [&] {
-    PutU32(request_, NFTA_CMP_SREG, NFT_REG_1);
-    PutU32(request_, NFTA_CMP_OP, operation);
-    PutValue(request_, NFTA_CMP_DATA, data, size);
-  });
-}
-
-NftRule& NftRule::MatchSource(const IpPrefix& source) {
-  const bool ipv4 = source.address.family == AF_INET;
-  const uint8_t protocol = ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-  const IpAddress mask = source.Mask(), network = source.Network(), zero = {};
-  const size_t size = source.address.size();
-  Meta(NFT_META_NFPROTO);
-  Compare(NFT_CMP_EQ, &protocol, sizeof(protocol));
-  Expression("payload", [&] {
-    PutU32(request_, NFTA_PAYLOAD_DREG, NFT_REG_1);
-    PutU32(request_, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-    PutU32(request_, NFTA_PAYLOAD_OFFSET,
-           ipv4 ? 12 : 8);  // where the IP header has its source address
-    PutU32(request_, NFTA_PAYLOAD_LEN, size);
-  });
-  Expression("bitwise", [&] {
-    PutU32(request_, NFTA_BITWISE_SREG, NFT_REG_1);
-    PutU32(request_, NFTA_BITWISE_DREG, NFT_REG_1);
-    PutU32(request_, NFTA_BITWISE_LEN, size);
-    PutValue(request_, NFTA_BITWISE_MASK, mask.bytes.data(), size);
-    PutValue(request_, NFTA_BITWISE_XOR, zero.bytes.data(), size);
-  });
-  Compare(NFT_CMP_EQ, network.bytes.data(), size);
-  return *this;
-}
-
-NftRule& NftRule::MatchOutputInterfaceNot(absl::string_view name) {
-  std::array<char, IFNAMSIZ> padded = {};
-  name.copy(padded.data(), padded.size() - 1);
-  Meta(NFT_META_OIFNAME);
-  Compare(NFT_CMP_NEQ, padded.data(), padded.size());
-  return *this;
-}
-
-NftRule& NftRule::Masquerade() {
-  Expression("masq", [] {});
-  return *this;
-}
 
 NftTransaction::NftTransaction() {
   PutHeader(batch_.Begin(NFNL_MSG_BATCH_BEGIN, 0, "begin", "nftables transaction"), AF_UNSPEC,
@@ -135,7 +103,7 @@ nlmsghdr* NftTransaction::Begin(uint16_t type, uint16_t flags, absl::string_view
 
 void NftTransaction::AddTable(absl::string_view name, absl::string_view comment) {
   nlmsghdr* request = Begin(NFT_MSG_NEWTABLE, kCreate, "create nftables table", name);
-  PutString(request, NFTA_TABLE_NAME, name);
+  PutNftString(request, NFTA_TABLE_NAME, name);
   if (comment.empty()) return;
   const absl::string_view text = comment.substr(0, kMaxComment);
   const std::string user_data = absl::StrCat(
@@ -144,28 +112,76 @@ void NftTransaction::AddTable(absl::string_view name, absl::string_view comment)
 }
 
 void NftTransaction::DeleteTable(absl::string_view name) {
-  PutString(Begin(NFT_MSG_DELTABLE, NLM_F_ACK, "delete nftables table", name), NFTA_TABLE_NAME,
-            name);
+  PutNftString(Begin(NFT_MSG_DELTABLE, NLM_F_ACK, "delete nftables table", name), NFTA_TABLE_NAME,
+               name);
 }
 
 void NftTransaction::AddBaseChain(absl::string_view table, const NftBaseChain& chain) {
   nlmsghdr* request = Begin(NFT_MSG_NEWCHAIN, kCreate, "create nftables chain",
                             absl::StrCat(table, "/", chain.name));
-  PutString(request, NFTA_CHAIN_TABLE, table);
-  PutString(request, NFTA_CHAIN_NAME, chain.name);
-  PutString(request, NFTA_CHAIN_TYPE, chain.type);
+  PutNftString(request, NFTA_CHAIN_TABLE, table);
+  PutNftString(request, NFTA_CHAIN_NAME, chain.name);
+  PutNftString(request, NFTA_CHAIN_TYPE, chain.type);
   nlattr* hook = mnl_attr_nest_start(request, NFTA_CHAIN_HOOK);
-  PutU32(request, NFTA_HOOK_HOOKNUM, static_cast<uint32_t>(chain.hook));
-  PutU32(request, NFTA_HOOK_PRIORITY, static_cast<uint32_t>(chain.priority));
+  PutNftU32(request, NFTA_HOOK_HOOKNUM, static_cast<uint32_t>(chain.hook));
+  PutNftU32(request, NFTA_HOOK_PRIORITY, static_cast<uint32_t>(chain.priority));
   mnl_attr_nest_end(request, hook);
+}
+
+void NftTransaction::AddChain(absl::string_view table, absl::string_view chain) {
+  nlmsghdr* request =
+      Begin(NFT_MSG_NEWCHAIN, kCreate, "create nftables chain", absl::StrCat(table, "/", chain));
+  PutNftString(request, NFTA_CHAIN_TABLE, table);
+  PutNftString(request, NFTA_CHAIN_NAME, chain);
+}
+
+void NftTransaction::AddMap(absl::string_view table, const NftDestinationMap& map) {
+  nlmsghdr* request =
+      Begin(NFT_MSG_NEWSET, kCreate, "create nftables map", absl::StrCat(table, "/", map.name));
+  PutNftString(request, NFTA_SET_TABLE, table);
+  PutNftString(request, NFTA_SET_NAME, map.name);
+  PutNftU32(request, NFTA_SET_ID, ++maps_);
+  PutNftU32(request, NFTA_SET_FLAGS, NFT_SET_MAP);
+  PutNftU32(request, NFTA_SET_KEY_TYPE, KeyType(map));
+  PutNftU32(request, NFTA_SET_KEY_LEN, KeyOf(map, {}).size());
+  PutNftU32(request, NFTA_SET_DATA_TYPE, AddressType(map.family) << kTypeBits | kTypePort);
+  PutNftU32(request, NFTA_SET_DATA_LEN, ValueOf(map, {}).size());
+}
+
+void NftTransaction::PutElement(nlmsghdr* request, absl::string_view table,
+                                const NftDestinationMap& map, const NftDestination& element,
+                                bool with_value) {
+  const Concatenation key = KeyOf(map, element), value = ValueOf(map, element);
+  PutNftString(request, NFTA_SET_ELEM_LIST_TABLE, table);
+  PutNftString(request, NFTA_SET_ELEM_LIST_SET, map.name);
+  nlattr* list = mnl_attr_nest_start(request, NFTA_SET_ELEM_LIST_ELEMENTS);
+  nlattr* entry = mnl_attr_nest_start(request, NFTA_LIST_ELEM);
+  PutNftValue(request, NFTA_SET_ELEM_KEY, key.data(), key.size());
+  if (with_value) PutNftValue(request, NFTA_SET_ELEM_DATA, value.data(), value.size());
+  mnl_attr_nest_end(request, entry);
+  mnl_attr_nest_end(request, list);
+}
+
+void NftTransaction::AddElement(absl::string_view table, const NftDestinationMap& map,
+                                const NftDestination& element) {
+  PutElement(Begin(NFT_MSG_NEWSETELEM, kCreate, "add nftables element",
+                   absl::StrCat(table, "/", map.name, " port ", element.port)),
+             table, map, element, /*with_value=*/true);
+}
+
+void NftTransaction::DeleteElement(absl::string_view table, const NftDestinationMap& map,
+                                   const NftDestination& element) {
+  PutElement(Begin(NFT_MSG_DELSETELEM, NLM_F_ACK, "delete nftables element",
+                   absl::StrCat(table, "/", map.name, " port ", element.port)),
+             table, map, element, /*with_value=*/false);
 }
 
 void NftTransaction::AddRule(absl::string_view table, absl::string_view chain,
                              absl::FunctionRef<void(NftRule&)> build) {
   nlmsghdr* request = Begin(NFT_MSG_NEWRULE, kCreate | NLM_F_APPEND, "create nftables rule",
                             absl::StrCat(table, "/", chain));
-  PutString(request, NFTA_RULE_TABLE, table);
-  PutString(request, NFTA_RULE_CHAIN, chain);
+  PutNftString(request, NFTA_RULE_TABLE, table);
+  PutNftString(request, NFTA_RULE_CHAIN, chain);
   nlattr* expressions = mnl_attr_nest_start(request, NFTA_RULE_EXPRESSIONS);
   NftRule rule(request);
   build(rule);
@@ -183,7 +199,7 @@ absl::StatusOr<std::string> GetNftTableComment(NetlinkSocket& socket, absl::stri
   nlmsghdr* request =
       batch.Begin(NftMessage(NFT_MSG_GETTABLE), NLM_F_ACK, "get nftables table", table);
   PutHeader(request, NFPROTO_INET, 0);
-  PutString(request, NFTA_TABLE_NAME, table);
+  PutNftString(request, NFTA_TABLE_NAME, table);
   std::string comment;
   RETURN_IF_ERROR(socket.Query(std::move(batch), [&](const nlmsghdr& message) {
     ForEachAttribute(message, sizeof(nfgenmsg), [&](const nlattr& attribute) {

@@ -1,6 +1,5 @@
-// nftables by netlink: tables, chains and rules from a small set of expressions, sent as one
-// transaction. Talks to the kernel through libmnl alone. Families: always inet (IPv4 and IPv6 in
-// one table).
+// nftables by netlink: tables, chains, maps and rules, sent as one transaction. Talks to the kernel
+// through libmnl alone. Families: always inet (IPv4 and IPv6 in one table).
 #pragma once
 
 #include <cstdint>
@@ -12,24 +11,9 @@
 #include "absl/strings/string_view.h"
 #include "src/kernel/ip_address.h"
 #include "src/kernel/netlink.h"
+#include "src/kernel/nft_rule.h"
 
 namespace berth {
-
-// The expressions of one rule, evaluated in the order of the calls; a match that fails ends the
-// rule.
-class NftRule {
- public:
-  explicit NftRule(nlmsghdr* request) : request_(request) {}
-  NftRule& MatchSource(const IpPrefix& source);
-  NftRule& MatchOutputInterfaceNot(absl::string_view name);
-  NftRule& Masquerade();
-
- private:
-  void Expression(absl::string_view name, absl::FunctionRef<void()> put_data);
-  void Meta(uint32_t key);
-  void Compare(uint32_t operation, const void* data, size_t size);
-  nlmsghdr* const request_;
-};
 
 // Numbers of the kernel's NF_INET_* hooks.
 enum class NftHook : uint32_t {
@@ -40,8 +24,10 @@ enum class NftHook : uint32_t {
   kPostrouting = 4
 };
 
-// What nft(8) calls dstnat and srcnat; lower runs first.
+// What nft(8) calls raw, dstnat, filter and srcnat; lower runs first.
+inline constexpr int32_t kRawPriority = -300;
 inline constexpr int32_t kDestinationNatPriority = -100;
+inline constexpr int32_t kFilterPriority = 0;
 inline constexpr int32_t kSourceNatPriority = 100;
 
 struct NftBaseChain {
@@ -49,6 +35,15 @@ struct NftBaseChain {
   std::string type;  // "filter", "nat", "route"
   NftHook hook;
   int32_t priority;
+};
+
+// One element of an NftDestinationMap.
+struct NftDestination {
+  IpAddress address;     // of the key; unused where the map's key has none
+  uint8_t protocol = 0;  // IPPROTO_*
+  uint16_t port = 0;
+  IpAddress to;
+  uint16_t to_port = 0;
 };
 
 // Changes that become visible together or not at all.
@@ -61,6 +56,15 @@ class NftTransaction {
   // With all that it holds. NotFound.
   void DeleteTable(absl::string_view name);
   void AddBaseChain(absl::string_view table, const NftBaseChain& chain);
+  // One that rules jump to.
+  void AddChain(absl::string_view table, absl::string_view chain);
+  void AddMap(absl::string_view table, const NftDestinationMap& map);
+  // AlreadyExists: the key has another value.
+  void AddElement(absl::string_view table, const NftDestinationMap& map,
+                  const NftDestination& element);
+  // NotFound.
+  void DeleteElement(absl::string_view table, const NftDestinationMap& map,
+                     const NftDestination& element);
   // Appends a rule; `build` adds its expressions.
   void AddRule(absl::string_view table, absl::string_view chain,
                absl::FunctionRef<void(NftRule&)> build);
@@ -69,7 +73,10 @@ class NftTransaction {
 
  private:
   nlmsghdr* Begin(uint16_t type, uint16_t flags, absl::string_view call, absl::string_view object);
+  void PutElement(nlmsghdr* request, absl::string_view table, const NftDestinationMap& map,
+                  const NftDestination& element, bool with_value);
   NetlinkBatch batch_;
+  uint32_t maps_ = 0;
 };
 
 // The comment that AddTable gave, "" for a table without one. NotFound: no such table. `socket`:

@@ -192,6 +192,17 @@ void AddVeth(NetlinkBatch& batch, const VethSpec& spec) {
   mnl_attr_nest_end(request, info);
 }
 
+void AddIfb(NetlinkBatch& batch, absl::string_view name) {
+  nlmsghdr* request = batch.Begin(RTM_NEWLINK, kCreate, "create link", name);
+  PutLinkHeader(request);
+  PutString(request, IFLA_IFNAME, name);
+  mnl_attr_put_u32(request, IFLA_NUM_TX_QUEUES, 1);
+  mnl_attr_put_u32(request, IFLA_NUM_RX_QUEUES, 1);
+  nlattr* info = mnl_attr_nest_start(request, IFLA_LINKINFO);
+  PutString(request, IFLA_INFO_KIND, "ifb");
+  mnl_attr_nest_end(request, info);
+}
+
 void SetLink(NetlinkBatch& batch, absl::string_view name, const LinkChange& change) {
   nlmsghdr* request = batch.Begin(RTM_SETLINK, NLM_F_ACK, "set link", name);
   ifinfomsg* info = PutLinkHeader(request);
@@ -200,6 +211,8 @@ void SetLink(NetlinkBatch& batch, absl::string_view name, const LinkChange& chan
     info->ifi_flags = *change.up ? IFF_UP : 0;
   }
   PutString(request, IFLA_IFNAME, name);
+  if (change.master != 0)
+    mnl_attr_put_u32(request, IFLA_MASTER, static_cast<uint32_t>(change.master));
   if (change.mtu) mnl_attr_put_u32(request, IFLA_MTU, *change.mtu);
   if (change.group) mnl_attr_put_u32(request, IFLA_GROUP, *change.group);
   if (!change.alias.empty())
@@ -211,6 +224,18 @@ void SetLink(NetlinkBatch& batch, absl::string_view name, const LinkChange& chan
     mnl_attr_nest_end(request, ipv6);
     mnl_attr_nest_end(request, families);
   }
+}
+
+void SetBridgePort(NetlinkBatch& batch, int index, const BridgePortChange& change) {
+  nlmsghdr* request =
+      batch.Begin(RTM_SETLINK, NLM_F_ACK, "set bridge port", absl::StrCat("interface ", index));
+  ifinfomsg* info = PutLinkHeader(request);
+  info->ifi_family = AF_BRIDGE;
+  info->ifi_index = index;
+  nlattr* port = mnl_attr_nest_start(request, IFLA_PROTINFO);
+  if (change.isolated) mnl_attr_put_u8(request, IFLA_BRPORT_ISOLATED, *change.isolated ? 1 : 0);
+  if (change.hairpin) mnl_attr_put_u8(request, IFLA_BRPORT_MODE, *change.hairpin ? 1 : 0);
+  mnl_attr_nest_end(request, port);
 }
 
 void DeleteLink(NetlinkBatch& batch, int index) {

@@ -41,9 +41,14 @@ struct VethSpec {
 // Both ends start down.
 void AddVeth(NetlinkBatch& batch, const VethSpec& spec);
 
+// An intermediate functional block: what is redirected to it leaves by its queue and comes in then
+// (RedirectIncoming). Starts down. AlreadyExists; Unimplemented: the kernel has no ifb.
+void AddIfb(NetlinkBatch& batch, absl::string_view name);
+
 // What SetLink changes; fields left alone change nothing.
 struct LinkChange {
   std::optional<bool> up;
+  int master = 0;  // index of the bridge that it becomes a port of
   std::optional<uint32_t> mtu;
   std::optional<uint32_t> group;
   std::string alias;             // for people: `ip link` shows it; at most 255 bytes
@@ -51,6 +56,13 @@ struct LinkChange {
 };
 // NotFound: no link of that name.
 void SetLink(NetlinkBatch& batch, absl::string_view name, const LinkChange& change);
+
+struct BridgePortChange {
+  std::optional<bool> isolated;  // no frames to or from other isolated ports
+  std::optional<bool> hairpin;   // frames may leave by the port that they came in by
+};
+// `index`: of a port of a bridge.
+void SetBridgePort(NetlinkBatch& batch, int index, const BridgePortChange& change);
 
 // NotFound when the link is gone already (ENODEV).
 void DeleteLink(NetlinkBatch& batch, int index);
