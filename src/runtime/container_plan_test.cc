@@ -328,6 +328,14 @@ TEST(BuildPodPlan, KeepsTheNodesHostnameWithoutOneOfItsOwn) {
   EXPECT_THAT(Only(DescribePlan(BuildPodPlan({}, 0)), {"set-hostname"}), IsEmpty());
 }
 
+TEST(BuildPodPlan, EntersANetworkThatWasMadeForThePodBeforeItsSysctlsAreSet) {
+  const std::vector<std::string> lines =
+      DescribePlan(BuildPodPlan({}, /*host_shm_fd=*/-1, /*network_fd=*/3));
+  EXPECT_EQ(lines[0], "unshare a=0xc020000");  // mount, UTS, IPC
+  EXPECT_EQ(lines[2], "set-namespace a=0x3 b=0x40000000");
+  EXPECT_THAT(lines[3], StartsWith("write-proc sys/net/"));
+}
+
 TEST(BuildPodPlan, WritesTheSysctlsAskedForInPlaceOfItsOwnDefaults) {
   const LaunchPlan plan = BuildPodPlan({.sysctls = {{"net.ipv4.ip_unprivileged_port_start", "1024"},
                                                     {"kernel.shm_rmid_forced", "1"}}},

@@ -95,9 +95,10 @@ std::string MapText(const std::vector<IdMapping>& mappings) {
   return text;
 }
 
-void AddNamespaces(Steps& steps, const PodSpec& spec) {
+void AddNamespaces(Steps& steps, const PodSpec& spec, int network_fd) {
   int64_t flags = 0;
-  if (spec.network == NamespaceMode::kPod) flags |= CLONE_NEWNET | CLONE_NEWUTS;
+  if (spec.network == NamespaceMode::kPod)
+    flags |= CLONE_NEWUTS | (network_fd < 0 ? CLONE_NEWNET : 0);
   if (spec.ipc == NamespaceMode::kPod) flags |= CLONE_NEWIPC;
   const bool own_user = !spec.user.IsNode();
   steps.Add(Op::kUnshare, {}, CLONE_NEWNS | (own_user ? 0 : flags));
@@ -105,6 +106,7 @@ void AddNamespaces(Steps& steps, const PodSpec& spec) {
   if (own_user) {
     steps.Add(Op::kCreateUserNamespace, {MapText(spec.user.uids), MapText(spec.user.gids)}, flags);
   }
+  if (network_fd >= 0) steps.Add(Op::kSetNs, {}, network_fd, CLONE_NEWNET);
 }
 
 void AddSharedMemory(Steps& steps, const PodSpec& spec, int host_shm_fd) {
@@ -123,10 +125,10 @@ void AddSharedMemory(Steps& steps, const PodSpec& spec, int host_shm_fd) {
 
 }  // namespace
 
-LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd) {
+LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd, int network_fd) {
   LaunchPlan plan;
   Steps steps(&plan);
-  AddNamespaces(steps, spec);
+  AddNamespaces(steps, spec, network_fd);
   if (spec.network == NamespaceMode::kPod && !spec.hostname.empty())
     steps.Add(Op::kSetHostname, {spec.hostname});
   AddSysctls(steps, spec);
