@@ -61,6 +61,46 @@ class PullCollector : public prometheus::Collectable {
   const std::function<DaemonMetrics::Pulls()> read_;
 };
 
+class NetworkCollector : public prometheus::Collectable {
+ public:
+  explicit NetworkCollector(std::function<DaemonMetrics::Network()> read)
+      : read_(std::move(read)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    constexpr auto kGauge = prometheus::MetricType::Gauge;
+    constexpr auto kCounter = prometheus::MetricType::Counter;
+    const DaemonMetrics::Network network = read_();
+    return {{"berth_network_ready",
+             "Networks of the built-in kind that wait for a pod",
+             kGauge,
+             {Sample(kGauge, network.ready)}},
+            {"berth_network_taken_total",
+             "Networks that pods began with, by whether they were ready",
+             kCounter,
+             {Sample(kCounter, network.taken_ready, "from", "ready"),
+              Sample(kCounter, network.made_at_once, "from", "made")}},
+            {"berth_network_removals_pending",
+             "Networks of pods that the kernel has still to remove",
+             kGauge,
+             {Sample(kGauge, network.removals_pending)}},
+            {"berth_network_removals_total",
+             "Networks of pods that were removed",
+             kCounter,
+             {Sample(kCounter, network.removals_done)}},
+            {"berth_network_host_ports",
+             "Ports of the node that lead to pods, each family counted",
+             kGauge,
+             {Sample(kGauge, network.host_ports)}},
+            {"berth_network_table_mended_total",
+             "How often the packet filter table was put back after somebody changed it",
+             kCounter,
+             {Sample(kCounter, network.table_mended)}}};
+  }
+
+ private:
+  const std::function<DaemonMetrics::Network()> read_;
+};
+
 const prometheus::Histogram::BucketBoundaries kSeconds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
 
@@ -89,7 +129,7 @@ class DaemonMetrics::Impl {
   std::shared_ptr<prometheus::Registry> registry;
   prometheus::Family<prometheus::Counter>& operations;
   prometheus::Family<prometheus::Histogram>& durations;
-  std::shared_ptr<PullCollector> pulls;
+  std::vector<std::shared_ptr<prometheus::Collectable>> collectors;
   std::unique_ptr<prometheus::Exposer> exposer;
 
   // Family::Add searches under a lock; the references that it gives stay valid.
@@ -124,7 +164,11 @@ void DaemonMetrics::CountOperation(absl::string_view operation, absl::string_vie
 }
 
 void DaemonMetrics::ShowPulls(std::function<Pulls()> read) {
-  impl_->pulls = std::make_shared<PullCollector>(std::move(read));
+  impl_->collectors.push_back(std::make_shared<PullCollector>(std::move(read)));
+}
+
+void DaemonMetrics::ShowNetwork(std::function<Network()> read) {
+  impl_->collectors.push_back(std::make_shared<NetworkCollector>(std::move(read)));
 }
 
 absl::Status DaemonMetrics::Listen(const std::string& address) {
@@ -134,15 +178,15 @@ absl::Status DaemonMetrics::Listen(const std::string& address) {
     return absl::UnavailableError(absl::StrCat("metrics.listen ", address, ": ", error.what()));
   }
   impl_->exposer->RegisterCollectable(impl_->registry);
-  if (impl_->pulls != nullptr) impl_->exposer->RegisterCollectable(impl_->pulls);
+  for (const auto& collector : impl_->collectors) impl_->exposer->RegisterCollectable(collector);
   return absl::OkStatus();
 }
 
 std::string DaemonMetrics::Text() const {
   std::vector<prometheus::MetricFamily> families = impl_->registry->Collect();
-  if (impl_->pulls != nullptr) {
-    std::vector<prometheus::MetricFamily> pulls = impl_->pulls->Collect();
-    std::move(pulls.begin(), pulls.end(), std::back_inserter(families));
+  for (const auto& collector : impl_->collectors) {
+    std::vector<prometheus::MetricFamily> more = collector->Collect();
+    std::move(more.begin(), more.end(), std::back_inserter(families));
   }
   return prometheus::TextSerializer().Serialize(families);
 }

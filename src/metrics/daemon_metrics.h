@@ -29,6 +29,16 @@ class DaemonMetrics {
   // berth_image_pull_layers_total{source}: `read` is asked at each scrape. Before Listen.
   void ShowPulls(std::function<Pulls()> read);
 
+  struct Network {
+    int64_t ready = 0, taken_ready = 0, made_at_once = 0;
+    int64_t removals_pending = 0, removals_done = 0;
+    int64_t host_ports = 0, table_mended = 0;
+  };
+  // berth_network_ready, berth_network_taken_total{from}, berth_network_removals_pending,
+  // berth_network_removals_total, berth_network_host_ports, berth_network_table_mended_total: as
+  // above.
+  void ShowNetwork(std::function<Network()> read);
+
   // Serves /metrics on "host:port" from now on; Unavailable if the address cannot be bound.
   absl::Status Listen(const std::string& address);
 

@@ -43,5 +43,17 @@ TEST(DaemonMetrics, ShowsThePullsOfTheMomentOfTheScrape) {
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
 }
 
+TEST(DaemonMetrics, ShowsTheNetworkAsItIsWhenAsked) {
+  DaemonMetrics metrics("1");
+  DaemonMetrics::Network network;
+  metrics.ShowNetwork([&] { return network; });
+  network = {.ready = 8, .taken_ready = 5, .made_at_once = 1, .removals_pending = 2};
+  const std::string text = metrics.Text();
+  for (const char* line :
+       {"berth_network_ready 8\n", "berth_network_taken_total{from=\"ready\"} 5\n",
+        "berth_network_taken_total{from=\"made\"} 1\n", "berth_network_removals_pending 2\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+}
+
 }  // namespace
 }  // namespace berth

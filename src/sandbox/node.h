@@ -196,7 +196,9 @@ class Node {
   MonitorClient Monitor(absl::string_view pod_id) const;
 
   absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name);
-  absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, SpawnedProcess* process);
+  // `network`: the pod's namespace; -1: the monitor makes it.
+  absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, int network,
+                                            SpawnedProcess* process);
   absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
                                                          const MonitorHello& monitor);
   absl::Status StopPodOnce(const PodPtr& pod);

@@ -211,7 +211,9 @@ absl::Status Node::Recover() {
   absl::flat_hash_set<std::string> with_network;
   const std::shared_ptr<const NodeSnapshot> recovered = Snapshot();
   for (const auto& [id, pod] : recovered->pods) {
-    if (!pod->status.ips.empty() && pod->status.boot_id == boot_id_) with_network.insert(id);
+    if (pod->status.ips.empty() || pod->status.boot_id != boot_id_) continue;
+    with_network.insert(id);
+    network_.Adopt(id, pod->config.ports);
   }
   network_.Reconcile(with_network);
   RemoveOrphans();

@@ -12,6 +12,7 @@
 #include "src/runtime/volumes.h"
 #include "src/sandbox/node.h"
 #include "src/sandbox/pod_files.h"
+#include "src/sandbox/pod_network.h"
 #include "src/store/pods.h"
 
 namespace berth {
@@ -44,8 +45,16 @@ absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
 }
 
 absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::string& name) {
+  const bool own_network = pod.config.namespaces.network == NamespaceMode::kPod;
+  NetworkClaim claim;
   auto record = std::make_shared<PodRecord>();
-  record->id = NewId();
+  Undo undo;
+  if (own_network) {
+    ASSIGN_OR_RETURN(claim, network_.Begin({.ports = pod.config.ports,
+                                            .made_in_advance = MayBeMadeInAdvance(pod.config)}));
+    undo.Push([&] { network_.Detach(claim.pod_id).IgnoreError(); });
+  }
+  record->id = claim.pod_id.empty() ? NewId() : claim.pod_id;
   record->created_at = absl::GetCurrentTimeNanos();
   record->config = pod.config;
   record->request = pod.request;
@@ -53,7 +62,6 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   ASSIGN_OR_RETURN(record->status.cgroup, PodCgroup(*record));
   record->status.boot_id = boot_id_;
 
-  Undo undo;
   RETURN_IF_ERROR(InsertPod(database_, {.id = record->id,
                                         .name = name,
                                         .created_at = record->created_at,
@@ -73,7 +81,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
     ASSIGN_OR_RETURN(parked, MakeScope(*record));
   }
   SpawnedProcess process;
-  absl::StatusOr<MonitorHello> hello = StartMonitor(*record, &process);
+  absl::StatusOr<MonitorHello> hello = StartMonitor(*record, claim.netns.get(), &process);
   parked.End();  // reaped before there is a container: it keeps controllers off
   record->status.monitor_pid = process.pid;
   {
@@ -84,7 +92,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   }
   if (!hello.ok()) return hello.status();
   record->status.pod_init_pid = hello->pod_init_pid;
-  if (pod.config.namespaces.network == NamespaceMode::kPod) {
+  if (own_network) {
     ASSIGN_OR_RETURN(record->status.ips, AttachNetwork(*record, *hello));
     RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
     absl::MutexLock lock(&mu_);
@@ -147,7 +155,8 @@ void Node::StopScope(const PodRecord& pod) const {
     log_.Warning("scope not stopped", {{"pod", pod.id}, {"error", stopped.message()}});
 }
 
-absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, SpawnedProcess* process) {
+absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int network,
+                                                SpawnedProcess* process) {
   const std::string leaf = pod.status.cgroup + "/monitor";
   RETURN_IF_ERROR(cgroups_.CreateAccounting(leaf));
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(leaf));
@@ -158,7 +167,9 @@ absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, SpawnedPro
         volumes, OpenVolumes(monitor_executable_.get(), {{.path = "/dev/shm"}}, kVolumeTimeout));
     fds.push_back(volumes[0].tree.get());
   }
-  const LaunchPlan plan = BuildPodPlan(pod.config.namespaces, /*host_shm_fd=*/0);
+  if (network >= 0) fds.push_back(network);
+  const LaunchPlan plan = BuildPodPlan(pod.config.namespaces, /*host_shm_fd=*/0,
+                                       network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
   ASSIGN_OR_RETURN(*process,
                    MonitorClient::Spawn({
                        .executable = monitor_executable_.get(),

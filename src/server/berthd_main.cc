@@ -157,6 +157,39 @@ absl::StatusOr<std::unique_ptr<StreamService>> StartStreaming(const Config& conf
   return nullptr;
 }
 
+absl::StatusOr<std::unique_ptr<BridgeNetwork>> OpenBridge(const Config& config,
+                                                          const std::string& helpers,
+                                                          Database& database, const Log& log) {
+  ASSIGN_OR_RETURN(const int64_t mtu, NumberOf("network.mtu", config.mtu, 0, 65535));
+  // IPv6 does not work with less (RFC 8200, 5).
+  if (mtu != 0 && mtu < 1280)
+    return absl::InvalidArgumentError("network.mtu: neither 0 nor at least 1280");
+  ASSIGN_OR_RETURN(const int64_t ready,
+                   NumberOf("network.ready_networks", config.ready_networks, 0, 256));
+  return BridgeNetwork::Open({.bridge = config.bridge,
+                              .ipv4_subnet = config.ipv4_subnet,
+                              .ipv6_subnet = config.ipv6_subnet,
+                              .mtu = static_cast<uint32_t>(mtu),
+                              .isolate_pods = config.isolate_pods == "true",
+                              .pool_size = static_cast<size_t>(ready),
+                              .monitor_path = helpers + "/berth-monitor",
+                              .log = &log},
+                             database);
+}
+
+void ShowNetwork(DaemonMetrics& metrics, const BridgeNetwork& network) {
+  metrics.ShowNetwork([&network] {
+    const BridgeNetwork::Counts counts = network.counts();
+    return DaemonMetrics::Network{.ready = counts.ready,
+                                  .taken_ready = counts.taken_ready,
+                                  .made_at_once = counts.made_at_once,
+                                  .removals_pending = counts.removals_pending,
+                                  .removals_done = counts.removals_done,
+                                  .host_ports = counts.host_ports,
+                                  .table_mended = counts.table_mended};
+  });
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -207,11 +240,7 @@ absl::Status Serve(const Config& config, const Log& log) {
                                          "/sbin:/bin"}},
                        *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
-                   BridgeNetwork::Open({.bridge = config.bridge,
-                                        .ipv4_subnet = config.ipv4_subnet,
-                                        .ipv6_subnet = config.ipv6_subnet,
-                                        .log = &log},
-                                       *database));
+                   OpenBridge(config, helpers, *database, log));
   int64_t pids_limit = 0;
   if (!absl::SimpleAtoi(config.pids_limit, &pids_limit) || pids_limit < 0) {
     return absl::InvalidArgumentError(
@@ -255,6 +284,7 @@ absl::Status Serve(const Config& config, const Log& log) {
                                 .layers_fetched = counts.layers_fetched,
                                 .layers_present = counts.layers_present};
   });
+  ShowNetwork(metrics, *network);
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamService> streams,

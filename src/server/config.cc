@@ -71,6 +71,14 @@ constexpr Key kKeys[] = {
     {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
     {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
     {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},
+    {"network", "mtu", &Config::mtu,
+     "of the bridge and of pods that are started from now on, 1280 to 65535; \"0\" for that of the "
+     "interface of the default route",
+     ""},
+    {"network", "isolate_pods", &Config::isolate_pods,
+     "pods reach the node and the outside, but not each other", "true|false"},
+    {"network", "ready_networks", &Config::ready_networks,
+     "pod networks that are kept ready from the first pod on, 0 to 256", ""},
     {"stream", "listen", &Config::stream_listen,
      "ADDRESS:PORT for clients of exec, attach and port-forward, port 0 for a free one; \"\" for "
      "none",

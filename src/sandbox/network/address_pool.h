@@ -25,6 +25,8 @@ class AddressPool {
   // Marks the number of an address as held, at start. Addresses of other subnets are none of ours:
   // nothing happens.
   std::optional<uint32_t> Hold(const IpAddress& address);
+  // Numbers that nobody holds.
+  size_t free() const { return last_ - kGateway - held_.size(); }
   void GiveBack(uint32_t number) { held_.erase(number); }
 
   // IPv4 first, with the subnet's prefix length.

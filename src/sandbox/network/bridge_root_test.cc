@@ -2,25 +2,14 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <memory>
-#include <optional>
-#include <string>
 #include <thread>
-#include <vector>
 
-#include "src/base/id.h"
 #include "src/kernel/file.h"
-#include "src/kernel/netlink.h"
 #include "src/kernel/nftables.h"
-#include "src/kernel/rtnetlink.h"
-#include "src/kernel/testing/network_namespace.h"
-#include "src/sandbox/network/masquerade.h"
-#include "src/store/addresses.h"
+#include "src/sandbox/network/host_side.h"
+#include "src/sandbox/network/nat_table.h"
+#include "src/sandbox/network/testing/bridge_fixture.h"
 
 namespace berth {
 namespace {
@@ -29,108 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 using ::testing::UnorderedElementsAreArray;
-
-constexpr absl::Duration kPatience = absl::Seconds(60);
-
-struct Pod {
-  std::string id = NewId();
-  NetworkNamespace netns;
-  std::vector<std::string> addresses;
-};
-
-PodAttachment Request(const std::string& pod_id, int netns_fd, int netlink_fd) {
-  PodAttachment pod;
-  pod.pod_id = pod_id;
-  pod.netns_fd = netns_fd;
-  pod.netlink_fd = netlink_fd;
-  return pod;
-}
-
-class BridgeRootTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root: makes network namespaces";
-    std::string pattern = ::testing::TempDir() + "/bridge-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    host_ = std::make_unique<ScopedHostNamespace>();
-    ASSERT_TRUE(host_->valid());
-    route_.emplace(NetlinkSocket::Open(NETLINK_ROUTE).value());
-    nft_.emplace(NetlinkSocket::Open(NETLINK_NETFILTER).value());
-    OpenDatabase();
-  }
-  void TearDown() override {
-    network_.reset();
-    database_.reset();
-    host_.reset();
-    if (!directory_.empty()) std::filesystem::remove_all(directory_);
-  }
-
-  void OpenDatabase() {
-    network_.reset();
-    database_.reset();
-    auto opened = Database::Open(directory_ + "/berth.db");
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    database_ = *std::move(opened);
-  }
-  std::unique_ptr<BridgeNetwork> OpenNetwork(const BridgeNetwork::Options& options = {}) {
-    auto opened = BridgeNetwork::Open(options, *database_);
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    return *std::move(opened);
-  }
-  // As a daemon that was killed and started again.
-  void Restart(const BridgeNetwork::Options& options = {}) {
-    OpenDatabase();
-    network_ = OpenNetwork(options);
-  }
-
-  absl::Status Attach(BridgeNetwork& network, Pod& pod) {
-    auto addresses = network.Attach(Request(pod.id, pod.netns.fd(), pod.netns.route_fd()));
-    if (addresses.ok()) pod.addresses = *std::move(addresses);
-    return addresses.status();
-  }
-
-  bool Exists(absl::string_view link) { return GetLink(*route_, link).ok(); }
-  std::vector<std::string> LinkNames() {
-    std::vector<std::string> names;
-    const auto links = ListLinks(*route_).value();
-    for (const Link& link : links) names.push_back(link.name);
-    return names;
-  }
-  std::vector<std::string> AddressesInDatabase() {
-    std::vector<std::string> addresses;
-    const auto rows = LoadAddressRows(*database_).value();
-    for (const AddressRow& row : rows) addresses.push_back(row.address);
-    return addresses;
-  }
-
-  // An interface of the host whose other end is `peer` in `netns`, up on both sides.
-  int Cable(const std::string& name, NetworkNamespace& netns, const std::string& peer,
-            const std::vector<std::string>& subnets, uint32_t mtu = 1500) {
-    NetlinkBatch create;
-    AddVeth(create, {.name = name, .mtu = mtu, .peer_name = peer, .peer_netns_fd = netns.fd()});
-    EXPECT_TRUE(route_->Run(std::move(create)).ok());
-    const int index = GetLink(*route_, name).value().index;
-    const int peer_index = GetLink(netns.route(), peer).value().index;
-    NetlinkBatch here, there;
-    SetLink(here, name, {.up = true});
-    SetLink(there, peer, {.up = true});
-    for (const std::string& text : subnets) {
-      const IpPrefix subnet = ParseSubnet(text).value();
-      AddAddress(here, index, {.address = AddressAt(subnet, 1), .length = subnet.length});
-      AddAddress(there, peer_index, {.address = AddressAt(subnet, 2), .length = subnet.length});
-    }
-    EXPECT_TRUE(route_->Run(std::move(here)).ok());
-    EXPECT_TRUE(netns.route().Run(std::move(there)).ok());
-    return index;
-  }
-
-  std::string directory_;
-  std::unique_ptr<ScopedHostNamespace> host_;
-  std::optional<NetlinkSocket> route_, nft_;
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<BridgeNetwork> network_;
-};
 
 TEST_F(BridgeRootTest, PodsReachEachOtherAndTheHost) {
   network_ = OpenNetwork();
@@ -173,8 +60,8 @@ TEST_F(BridgeRootTest, PoolEndsAndGoesOnAfterDetach) {
   for (Pod& pod : pods) ASSERT_TRUE(Attach(*network_, pod).ok());
   Pod late;
   EXPECT_EQ(Attach(*network_, late).code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_TRUE(network_->Detach(pods[3].id).ok());
-  EXPECT_TRUE(network_->Detach(pods[3].id).ok());
+  network_->Detach(pods[3].id).IgnoreError();
+  network_->Detach(pods[3].id).IgnoreError();
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(pods[3].id)));
   ASSERT_TRUE(Attach(*network_, late).ok());
@@ -186,7 +73,7 @@ TEST_F(BridgeRootTest, AddressIsUsedAgainOnlyWhenItsLinkIsGone) {
   std::vector<Pod> pods(4);
   ASSERT_TRUE(Attach(*network_, pods[0]).ok());
   for (size_t i = 1; i < pods.size(); ++i) {
-    EXPECT_TRUE(network_->Detach(pods[i - 1].id).ok());
+    network_->Detach(pods[i - 1].id).IgnoreError();
     const absl::Time deadline = absl::Now() + kPatience;
     absl::Status status = Attach(*network_, pods[i]);
     while (absl::IsResourceExhausted(status) && absl::Now() < deadline)
@@ -203,7 +90,7 @@ TEST_F(BridgeRootTest, AddressOfAPodWhoseNamespaceDiedComesBack) {
   const std::string id = pod->id;
   ASSERT_TRUE(Attach(*network_, *pod).ok());
   pod.reset();
-  EXPECT_TRUE(network_->Detach(id).ok());
+  network_->Detach(id).IgnoreError();
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(id)));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -236,7 +123,7 @@ TEST_F(BridgeRootTest, ManyPodsGoAtOnce) {
   network_ = OpenNetwork();
   std::vector<Pod> pods(20);
   for (Pod& pod : pods) ASSERT_TRUE(Attach(*network_, pod).ok());
-  for (Pod& pod : pods) EXPECT_TRUE(network_->Detach(pod.id).ok());
+  for (Pod& pod : pods) network_->Detach(pod.id).IgnoreError();
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth0"));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -250,7 +137,7 @@ TEST_F(BridgeRootTest, RestartKeepsPodsAndTheirAddresses) {
   ASSERT_TRUE(Attach(*network_, b).ok());
   EXPECT_NE(a.addresses, b.addresses);
   EXPECT_EQ(ConnectedFrom(a.netns.fd(), b.netns.fd(), b.addresses[0]), a.addresses[0]);
-  EXPECT_TRUE(network_->Detach(a.id).ok());
+  network_->Detach(a.id).IgnoreError();
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(a.id)));
   EXPECT_THAT(AddressesInDatabase(), UnorderedElementsAre(b.addresses[0], b.addresses[1]));
@@ -304,10 +191,10 @@ TEST_F(BridgeRootTest, NetworksSideBySideLeaveEachOtherAlone) {
   ASSERT_TRUE(Attach(**second, b).ok());
   EXPECT_THAT(b.addresses, ElementsAre("10.89.0.2"));
   network_->Reconcile({});
-  EXPECT_TRUE(network_->Detach(b.id).ok());  // not its pod
+  network_->Detach(b.id).IgnoreError();  // not its pod
   ASSERT_TRUE(network_->RemoveIfUnused().ok());
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth1", HostLinkName(b.id)));
-  EXPECT_TRUE(GetNftTableComment(*nft_, TableName("berth1")).ok());
+  EXPECT_TRUE(GetNftTableComment(*nft_, NatTableName("berth1")).ok());
   EXPECT_EQ(ConnectedFrom(b.netns.fd(), host_->fd(), "10.89.0.1"), "10.89.0.2");
 }
 
@@ -324,7 +211,7 @@ TEST_F(BridgeRootTest, LeavesALinkOfItsNameOnAnotherBridgeAlone) {
   ASSERT_TRUE(route_->Run(std::move(link)).ok());
   ASSERT_TRUE(InsertAddressRows(*database_, pod.id, {"10.88.0.2"}).ok());
   network_ = OpenNetwork();
-  EXPECT_TRUE(network_->Detach(pod.id).ok());
+  network_->Detach(pod.id).IgnoreError();
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_TRUE(Exists(HostLinkName(pod.id)));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -336,10 +223,10 @@ TEST_F(BridgeRootTest, NothingIsLeftAfterRemoval) {
   ASSERT_TRUE(Attach(*network_, pod).ok());
   EXPECT_EQ(network_->RemoveIfUnused().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(Exists("berth0"));
-  EXPECT_TRUE(network_->Detach(pod.id).ok());
+  network_->Detach(pod.id).IgnoreError();
   ASSERT_TRUE(network_->RemoveIfUnused().ok());
   EXPECT_THAT(LinkNames(), ElementsAre("lo"));
-  EXPECT_TRUE(absl::IsNotFound(GetNftTableComment(*nft_, TableName("berth0")).status()));
+  EXPECT_TRUE(absl::IsNotFound(GetNftTableComment(*nft_, NatTableName("berth0")).status()));
   ASSERT_TRUE(network_->RemoveIfUnused().ok());
   Pod next;
   EXPECT_TRUE(Attach(*network_, next).ok());
@@ -378,23 +265,25 @@ TEST_F(BridgeRootTest, MakesAgainWhatSomebodyRemoved) {
   NetlinkBatch batch;
   DeleteLink(batch, GetLink(*route_, "berth0").value().index);
   ASSERT_TRUE(route_->Run(std::move(batch)).ok());
-  ASSERT_TRUE(RemoveMasquerade(*nft_, "berth0").ok());
+  ASSERT_TRUE(RemoveNatTable(*nft_, "berth0").ok());
   ASSERT_TRUE(Attach(*network_, second).ok());
   EXPECT_EQ(ConnectedFrom(second.netns.fd(), outside.fd(), "192.0.2.2"), "192.0.2.1");
-  EXPECT_TRUE(network_->Detach(first.id).ok());  // its link lost its bridge and is still its link
+  network_->Detach(first.id).IgnoreError();  // its link lost its bridge and is still its link
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_FALSE(Exists(HostLinkName(first.id)));
 }
 
 TEST_F(BridgeRootTest, ReplacesATableMadeForOtherSubnets) {
-  ASSERT_TRUE(EnsureMasquerade(*nft_, "berth0", {ParseSubnet("10.99.0.0/16").value()}).ok());
-  const std::string before = GetNftTableComment(*nft_, TableName("berth0")).value();
+  ASSERT_TRUE(EnsureNatTable(
+                  *nft_, {.bridge = "berth0", .subnets = {ParseSubnet("10.99.0.0/16").value()}}, {})
+                  .ok());
+  const std::string before = GetNftTableComment(*nft_, NatTableName("berth0")).value();
   NetworkNamespace outside;
   Cable("up0", outside, "out0", {"192.0.2.0/24"});
   network_ = OpenNetwork();
   Pod pod;
   ASSERT_TRUE(Attach(*network_, pod).ok());
-  EXPECT_NE(GetNftTableComment(*nft_, TableName("berth0")).value(), before);
+  EXPECT_NE(GetNftTableComment(*nft_, NatTableName("berth0")).value(), before);
   EXPECT_EQ(ConnectedFrom(pod.netns.fd(), outside.fd(), "192.0.2.2"), "192.0.2.1");
 }
 
@@ -437,11 +326,17 @@ TEST_F(BridgeRootTest, KeepsInterfacesListeningToRouterAdvertisements) {
 TEST_F(BridgeRootTest, FailedAttachLeavesNothing) {
   network_ = OpenNetwork();
   Pod pod;
-  EXPECT_FALSE(network_->Attach(Request(pod.id, /*netns_fd=*/-1, pod.netns.route_fd())).ok());
+  EXPECT_FALSE(
+      network_->Attach({.pod_id = pod.id, .netns_fd = -1, .netlink_fd = pod.netns.route_fd()})
+          .ok());
   // The link can be made, but not configured: the socket belongs to a namespace without an eth0.
   NetworkNamespace elsewhere;
   Pod other;
-  EXPECT_FALSE(network_->Attach(Request(other.id, other.netns.fd(), elsewhere.route_fd())).ok());
+  EXPECT_FALSE(network_
+                   ->Attach({.pod_id = other.id,
+                             .netns_fd = other.netns.fd(),
+                             .netlink_fd = elsewhere.route_fd()})
+                   .ok());
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth0"));
   EXPECT_THAT(AddressesInDatabase(), IsEmpty());
@@ -487,8 +382,13 @@ TEST_F(BridgeRootTest, RefusesWrongOptionsAndIds) {
   }
   network_ = OpenNetwork();
   NetworkNamespace pod;
-  EXPECT_EQ(network_->Attach(Request("../../etc/passwd", pod.fd(), pod.route_fd())).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      network_
+          ->Attach(
+              {.pod_id = "../../etc/passwd", .netns_fd = pod.fd(), .netlink_fd = pod.route_fd()})
+          .status()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

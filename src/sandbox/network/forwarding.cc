@@ -51,6 +51,11 @@ absl::Status PrepareIpv6(const std::string& interface) {
   return EnsureSetting(directory + "/accept_dad", "0");
 }
 
+absl::Status SetRouteLocalnet(const std::string& interface, bool on) {
+  return EnsureSetting(absl::StrCat("/proc/sys/net/ipv4/conf/", interface, "/route_localnet"),
+                       on ? "1" : "0");
+}
+
 absl::Status EnableForwarding(const ForwardingOptions& options) {
   RETURN_IF_ERROR(EnsureSetting("/proc/sys/net/ipv4/ip_forward", "1"));
   if (!options.ipv6) return absl::OkStatus();

@@ -24,4 +24,8 @@ struct ForwardingOptions {
 // so (accept_ra 2).
 absl::Status EnableForwarding(const ForwardingOptions& options);
 
+// Whether packets to and from 127.0.0.0/8 may go by the interface: only together with a packet
+// filter that keeps others' out (route_localnet in the kernel's ip-sysctl.rst).
+absl::Status SetRouteLocalnet(const std::string& interface, bool on);
+
 }  // namespace berth

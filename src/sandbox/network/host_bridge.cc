@@ -95,7 +95,7 @@ MacAddress MacFor(const IpAddress& ipv4) {
 }
 
 absl::StatusOr<HostBridge> EnsureBridge(NetlinkSocket& route, const std::string& name,
-                                        const std::vector<IpPrefix>& gateways) {
+                                        const std::vector<IpPrefix>& gateways, uint32_t mtu) {
   ASSIGN_OR_RETURN(const auto links, ListLinks(route));
   const auto found =
       std::find_if(links.begin(), links.end(), [&](const Link& link) { return link.name == name; });
@@ -114,7 +114,9 @@ absl::StatusOr<HostBridge> EnsureBridge(NetlinkSocket& route, const std::string&
     RETURN_IF_ERROR(AcceptExisting(route.Run(std::move(create))));
   }
   ASSIGN_OR_RETURN(const Link bridge, GetLink(route, name));
-  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(route, links));
+  if (mtu == 0) {
+    ASSIGN_OR_RETURN(mtu, UplinkMtu(route, links));
+  }
   RETURN_IF_ERROR(Configure(route, name, bridge.index, mtu, gateways));
   return HostBridge{.index = bridge.index, .mtu = mtu};
 }

@@ -18,7 +18,7 @@ namespace berth {
 
 struct HostBridge {
   int index = 0;
-  uint32_t mtu = 1500;  // of the interface of the default route; what pods get too
+  uint32_t mtu = 1500;  // what pods get too
 };
 
 // Locally administered, from the address. A pod that gets the address of an earlier one has its MAC
@@ -26,10 +26,10 @@ struct HostBridge {
 MacAddress MacFor(const IpAddress& ipv4);
 
 // Makes the bridge, or adds what is missing of an existing one. `gateways`: its addresses, IPv4
-// first. FailedPrecondition: the name belongs to something else, or a subnet is in use on another
-// interface.
+// first. `mtu` 0: that of the interface of the default route. FailedPrecondition: the name belongs
+// to something else, or a subnet is in use on another interface.
 absl::StatusOr<HostBridge> EnsureBridge(NetlinkSocket& route, const std::string& name,
-                                        const std::vector<IpPrefix>& gateways);
+                                        const std::vector<IpPrefix>& gateways, uint32_t mtu);
 
 // OK when it is gone already. FailedPrecondition: it has ports, or is no bridge.
 absl::Status RemoveBridge(NetlinkSocket& route, const std::string& name);

@@ -40,11 +40,16 @@ void LinkReaper::Add(Job job) {
 absl::Status LinkReaper::WaitUntilIdle(absl::Duration timeout) {
   absl::MutexLock lock(&mu_);
   const auto idle = [this]()
-                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return queue_.empty() && !busy_; };
+                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return queue_.empty() && busy_ == 0; };
   if (mu_.AwaitWithTimeout(absl::Condition(&idle), timeout)) return absl::OkStatus();
   return absl::DeadlineExceededError(absl::StrCat("remove pod links of ", options_.bridge,
                                                   ": not done within ",
                                                   absl::FormatDuration(timeout)));
+}
+
+LinkReaper::Counts LinkReaper::counts() const {
+  absl::MutexLock lock(&mu_);
+  return {.pending = static_cast<int64_t>(queue_.size() + busy_), .done = done_};
 }
 
 void LinkReaper::Loop() {
@@ -57,11 +62,12 @@ void LinkReaper::Loop() {
     const auto end = queue_.begin() + std::min<ptrdiff_t>(std::ssize(queue_), kBatch);
     std::vector<Job> jobs(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
     queue_.erase(queue_.begin(), end);
-    busy_ = true;
+    busy_ = jobs.size();
     mu_.Unlock();
     std::vector<Job> left = Reap(std::move(jobs));
     mu_.Lock();
-    busy_ = false;
+    done_ += static_cast<int64_t>(busy_ - left.size());
+    busy_ = 0;
     if (left.empty()) continue;
     std::move(left.begin(), left.end(), std::back_inserter(queue_));
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), kRetryPause);
@@ -86,21 +92,27 @@ std::vector<LinkReaper::Job> LinkReaper::Reap(std::vector<Job> jobs) {
   return left;
 }
 
+bool LinkReaper::IsOurs(const std::string& name, int bridge) {
+  const auto link = GetLink(route_, name);
+  if (absl::IsNotFound(link.status())) return false;
+  // A port loses its bridge when somebody deletes that; it is still ours by its name.
+  return !link.ok() || link->master == 0 || link->master == bridge;
+}
+
 void LinkReaper::Sort(std::vector<Job> jobs, std::vector<Job>& present, std::vector<Job>& gone) {
   const auto bridge = GetLink(route_, options_.bridge);
+  const int index = bridge.ok() ? bridge->index : 0;
   for (Job& job : jobs) {
-    const auto link = GetLink(route_, job.link);
-    // A port loses its bridge when somebody deletes that; it is still ours by its name.
-    const bool foreign =
-        link.ok() && link->master != 0 && (!bridge.ok() || link->master != bridge->index);
-    const bool absent = absl::IsNotFound(link.status()) || foreign;
-    (absent ? gone : present).push_back(std::move(job));
+    std::erase_if(job.links, [&](const std::string& link) { return !IsOurs(link, index); });
+    (job.links.empty() ? gone : present).push_back(std::move(job));
   }
 }
 
 absl::Status LinkReaper::Delete(const std::vector<Job>& jobs) {
   NetlinkBatch mark;
-  for (const Job& job : jobs) SetLink(mark, job.link, {.group = kReapedGroup});
+  for (const Job& job : jobs) {
+    for (const std::string& link : job.links) SetLink(mark, link, {.group = kReapedGroup});
+  }
   const absl::Status marked = route_.Run(std::move(mark));
   NetlinkBatch remove;
   DeleteLinkGroup(remove, kReapedGroup);

@@ -25,8 +25,8 @@ namespace berth {
 class LinkReaper {
  public:
   struct Job {
-    std::string link;    // name of the host end
-    std::string pod_id;  // "" for a link that belongs to no known pod
+    std::vector<std::string> links;  // names; those that do not exist are no failure
+    std::string pod_id;              // "" for links that belong to no known pod
   };
   // Called on the reaper's thread with jobs whose links do not exist (any more); they are tried
   // again if it fails.
@@ -47,21 +47,30 @@ class LinkReaper {
   // Until nothing is queued or under way. DeadlineExceeded.
   absl::Status WaitUntilIdle(absl::Duration timeout);
 
+  struct Counts {
+    int64_t pending = 0;  // jobs that are queued or under way
+    int64_t done = 0;
+  };
+  Counts counts() const;
+
  private:
   void Loop();
   // Returns the jobs that are not done.
   std::vector<Job> Reap(std::vector<Job> jobs);
-  // Sorts `jobs` into those whose link is there to be deleted, and those without one.
+  // Sorts `jobs` into those with a link that is there to be deleted, and those without one; the
+  // former keep only such links.
   void Sort(std::vector<Job> jobs, std::vector<Job>& present, std::vector<Job>& gone);
+  bool IsOurs(const std::string& link, int bridge);
   absl::Status Delete(const std::vector<Job>& jobs);
   void Warn(absl::string_view message, const absl::Status& cause) const;
 
   const Options options_;
   NetlinkSocket route_;  // the thread's alone
   const Gone gone_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   std::deque<Job> queue_ ABSL_GUARDED_BY(mu_);
-  bool busy_ ABSL_GUARDED_BY(mu_) = false;
+  size_t busy_ ABSL_GUARDED_BY(mu_) = 0;  // jobs of the batch at hand
+  int64_t done_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };

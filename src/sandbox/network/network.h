@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/base/unique_fd.h"
 
 namespace berth {
 
@@ -38,6 +39,18 @@ struct PodAttachment {
   int netns_fd = -1, netlink_fd = -1;
 };
 
+// A pod that is about to be made.
+struct PodBeginning {
+  std::vector<PortMapping> ports;  // as in PodAttachment
+  // Its network namespace may have been made before it, with the interface in it.
+  bool made_in_advance = false;
+};
+
+struct NetworkClaim {
+  std::string pod_id;  // what the pod must be called; "": whatever the caller likes
+  UniqueFd netns;      // the pod's namespace; invalid: the pod's monitor makes it
+};
+
 struct NetworkReadiness {
   bool ready = true;
   std::string message;  // why not, for people
@@ -47,6 +60,10 @@ class Network {
  public:
   virtual ~Network() = default;
 
+  // The first step of a new pod: what must be refused is refused before anything is made of it, and
+  // it may get a network that is ready. Followed by Attach or, where an id was given, by Detach.
+  virtual absl::StatusOr<NetworkClaim> Begin(const PodBeginning&) { return NetworkClaim(); }
+
   // Gives the pod its interfaces and returns its addresses, the primary one first. What was
   // assigned is on record before anything is done. AlreadyExists: the pod is attached. Nothing is
   // left behind by a failure, or it is taken back in the background.
@@ -55,6 +72,9 @@ class Network {
   // Takes the network from the pod, or begins to. Idempotent; unknown pods are OK. An error means
   // that the caller should try again; whether it does or not, the network goes on trying.
   virtual absl::Status Detach(absl::string_view pod_id) = 0;
+
+  // At start, before Reconcile: a pod that is attached, and runs.
+  virtual void Adopt(absl::string_view /*pod_id*/, const std::vector<PortMapping>& /*ports*/) {}
 
   // At start: detaches whatever is on record for pods that are not in `live`.
   virtual void Reconcile(const absl::flat_hash_set<std::string>& live) = 0;

@@ -1,0 +1,50 @@
+#include "src/sandbox/network/made_namespace.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/process.h"
+#include "src/kernel/socket.h"
+
+namespace berth {
+namespace {
+
+constexpr absl::Duration kTimeout = absl::Seconds(30);
+
+}  // namespace
+
+absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_path) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return ErrnoStatus("socketpair", "network namespace");
+  const UniqueFd ours(ends[0]);
+  UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(
+      const SpawnedProcess process,
+      Spawn({.path = monitor_path,
+             .argv = {"berth-monitor", "--network-namespace", "net/ipv6/conf/default/accept_ra",
+                      "0", "net/ipv6/conf/default/accept_dad", "0"},
+             .fds = {-1, -1, -1, theirs.get()}}));
+  const auto reap = absl::MakeCleanup([&] {
+    while (::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), nullptr, WEXITED) != 0 &&
+           errno == EINTR) {
+    }
+  });
+  theirs.reset();
+  ASSIGN_OR_RETURN(Packet packet, ReceivePacket(ours.get(), absl::Now() + kTimeout));
+  int error = EBADMSG;
+  if (packet.data.size() == sizeof(error)) std::memcpy(&error, packet.data.data(), sizeof(error));
+  if (error == 0 && packet.fds.size() != 2) error = EBADMSG;
+  if (error != 0) return ErrnoStatus("make", "network namespace", error);
+  return MadeNamespace{.netns = std::move(packet.fds[0]), .netlink = std::move(packet.fds[1])};
+}
+
+}  // namespace berth
