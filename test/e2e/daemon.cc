@@ -40,8 +40,11 @@ void WriteConfig(const Daemon::Options& options) {
   std::filesystem::create_directories(options.dir);
   std::ofstream(options.dir + "/berth.toml")
       << "[network]\nbridge = \"" << options.bridge << "\"\nipv4_subnet = \"" << options.ipv4_subnet
-      << "\"\nipv6_subnet = \"" << options.ipv6_subnet << "\"\n\n[cgroup]\nroot = \""
-      << options.cgroup_root << "\"\ndriver = \"" << options.cgroup_driver << "\"\n\n"
+      << "\"\nipv6_subnet = \""
+      << options.ipv6_subnet
+      // The leak oracle's steady state (Node::WarmUp).
+      << "\"\nready_networks = \"3\"\n\n[cgroup]\nroot = \"" << options.cgroup_root
+      << "\"\ndriver = \"" << options.cgroup_driver << "\"\n\n"
       << options.more_config;
 }
 
@@ -97,9 +100,9 @@ void RemoveTraces(const Daemon& daemon) {
   std::error_code ignored;
   fs::remove_all(options.dir, ignored);
   fs::remove(LogPath(options), ignored);
-  const std::string commands = absl::StrCat(
-      "PATH=/usr/sbin:/usr/bin:/sbin:/bin; ip link del ", options.bridge,
-      "; for family in inet ip ip6; do nft delete table $family ", options.bridge, "; done");
+  const std::string commands =
+      absl::StrCat("PATH=/usr/sbin:/usr/bin:/sbin:/bin; ip link del ", options.bridge,
+                   "; nft delete table inet berth-", options.bridge);
   if (absl::StatusOr<Subprocess> shell = Subprocess::Start({.argv = {"/bin/sh", "-c", commands}});
       shell.ok()) {
     shell->Wait(absl::Seconds(30));

@@ -13,6 +13,8 @@
 namespace berth::e2e {
 namespace {
 
+constexpr int kReadyNetworks = 3;  // as daemon.cc configures it
+
 std::unique_ptr<Node>& SharedSlot() {
   static auto* slot = new std::unique_ptr<Node>;
   return *slot;
@@ -66,15 +68,20 @@ absl::Status Node::Start() {
 // filter table, cgroup root, connections) is there before the first snapshot.
 absl::Status Node::WarmUp() {
   RETURN_IF_ERROR(RunOnePod());
-  const auto holds_something = [&] {
+  const auto is_steady = [&] {
     const absl::StatusOr<Snapshot> snapshot = TakeSnapshot(oracle_scope());
-    return snapshot.ok() && std::any_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
+    if (!snapshot.ok()) return false;
+    const auto links = snapshot->find("link bth*");
+    return links != snapshot->end() && links->second == kReadyNetworks &&
+           std::none_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
              return absl::StartsWith(entry.first, "row addresses") ||
                     absl::StrContains(entry.first, "/trash/");
            });
   };
-  if (!Eventually(absl::Seconds(20), [&] { return !holds_something(); })) {
-    return absl::DeadlineExceededError("the first pod's address or files are never given back");
+  if (!Eventually(absl::Seconds(20), is_steady)) {
+    return absl::DeadlineExceededError(
+        "the first pod's address or files are never given back, or no network is made for the "
+        "next");
   }
   return absl::OkStatus();
 }

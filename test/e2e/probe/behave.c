@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,29 +273,44 @@ static int read_file(int argc, char** argv) {
   return 0;
 }
 
-// serve PORT: answers every TCP connection (IPv4 and IPv6) with its own hostname and a newline.
-static int serve(int argc, char** argv) {
-  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)number(argc, argv, 2, 80))};
-  char name[256];
+static int bound(int type, unsigned short port) {
+  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
   int one = 1;
-  int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (listener < 0 || bind(listener, (struct sockaddr*)&address, sizeof address) || listen(listener, 16)) {
+  int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  return bind(fd, (struct sockaddr*)&address, sizeof address) ? -1 : fd;
+}
+
+// serve PORT: answers every TCP connection and every UDP datagram (IPv4 and IPv6) with its own hostname and a newline.
+static int serve(int argc, char** argv) {
+  unsigned short port = (unsigned short)number(argc, argv, 2, 80);
+  char answer[256 + 1];
+  struct pollfd fds[2] = {{.fd = bound(SOCK_STREAM, port), .events = POLLIN},
+                          {.fd = bound(SOCK_DGRAM, port), .events = POLLIN}};
+  if (fds[0].fd < 0 || fds[1].fd < 0 || listen(fds[0].fd, 16)) {
     dprintf(2, "listen: %s\n", strerror(errno));
     return errno;
   }
-  gethostname(name, sizeof name);
+  gethostname(answer, sizeof answer - 1);
+  strcat(answer, "\n");
   say("ready\n");
   for (;;) {
-    int connection = accept(listener, NULL, NULL);
-    if (connection < 0) continue;
-    dprintf(connection, "%s\n", name);
-    close(connection);
+    struct sockaddr_in6 peer;
+    socklen_t length = sizeof peer;
+    char question;
+    if (poll(fds, 2, -1) < 0) continue;
+    int connection = fds[0].revents ? accept(fds[0].fd, NULL, NULL) : -1;
+    if (connection >= 0) {
+      write_all(connection, answer, strlen(answer));
+      close(connection);
+    }
+    if (fds[1].revents && recvfrom(fds[1].fd, &question, 1, 0, (struct sockaddr*)&peer, &length) >= 0)
+      sendto(fds[1].fd, answer, strlen(answer), 0, (struct sockaddr*)&peer, length);
   }
 }
 
-// connect ADDRESS PORT: prints what the peer sends; the exit code is the errno.
-static int connect_to(int argc, char** argv) {
+// The exit code is the errno.
+static int reach(int type, int argc, char** argv) {
   struct sockaddr_in v4 = {.sin_family = AF_INET};
   struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
   char answer[4096];
@@ -302,14 +318,26 @@ static int connect_to(int argc, char** argv) {
   v4.sin_port = v6.sin6_port = htons((unsigned short)atoi(argv[3]));
   int is_v4 = inet_pton(AF_INET, argv[2], &v4.sin_addr) == 1;
   if (!is_v4 && inet_pton(AF_INET6, argv[2], &v6.sin6_addr) != 1) return EINVAL;
-  int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(is_v4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0);
   if (connect(fd, is_v4 ? (void*)&v4 : (void*)&v6, is_v4 ? sizeof v4 : sizeof v6)) {
     dprintf(2, "connect %s: %s\n", argv[2], strerror(errno));
     return errno;
   }
+  if (type == SOCK_DGRAM) {
+    struct timeval limit = {.tv_sec = 10};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ssize_t n = write(fd, "?", 1) == 1 ? read(fd, answer, sizeof answer) : -1;
+    if (n < 0) return errno;
+    write_all(1, answer, (size_t)n);
+    return 0;
+  }
   for (ssize_t n; (n = read(fd, answer, sizeof answer)) > 0;) write_all(1, answer, (size_t)n);
   return 0;
 }
+
+// connect ADDRESS PORT: prints what the peer sends. ask ADDRESS PORT: sends a datagram and prints the answer.
+static int connect_to(int argc, char** argv) { return reach(SOCK_STREAM, argc, argv); }
+static int ask(int argc, char** argv) { return reach(SOCK_DGRAM, argc, argv); }
 
 static int send_signal(int argc, char** argv) {
   if (argc < 4) return EINVAL;
@@ -353,6 +381,7 @@ int behave(int argc, char** argv) {
                {"tick", run_tick},       {"fork-bomb", fork_bomb},
                {"write", write_file},    {"read", read_file},
                {"serve", serve},         {"connect", connect_to},
+               {"ask", ask},
                {"signals", signals},     {"mount", mount_tmpfs},
                {"unmount", unmount},     {"stdin", run_stdin},
                {"put", put_text},        {"swap", swap},
