@@ -99,6 +99,7 @@ absl::StatusOr<bool> Run(const Arguments& arguments) {
   const Options& options = arguments.options;
   if (with_floor || !options.pull_floor.empty()) names.push_back(kFloor);
   if (options.skopeo) names.push_back(kSkopeo);
+  if (!options.cni_plugins.empty()) names.push_back(kCniChain);
   Report report(names);
   const nlohmann::json machine = DescribeMachine();
   Bench bench = {.options = arguments.options, .peers = peers, .cgroups = {}, .report = report};
@@ -132,7 +133,7 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--peer", arguments.peers, "NAME=unix:///PATH, repeated; ratios are of the first")
       ->required();
   app.add_option("--only", arguments.only,
-                 "only these: memory cycle start exec list throughput pull");
+                 "only these: memory cycle start exec list throughput network pull");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--rounds", options.rounds, "repetitions of a pod cycle")->capture_default_str();
   app.add_option("--containers", options.containers, "containers to list")->capture_default_str();
@@ -148,6 +149,8 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--pull-floor", options.pull_floor, "path of berth-pull-floor");
   app.add_option("--pull-scratch", options.pull_scratch,
                  "an existing folder for what pulls of commands write");
+  app.add_option("--cni", options.cni_plugins, "folder of CNI plugins to measure beside");
+  app.add_option("--cni-scratch", options.cni_scratch, "an existing folder for what they keep");
   app.add_flag("--skopeo", options.skopeo, "skopeo copy and umoci unpack beside the pulls");
   app.add_option("--log-dir", options.log_directory, "an existing folder for container logs")
       ->required();

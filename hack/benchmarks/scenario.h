@@ -33,6 +33,8 @@ struct Options {
   std::string pull_scratch;  // an existing folder for what pulls of commands write
   bool skopeo = false;       // skopeo and umoci as a peer of pulls
   std::string log_directory;
+  std::string cni_plugins;  // folder of the CNI plugins to measure beside; empty: none
+  std::string cni_scratch;  // an existing folder for what they keep
 };
 
 struct Bench {
@@ -58,6 +60,7 @@ inline constexpr Pace kPaces[] = {{"back to back", false}, {"50 ms idle", true}}
 void Rest(const Bench& bench, const Pace& pace);
 
 inline constexpr char kFloor[] = "floor";  // its column of the report
+inline constexpr char kCniChain[] = "bridge+portmap";
 inline constexpr char kSkopeo[] = "skopeo+umoci";
 
 // Runs `work` and adds its time in milliseconds to the column `name` when it succeeded.
@@ -75,6 +78,7 @@ absl::Status MeasureExecSync(Bench& bench);
 absl::Status MeasureListing(Bench& bench);
 absl::Status MeasureMemory(Bench& bench);
 absl::Status MeasureThroughput(Bench& bench);
+absl::Status MeasureNetwork(Bench& bench);
 absl::Status MeasurePull(Bench& bench);
 
 struct Scenario {
@@ -83,9 +87,9 @@ struct Scenario {
 };
 // Memory first: it wants daemons that have done nothing yet.
 inline constexpr Scenario kScenarios[] = {
-    {"memory", MeasureMemory}, {"cycle", MeasurePodCycle}, {"start", MeasureContainerStart},
-    {"exec", MeasureExecSync}, {"list", MeasureListing},   {"throughput", MeasureThroughput},
-    {"pull", MeasurePull},
+    {"memory", MeasureMemory},   {"cycle", MeasurePodCycle}, {"start", MeasureContainerStart},
+    {"exec", MeasureExecSync},   {"list", MeasureListing},   {"throughput", MeasureThroughput},
+    {"network", MeasureNetwork}, {"pull", MeasurePull},
 };
 
 }  // namespace berth::bench

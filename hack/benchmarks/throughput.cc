@@ -1,35 +1,13 @@
 // Pods per second and CPU per pod when several are wanted at once, as after a node's restart.
-#include <atomic>
-#include <mutex>
-#include <thread>
+#include <memory>
 
 #include "absl/time/clock.h"
+#include "hack/benchmarks/parallel.h"
 #include "hack/benchmarks/scenario.h"
 #include "src/base/status_macros.h"
 
 namespace berth::bench {
 namespace {
-
-// Runs `work(i)` for i in [0, count) on `threads` threads; the first error ends it and is returned.
-template <typename Work>
-absl::Status InParallel(int count, int threads, Work work) {
-  std::atomic<int> next(0);
-  std::mutex mutex;
-  absl::Status first;
-  const auto loop = [&] {
-    for (int i = next++; i < count; i = next++) {
-      const absl::Status status = work(i);
-      if (status.ok()) continue;
-      const std::lock_guard<std::mutex> lock(mutex);
-      if (first.ok()) first = status;
-      next = count;
-    }
-  };
-  std::vector<std::thread> pool;
-  for (int i = 0; i < threads; ++i) pool.emplace_back(loop);
-  for (std::thread& thread : pool) thread.join();
-  return first;
-}
 
 absl::Status UpAndDown(Bench& bench, const Peer& peer) {
   const int count = bench.options.throughput_pods;
