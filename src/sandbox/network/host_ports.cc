@@ -9,10 +9,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 
 namespace berth {
 namespace {
+
+constexpr absl::Duration kExecPatience = absl::Seconds(1);
 
 struct Protocol {
   PortProtocol protocol;
@@ -153,18 +156,39 @@ absl::StatusOr<UniqueFd> HostPorts::Hold(const Port& port) {
   return ErrnoStatus("take host port", port.ToString());
 }
 
+absl::StatusOr<UniqueFd> HostPorts::HoldPatiently(const Port& port) {
+  const absl::Time until = absl::Now() + kExecPatience;
+  absl::StatusOr<UniqueFd> socket = Hold(port);
+  while (absl::IsFailedPrecondition(socket.status()) && absl::Now() < until) {
+    absl::SleepFor(absl::Milliseconds(5));
+    socket = Hold(port);
+  }
+  return socket;
+}
+
 absl::Status HostPorts::Reserve(absl::string_view pod_id,
                                 const std::vector<PortMapping>& mappings) {
   if (mappings.empty()) return absl::OkStatus();
-  Entry entry;
-  ASSIGN_OR_RETURN(entry.ports, PortsOf(mappings));
-  absl::MutexLock lock(&mu_);
-  RETURN_IF_ERROR(CheckUnused(pod_id, entry.ports));
-  for (const Port& port : entry.ports) {
-    ASSIGN_OR_RETURN(UniqueFd socket, Hold(port));
-    if (socket.valid()) entry.sockets.push_back(std::move(socket));
+  ASSIGN_OR_RETURN(const std::vector<Port> ports, PortsOf(mappings));
+  bool patient = false;
+  {
+    absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(CheckUnused(pod_id, ports));
+    entries_[pod_id] = {.ports = ports};
+    patient = absl::Now() - last_release_ < kExecPatience;
   }
-  entries_[pod_id] = std::move(entry);
+  std::vector<UniqueFd> sockets;
+  for (const Port& port : ports) {
+    absl::StatusOr<UniqueFd> socket = patient ? HoldPatiently(port) : Hold(port);
+    if (!socket.ok()) {
+      absl::MutexLock lock(&mu_);
+      entries_.erase(pod_id);
+      return socket.status();
+    }
+    if (socket->valid()) sockets.push_back(*std::move(socket));
+  }
+  absl::MutexLock lock(&mu_);
+  entries_[pod_id].sockets = std::move(sockets);
   return absl::OkStatus();
 }
 
@@ -175,7 +199,7 @@ absl::Status HostPorts::Restore(absl::string_view pod_id,
   ASSIGN_OR_RETURN(entry.ports, PortsOf(mappings));
   absl::Status first;
   for (const Port& port : entry.ports) {
-    absl::StatusOr<UniqueFd> socket = Hold(port);
+    absl::StatusOr<UniqueFd> socket = HoldPatiently(port);
     first.Update(socket.status());
     if (socket.ok() && socket->valid()) entry.sockets.push_back(*std::move(socket));
   }
@@ -210,6 +234,7 @@ std::vector<PublishedPort> HostPorts::Release(absl::string_view pod_id) {
   if (found == entries_.end()) return {};
   std::vector<PublishedPort> published = std::move(found->second.published);
   entries_.erase(found);
+  last_release_ = absl::Now();
   return published;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "src/base/unique_fd.h"
 #include "src/sandbox/network/nat_table.h"
 #include "src/sandbox/network/network.h"
@@ -62,10 +63,14 @@ class HostPorts {
   absl::Status CheckUnused(absl::string_view pod_id, const std::vector<Port>& ports) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static absl::StatusOr<UniqueFd> Hold(const Port& port);
+  // A process that berthd (or the one before it) starts has its sockets until the exec, so that a
+  // port which was given back just now may still be taken.
+  static absl::StatusOr<UniqueFd> HoldPatiently(const Port& port);
 
   const bool ipv6_;
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, Entry> entries_ ABSL_GUARDED_BY(mu_);
+  absl::Time last_release_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };
 
 }  // namespace berth
