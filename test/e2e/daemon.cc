@@ -42,7 +42,7 @@ void WriteConfig(const Daemon::Options& options) {
       << "[network]\nbridge = \"" << options.bridge << "\"\nipv4_subnet = \"" << options.ipv4_subnet
       << "\"\nipv6_subnet = \""
       << options.ipv6_subnet
-      // The leak oracle's steady state (Node::WarmUp).
+      // The leak oracle's steady state (Node::Settle).
       << "\"\nready_networks = \"3\"\n\n[cgroup]\nroot = \"" << options.cgroup_root
       << "\"\ndriver = \"" << options.cgroup_driver << "\"\n\n"
       << options.more_config;

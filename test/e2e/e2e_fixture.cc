@@ -29,6 +29,7 @@ void E2eTest::SetUp() {
   ASSERT_TRUE(node.ok()) << node.status();
   node_ = *node;
   log_start_ = node_->daemon().Log().size();
+  daemon_pid_ = node_->daemon().pid();
   absl::StatusOr<Snapshot> before = TakeSnapshot(node_->oracle_scope());
   ASSERT_TRUE(before.ok()) << before.status();
   before_ = *std::move(before);
@@ -37,6 +38,10 @@ void E2eTest::SetUp() {
 void E2eTest::TearDown() {
   if (node_ == nullptr) return;
   RemoveMadeCgroups();
+  if (node_->daemon().pid() != daemon_pid_) {  // it has restarted
+    const absl::Status settled = node_->Settle();
+    EXPECT_TRUE(settled.ok()) << settled;
+  }
   const auto left = WaitForSame(node_->oracle_scope(), before_, kPatience);
   ASSERT_TRUE(left.ok()) << left.status();
   EXPECT_TRUE(left->empty()) << "left behind:\n  " << absl::StrJoin(*left, "\n  ");

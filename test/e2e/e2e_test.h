@@ -35,6 +35,7 @@ class E2eTest : public testing::Test {
   Node* node_ = nullptr;
   Snapshot before_;
   size_t log_start_ = 0;
+  pid_t daemon_pid_ = 0;
 };
 
 inline absl::Status StatusOf(const absl::Status& status) { return status; }

@@ -61,31 +61,31 @@ absl::Status Node::Start() {
   ASSIGN_OR_RETURN(daemon_, Daemon::Start(OptionsFor("berth", 1)));
   Reconnect();
   ASSIGN_OR_RETURN(probe_id_, client_->Pull(probe_image_));
-  return WarmUp();
+  return Settle();
 }
 
-// One pod with a container and an exec, so that what a daemon makes once and keeps (bridge, packet
-// filter table, cgroup root, connections) is there before the first snapshot.
-absl::Status Node::WarmUp() {
+bool Node::IsSettled() const {
+  const absl::StatusOr<Snapshot> snapshot = TakeSnapshot(oracle_scope());
+  if (!snapshot.ok()) return false;
+  const auto links = snapshot->find("link bth*");
+  return links != snapshot->end() && links->second == kReadyNetworks &&
+         std::none_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
+           return absl::StartsWith(entry.first, "row addresses") ||
+                  absl::StrContains(entry.first, "/trash/");
+         });
+}
+
+absl::Status Node::Settle() {
+  if (IsSettled()) return absl::OkStatus();
   RETURN_IF_ERROR(RunOnePod());
-  const auto is_steady = [&] {
-    const absl::StatusOr<Snapshot> snapshot = TakeSnapshot(oracle_scope());
-    if (!snapshot.ok()) return false;
-    const auto links = snapshot->find("link bth*");
-    return links != snapshot->end() && links->second == kReadyNetworks &&
-           std::none_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
-             return absl::StartsWith(entry.first, "row addresses") ||
-                    absl::StrContains(entry.first, "/trash/");
-           });
-  };
-  if (!Eventually(absl::Seconds(20), is_steady)) {
+  if (!Eventually(absl::Seconds(20), [&] { return IsSettled(); })) {
     return absl::DeadlineExceededError(
-        "the first pod's address or files are never given back, or no network is made for the "
-        "next");
+        "a pod's address or files are never given back, or no network is made for the next");
   }
   return absl::OkStatus();
 }
 
+// With a container and an exec.
 absl::Status Node::RunOnePod() {
   ASSIGN_OR_RETURN(Pod pod, Pod::Run(*client_, MakePodConfig("warm-up")));
   cri::ContainerConfig config = MakeProbe("first", {"sleep"});

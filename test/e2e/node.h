@@ -30,6 +30,11 @@ class Node {
   const std::string& probe_id() const { return probe_id_; }
   OracleScope oracle_scope() const;
 
+  // Makes what a daemon makes once and keeps (bridge, packet filter table, ready networks,
+  // connections) where it is not there, as after a restart without pods: the state that snapshots
+  // are compared in.
+  absl::Status Settle();
+
   // After daemon().StartAgain(): a new connection.
   void Reconnect();
 
@@ -40,7 +45,7 @@ class Node {
  private:
   Node() = default;
   absl::Status Start();
-  absl::Status WarmUp();
+  bool IsSettled() const;
   absl::Status RunOnePod();
 
   std::unique_ptr<StubRegistry> registry_;
