@@ -7,10 +7,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "src/base/json_fields.h"
 #include "src/base/status_macros.h"
-#include "src/image/json_fields.h"
+#include "src/base/strict_json.h"
 #include "src/image/registry_auth.h"
-#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {

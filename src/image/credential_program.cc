@@ -8,10 +8,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/json_fields.h"
 #include "src/base/status_macros.h"
-#include "src/image/bounded_run.h"
-#include "src/image/json_fields.h"
-#include "src/image/strict_json.h"
+#include "src/base/strict_json.h"
+#include "src/kernel/bounded_run.h"
 
 namespace berth {
 namespace {

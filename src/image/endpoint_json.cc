@@ -3,8 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "src/base/json_fields.h"
 #include "src/base/status_macros.h"
-#include "src/image/json_fields.h"
 
 namespace berth {
 namespace {

@@ -1,9 +1,9 @@
 // ParseImageConfig (manifest.h): the OCI image config.
 #include "absl/strings/str_cat.h"
+#include "src/base/json_fields.h"
 #include "src/base/status_macros.h"
-#include "src/image/json_fields.h"
+#include "src/base/strict_json.h"
 #include "src/image/manifest.h"
-#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {

@@ -8,13 +8,13 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "src/base/id.h"
+#include "src/base/json_fields.h"
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
+#include "src/base/strict_json.h"
 #include "src/image/digest.h"
-#include "src/image/json_fields.h"
 #include "src/image/manifest.h"
 #include "src/image/reference.h"
-#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {

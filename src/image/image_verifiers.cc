@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "src/base/log.h"
-#include "src/image/bounded_run.h"
+#include "src/kernel/bounded_run.h"
 #include "src/kernel/file.h"
 
 namespace berth {

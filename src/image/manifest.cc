@@ -6,10 +6,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/json_fields.h"
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
-#include "src/image/json_fields.h"
-#include "src/image/strict_json.h"
+#include "src/base/strict_json.h"
 
 namespace berth {
 namespace {

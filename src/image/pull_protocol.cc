@@ -4,12 +4,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/json_fields.h"
 #include "src/base/status_macros.h"
+#include "src/base/strict_json.h"
 #include "src/image/digest.h"
 #include "src/image/endpoint_json.h"
-#include "src/image/json_fields.h"
 #include "src/image/manifest.h"
-#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {

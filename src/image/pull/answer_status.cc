@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/log.h"
+#include "src/base/strict_json.h"
 #include "src/image/pull/retry_after.h"
-#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {

@@ -8,8 +8,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/base/strict_json.h"
 #include "src/image/pull/answer_status.h"
-#include "src/image/strict_json.h"
 
 namespace berth {
 namespace {

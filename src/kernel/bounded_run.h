@@ -1,5 +1,5 @@
-// Runs a small program of the node's operator (credential helper, image verifier) to its end, with
-// bounded time and output. Blocks the calling thread.
+// Runs a small program of the node's operator (credential helper, image verifier, CNI plugin) to
+// its end, with bounded time and output. Blocks the calling thread.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "src/kernel/cgroup.h"
 
 namespace berth {
 
@@ -17,13 +18,15 @@ struct BoundedRun {
   std::vector<std::string> env;   // nothing is inherited
   std::string input;              // its standard input
   absl::Duration deadline;
-  size_t max_output = 64 << 10;     // of its standard output; standard error is dropped
+  size_t max_output = 64 << 10;     // of its standard output
+  size_t keep_error = 0;            // so much of its standard error is kept, the rest is dropped
   std::function<bool()> cancelled;  // may be empty; polled every 100 ms
+  const CgroupHandle* cgroup = nullptr;  // where it starts; may be null
 };
 
 struct RunResult {
   int exit_code = 0;  // 128 + signal for a program that died of one
-  std::string output;
+  std::string output, error_output;
 };
 
 // DeadlineExceeded, ResourceExhausted (output) and Cancelled, errors of starting it. The program

@@ -1,4 +1,4 @@
-#include "src/image/bounded_run.h"
+#include "src/kernel/bounded_run.h"
 
 #include <poll.h>
 #include <signal.h>

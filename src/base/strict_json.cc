@@ -1,4 +1,4 @@
-#include "src/image/strict_json.h"
+#include "src/base/strict_json.h"
 
 #include <string>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "src/image/json_fields.h"
+#include "src/base/json_fields.h"
 
 #include <limits>
 

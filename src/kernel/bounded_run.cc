@@ -1,4 +1,4 @@
-#include "src/image/bounded_run.h"
+#include "src/kernel/bounded_run.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -33,8 +34,13 @@ absl::StatusOr<std::pair<UniqueFd, UniqueFd>> MakePair(const std::string& path) 
 
 class Running {
  public:
-  Running(const BoundedRun& run, SpawnedProcess child, UniqueFd input, UniqueFd output)
-      : run_(run), child_(std::move(child)), input_(std::move(input)), output_(std::move(output)) {}
+  Running(const BoundedRun& run, SpawnedProcess child, UniqueFd input, UniqueFd output,
+          UniqueFd error)
+      : run_(run),
+        child_(std::move(child)),
+        input_(std::move(input)),
+        output_(std::move(output)),
+        error_(std::move(error)) {}
 
   // Until the program has ended; what it left in its process group cannot keep us.
   absl::Status Converse() {
@@ -50,13 +56,15 @@ class Running {
       const bool writing = sent_ < run_.input.size();
       if (!writing) input_.reset();
       std::array fds = {pollfd{child_.pidfd.get(), POLLIN, 0}, pollfd{output_.get(), POLLIN, 0},
-                        pollfd{input_.get(), POLLOUT, 0}};
-      if (::poll(fds.data(), writing ? 3 : 2, kPollMs) < 0 && errno != EINTR)
+                        pollfd{error_.get(), POLLIN, 0}, pollfd{input_.get(), POLLOUT, 0}};
+      if (::poll(fds.data(), writing ? 4 : 3, kPollMs) < 0 && errno != EINTR)
         return ErrnoStatus("poll", run_.path);
       ended = fds[0].revents != 0;
-      if (writing && fds[2].revents != 0) Send();
+      if (writing && fds[3].revents != 0) Send();
+      if (fds[2].revents != 0) ReceiveError();
       if (fds[1].revents != 0) RETURN_IF_ERROR(Receive());
     }
+    ReceiveError();
     return Receive();
   }
 
@@ -72,6 +80,7 @@ class Running {
   }
 
   std::string TakeText() { return std::move(text_); }
+  std::string TakeErrorText() { return std::move(error_text_); }
 
  private:
   void Send() {
@@ -82,18 +91,33 @@ class Running {
     if (n < 0 && errno != EINTR && errno != EAGAIN) sent_ = run_.input.size();
   }
 
+  // The next bytes that are there now; 0 when there are none.
+  static size_t Take(UniqueFd& from, std::array<char, 4096>& block) {
+    while (from.valid()) {
+      const ssize_t n = ::recv(from.get(), block.data(), block.size(), MSG_DONTWAIT);
+      if (n > 0) return static_cast<size_t>(n);
+      if (n < 0 && errno == EINTR) continue;
+      if (n == 0 || errno != EAGAIN) from.reset();
+      break;
+    }
+    return 0;
+  }
+
+  // A few blocks a turn: a flood must not keep us from the deadline.
+  void ReceiveError() {
+    std::array<char, 4096> block;
+    for (int blocks = 0; blocks < 16; ++blocks) {
+      const size_t n = Take(error_, block);
+      if (n == 0) return;
+      error_text_.append(block.data(), std::min(n, run_.keep_error - error_text_.size()));
+    }
+  }
+
   // All that is there now.
   absl::Status Receive() {
     std::array<char, 4096> block;
-    while (output_.valid()) {
-      const ssize_t n = ::recv(output_.get(), block.data(), block.size(), MSG_DONTWAIT);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) break;
-      if (n <= 0) {
-        output_.reset();
-        break;
-      }
-      text_.append(block.data(), static_cast<size_t>(n));
+    while (const size_t n = Take(output_, block)) {
+      text_.append(block.data(), n);
       if (text_.size() > run_.max_output) {
         return absl::ResourceExhaustedError(
             absl::StrCat("run ", run_.path, ": more than ", run_.max_output, " bytes of output"));
@@ -104,9 +128,9 @@ class Running {
 
   const BoundedRun& run_;
   const SpawnedProcess child_;
-  UniqueFd input_, output_;
+  UniqueFd input_, output_, error_;
   size_t sent_ = 0;
-  std::string text_;
+  std::string text_, error_text_;
 };
 
 }  // namespace
@@ -114,20 +138,31 @@ class Running {
 absl::StatusOr<RunResult> RunBounded(const BoundedRun& run) {
   ASSIGN_OR_RETURN(auto in, MakePair(run.path));
   ASSIGN_OR_RETURN(auto out, MakePair(run.path));
-  SpawnRequest request;
-  request.path = run.path;
-  request.argv = run.argv;
-  request.env = run.env;
-  request.fds = {in.second.get(), out.second.get(), -1};
-  request.cwd = "/";
+  std::pair<UniqueFd, UniqueFd> error;
+  if (run.keep_error > 0) {
+    ASSIGN_OR_RETURN(error, MakePair(run.path));
+  }
+  SpawnRequest request = {.path = run.path,
+                          .argv = run.argv,
+                          .env = run.env,
+                          .fds = {in.second.get(), out.second.get(), error.second.get()},
+                          .cwd = "/"};
+  if (run.cgroup != nullptr) {
+    for (const UniqueFd& tasks : run.cgroup->tasks) request.cgroup_tasks.push_back(tasks.get());
+    if (run.cgroup->unified) request.cgroup_dir = run.cgroup->directory.get();
+  }
   ASSIGN_OR_RETURN(SpawnedProcess child, Spawn(request));
   in.second.reset();
   out.second.reset();
-  Running running(run, std::move(child), std::move(in.first), std::move(out.first));
+  error.second.reset();
+  Running running(run, std::move(child), std::move(in.first), std::move(out.first),
+                  std::move(error.first));
   const absl::Status conversed = running.Converse();
   const int exit_code = running.End();
   if (!conversed.ok()) return conversed;
-  return RunResult{.exit_code = exit_code, .output = running.TakeText()};
+  return RunResult{.exit_code = exit_code,
+                   .output = running.TakeText(),
+                   .error_output = running.TakeErrorText()};
 }
 
 }  // namespace berth
