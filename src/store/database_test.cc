@@ -154,7 +154,7 @@ TEST_F(DatabaseTest, RefusesANewerSchemaAndTouchesNothing) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(
       refused.message(),
-      "open " + path_ + ": schema version 99 is newer than 3, the newest that this berthd knows");
+      "open " + path_ + ": schema version 99 is newer than 4, the newest that this berthd knows");
 }
 
 TEST_F(DatabaseTest, MigratesAnOlderSchemaAndKeepsItsRows) {
@@ -169,6 +169,7 @@ TEST_F(DatabaseTest, MigratesAnOlderSchemaAndKeepsItsRows) {
                                   "ALTER TABLE layers DROP COLUMN blob_bytes;"
                                   "ALTER TABLE images DROP COLUMN manifest;"
                                   "ALTER TABLE images DROP COLUMN manifest_type;"
+                                  "DROP TABLE attachments;"
                                   "INSERT INTO layers VALUES (7, 'sha256:1', 10, 2);"
                                   "PRAGMA user_version = 1");
                             })
@@ -186,8 +187,8 @@ TEST_F(DatabaseTest, MigratesAnOlderSchemaAndKeepsItsRows) {
                     EXPECT_EQ(select.Int(2), 0);
                     return transaction
                         .Prepare(
-                            "SELECT blob_digest, blob_bytes, manifest, manifest_type "
-                            "FROM layers, images")
+                            "SELECT blob_digest, blob_bytes, manifest, manifest_type, record "
+                            "FROM layers, images, attachments")
                         .status();
                   })
                   .ok());

@@ -5,7 +5,7 @@
 namespace berth {
 
 // PRAGMA user_version of this schema. A lower one is migrated, a higher one is refused.
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 
 inline constexpr char kSchema[] = R"sql(
 CREATE TABLE node (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -65,6 +65,13 @@ CREATE TABLE addresses (
   pod_id TEXT NOT NULL,
   released INTEGER NOT NULL DEFAULT 0 -- 1: the pod is gone, its link not yet known to be
 ) WITHOUT ROWID;
+
+CREATE TABLE attachments (
+  pod_id TEXT PRIMARY KEY,
+  network TEXT NOT NULL,              -- name of the CNI network
+  state INTEGER NOT NULL,             -- 0 plugins are adding, 1 added, 2 to be removed
+  record TEXT NOT NULL                -- JSON, see docs/formats/store.md
+) WITHOUT ROWID;
 )sql";
 
 // What makes version n+2 of version n+1, for n from 0.
@@ -74,6 +81,8 @@ inline constexpr const char* kMigrations[kSchemaVersion - 1] = {
     "ALTER TABLE layers ADD COLUMN blob_bytes INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE images ADD COLUMN manifest BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE images ADD COLUMN manifest_type TEXT NOT NULL DEFAULT '';",
+    "CREATE TABLE attachments (pod_id TEXT PRIMARY KEY, network TEXT NOT NULL,"
+    " state INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 }  // namespace berth

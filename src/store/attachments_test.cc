@@ -1,0 +1,75 @@
+#include "src/store/attachments.h"
+
+#include <filesystem>
+
+#include "gtest/gtest.h"
+
+namespace berth {
+namespace {
+
+class AttachmentsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "/attachments-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+    Open();
+  }
+  void TearDown() override {
+    database_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+  void Open() {
+    database_.reset();
+    auto opened = Database::Open(directory_ + "/berth.db");
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    database_ = *std::move(opened);
+  }
+
+  std::string directory_;
+  std::unique_ptr<Database> database_;
+};
+
+TEST_F(AttachmentsTest, RowsSurviveTheDaemon) {
+  AttachmentRow row{.pod_id = "a", .network = "pods", .record = "{}"};
+  ASSERT_TRUE(InsertAttachment(*database_, row).ok());
+  ASSERT_TRUE(SyncAttachment(*database_, "a").ok());
+  row.state = AttachmentState::kRemoving;
+  row.record = R"({"result":{}})";
+  ASSERT_TRUE(UpdateAttachment(*database_, row).ok());
+  Open();
+  const auto rows = LoadAttachments(*database_);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_EQ(rows->size(), 1u);
+  EXPECT_EQ(rows->at(0).pod_id, "a");
+  EXPECT_EQ(rows->at(0).network, "pods");
+  EXPECT_EQ(rows->at(0).state, AttachmentState::kRemoving);
+  EXPECT_EQ(rows->at(0).record, R"({"result":{}})");
+}
+
+TEST_F(AttachmentsTest, APodHasOneAtMost) {
+  const AttachmentRow row{.pod_id = "a", .network = "pods", .record = "{}"};
+  ASSERT_TRUE(InsertAttachment(*database_, row).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(InsertAttachment(*database_, row)));
+}
+
+TEST_F(AttachmentsTest, DeletingIsRepeatable) {
+  ASSERT_TRUE(InsertAttachment(*database_, {.pod_id = "a", .network = "n", .record = "{}"}).ok());
+  EXPECT_TRUE(DeleteAttachment(*database_, "a").ok());
+  EXPECT_TRUE(DeleteAttachment(*database_, "a").ok());
+  EXPECT_TRUE(LoadAttachments(*database_)->empty());
+}
+
+TEST_F(AttachmentsTest, AnUnknownStateIsDamage) {
+  ASSERT_TRUE(InsertAttachment(*database_, {.pod_id = "a", .network = "n", .record = "{}"}).ok());
+  ASSERT_TRUE(database_
+                  ->Write(Durability::kCrash,
+                          [](Database::Transaction& transaction) {
+                            return transaction.Run("UPDATE attachments SET state = 7");
+                          })
+                  .ok());
+  EXPECT_TRUE(absl::IsDataLoss(LoadAttachments(*database_).status()));
+}
+
+}  // namespace
+}  // namespace berth
