@@ -219,7 +219,12 @@ absl::StatusOr<ReadyNetwork> BridgeNetworkImpl::MakeReady() {
   }
   Undo undo;
   undo.Push([&] { Drop(std::move(ready)); });
-  ASSIGN_OR_RETURN(MadeNamespace made, MakeNetworkNamespace(options_.monitor_path));
+  // What new interfaces of a pod start from: no router advertisements, no duplicate address
+  // detection.
+  ASSIGN_OR_RETURN(
+      MadeNamespace made,
+      MakeNetworkNamespace(options_.monitor_path, {"net/ipv6/conf/default/accept_ra", "0",
+                                                   "net/ipv6/conf/default/accept_dad", "0"}));
   {
     absl::MutexLock lock(&host_mu_);
     RETURN_IF_ERROR(host_->AddLink(ready.id, addresses[0].address, made.netns.get()));

@@ -21,18 +21,18 @@ constexpr absl::Duration kTimeout = absl::Seconds(30);
 
 }  // namespace
 
-absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_path) {
+absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_path,
+                                                   const std::vector<std::string>& settings) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return ErrnoStatus("socketpair", "network namespace");
   const UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
+  std::vector<std::string> argv = {"berth-monitor", "--network-namespace"};
+  argv.insert(argv.end(), settings.begin(), settings.end());
   ASSIGN_OR_RETURN(
       const SpawnedProcess process,
-      Spawn({.path = monitor_path,
-             .argv = {"berth-monitor", "--network-namespace", "net/ipv6/conf/default/accept_ra",
-                      "0", "net/ipv6/conf/default/accept_dad", "0"},
-             .fds = {-1, -1, -1, theirs.get()}}));
+      Spawn({.path = monitor_path, .argv = std::move(argv), .fds = {-1, -1, -1, theirs.get()}}));
   const auto reap = absl::MakeCleanup([&] {
     while (::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), nullptr, WEXITED) != 0 &&
            errno == EINTR) {

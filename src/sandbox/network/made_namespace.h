@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "src/base/unique_fd.h"
@@ -13,10 +14,10 @@ struct MadeNamespace {
   UniqueFd netlink;  // a NETLINK_ROUTE socket inside
 };
 
-// With a `lo` that is down and with what new interfaces of a pod start from: no router
-// advertisements, no duplicate address detection. A process makes it (`monitor_path`, berth-monitor
-// --network-namespace), so that no thread of berthd ever leaves its own. It belongs to the node's
-// user namespace.
-absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_path);
+// With a `lo` that is down, and with `settings`: path below /proc/sys and value, in turns. A
+// process makes it (`monitor_path`, berth-monitor --network-namespace), so that no thread of berthd
+// ever leaves its own. It belongs to the node's user namespace.
+absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_path,
+                                                   const std::vector<std::string>& settings);
 
 }  // namespace berth

@@ -84,6 +84,13 @@ class Network {
 
   // Whether a pod could be attached now; from memory.
   virtual NetworkReadiness Readiness() const = 0;
+
+  // The subnets of the node's pods as the kubelet tells them. A network that has ranges of its own
+  // goes on with those.
+  virtual absl::Status SetPodCidrs(const std::vector<std::string>&) { return absl::OkStatus(); }
+
+  // What is to be known about it beyond that, for people: JSON.
+  virtual std::string Describe() const { return "{}"; }
 };
 
 }  // namespace berth

@@ -1,0 +1,83 @@
+// Which CNI network the node has: follows the directory of configurations and those of the plugins
+// as they change, and asks the plugins for their status, both on a thread of its own. Used by
+// CniNetwork. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "src/base/log.h"
+#include "src/base/unique_fd.h"
+#include "src/sandbox/network/cni_config_dir.h"
+#include "src/sandbox/network/cni_plugins.h"
+#include "src/sandbox/network/network.h"
+
+namespace berth {
+
+class CniWatch {
+ public:
+  struct Options {
+    std::string conf_dir;  // made if it is not there; "": there is never a network
+    std::vector<std::string> bin_dirs;
+    std::string default_network;  // name; "" for the first in the directory
+    const Log* log = nullptr;     // may be null
+  };
+  // Called on the thread for a new network, and again at the time that it returns.
+  using Tend = std::function<absl::Time(const CniNetworkList& network)>;
+
+  // Has read the directory when it returns. `plugins` must outlive it.
+  static absl::StatusOr<std::unique_ptr<CniWatch>> Start(Options options, CniPlugins& plugins,
+                                                         Tend tend);
+  // Waits for what runs: CniPlugins::Stop first.
+  ~CniWatch();
+
+  // The network to attach pods to, once its plugins have told their status; waits a little for the
+  // first time that they do. Unavailable: there is none that is ready, and why.
+  absl::StatusOr<std::shared_ptr<const CniNetworkList>> Usable() const;
+  NetworkReadiness Readiness() const;
+  // Somebody has put a configuration into the directory, good or bad.
+  bool HasConfig() const;
+  // File, network and problems, as members.
+  void Describe(nlohmann::json* described) const;
+
+ private:
+  CniWatch(Options options, CniPlugins& plugins, Tend tend, UniqueFd wake);
+
+  void Loop();
+  // Waits for a change of the directories, or until `until`.
+  void AwaitChange(const std::optional<DirectoryWatch>& watch, absl::Time until) const;
+  std::optional<DirectoryWatch> WatchAgain() const;
+  void Reload();
+  void Tell(bool changed, bool problems_changed) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Time AskStatus();
+  absl::Time TendNetwork();
+  std::shared_ptr<const CniNetworkList> Network() const;
+  bool stopping() const {
+    absl::MutexLock lock(&mu_);
+    return stopping_;
+  }
+
+  const Options options_;
+  CniPlugins& plugins_;
+  const Tend tend_;
+  const UniqueFd wake_;  // eventfd: the thread shall look
+
+  mutable absl::Mutex mu_;
+  CniConfigs configs_ ABSL_GUARDED_BY(mu_);
+  std::string status_error_ ABSL_GUARDED_BY(mu_);
+  int status_failures_ ABSL_GUARDED_BY(mu_) = 0;
+  bool status_known_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_;
+};
+
+}  // namespace berth

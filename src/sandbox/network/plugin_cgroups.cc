@@ -1,0 +1,86 @@
+#include "src/sandbox/network/plugin_cgroups.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/kernel/file.h"
+
+namespace berth {
+namespace {
+
+// A killed process leaves its cgroup a moment later, one in an uninterruptible wait much later.
+constexpr absl::Duration kPatience = absl::Seconds(5), kInterval = absl::Milliseconds(1);
+constexpr size_t kMaxFree = 4;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PluginCgroups>> PluginCgroups::Open(std::string parent,
+                                                                   const Log* log) {
+  ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
+  cgroups.Kill(parent);
+  const absl::Time deadline = absl::Now() + kPatience;
+  absl::Status removed = cgroups.Remove(parent);
+  while (!removed.ok() && absl::Now() < deadline) {
+    absl::SleepFor(kInterval);
+    removed = cgroups.Remove(parent);
+  }
+  RETURN_IF_ERROR(removed);
+  return std::unique_ptr<PluginCgroups>(
+      new PluginCgroups(std::move(parent), std::move(cgroups), log));
+}
+
+absl::StatusOr<PluginCgroups::Slot> PluginCgroups::Take() {
+  std::string path;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!free_.empty()) {
+      Slot slot = std::move(free_.back());
+      free_.pop_back();
+      return slot;
+    }
+    path = absl::StrCat(parent_, "/", made_++);
+  }
+  RETURN_IF_ERROR(cgroups_.CreateAccounting(path));
+  ASSIGN_OR_RETURN(CgroupHandle handle, cgroups_.Open(path));
+  return Slot{.path = std::move(path), .handle = std::move(handle)};
+}
+
+bool PluginCgroups::IsEmpty(const Slot& slot) const {
+  const absl::StatusOr<std::string> processes =
+      ReadFileAt(slot.handle.directory.get(), "cgroup.procs");
+  return processes.ok() && processes->empty();
+}
+
+void PluginCgroups::GiveBack(Slot slot) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  bool killed = false;
+  while (!IsEmpty(slot)) {
+    killed = true;
+    cgroups_.Kill(slot.path);
+    if (absl::Now() > deadline) {
+      if (log_ != nullptr)
+        log_->Warning("what a CNI plugin left behind does not die", {{"cgroup", slot.path}});
+      return;  // the next start removes it
+    }
+    absl::SleepFor(kInterval);
+  }
+  // Linux 6.18 kills at once what is cloned into a cgroup that was killed before.
+  if (!killed) {
+    absl::MutexLock lock(&mu_);
+    if (free_.size() < kMaxFree) return free_.push_back(std::move(slot));
+  }
+  slot.handle = CgroupHandle();
+  cgroups_.Remove(slot.path).IgnoreError();  // if not now, with the parent
+}
+
+absl::Status PluginCgroups::RemoveUnused() {
+  absl::MutexLock lock(&mu_);
+  absl::Status removed;
+  for (const Slot& slot : free_) removed.Update(cgroups_.Remove(slot.path));
+  free_.clear();
+  // Stays where a slot is in use.
+  cgroups_.Remove(parent_).IgnoreError();
+  return removed;
+}
+
+}  // namespace berth

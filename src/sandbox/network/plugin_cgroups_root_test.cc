@@ -1,0 +1,85 @@
+#include "src/sandbox/network/plugin_cgroups.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "src/kernel/bounded_run.h"
+
+namespace berth {
+namespace {
+
+class PluginCgroupsRootTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root: makes cgroups";
+    parent_ = absl::StrCat("/berth-plugins-test-", ::getpid());
+    auto opened = PluginCgroups::Open(parent_, nullptr);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    cgroups_ = *std::move(opened);
+  }
+  void TearDown() override {
+    if (cgroups_ == nullptr) return;
+    EXPECT_TRUE(cgroups_->RemoveUnused().ok());
+    EXPECT_EQ(Directories(), 0);
+  }
+
+  // Cgroups below the parent, in the hierarchy that has the most.
+  int Directories() const {
+    namespace fs = std::filesystem;
+    const auto count = [](const std::string& path) {
+      std::error_code ignored;
+      int directories = 0;
+      for (const auto& entry : fs::directory_iterator(path, ignored))
+        directories += entry.is_directory(ignored) ? 1 : 0;
+      return directories;
+    };
+    int most = count("/sys/fs/cgroup" + parent_);
+    for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup"))
+      most = std::max(most, count(hierarchy.path().string() + parent_));
+    return most;
+  }
+
+  std::string parent_;
+  std::unique_ptr<PluginCgroups> cgroups_;
+};
+
+TEST_F(PluginCgroupsRootTest, FewAreKeptHoweverManyWereUsedAtOnce) {
+  std::vector<PluginCgroups::Slot> slots;
+  for (int i = 0; i < 20; ++i) {
+    auto slot = cgroups_->Take();
+    ASSERT_TRUE(slot.ok()) << slot.status();
+    slots.push_back(*std::move(slot));
+  }
+  EXPECT_EQ(Directories(), 20);
+  for (PluginCgroups::Slot& slot : slots) cgroups_->GiveBack(std::move(slot));
+  EXPECT_GT(Directories(), 0);
+  EXPECT_LT(Directories(), 10);
+}
+
+TEST_F(PluginCgroupsRootTest, WhatAProgramLeftInASessionOfItsOwnIsKilled) {
+  auto slot = cgroups_->Take();
+  ASSERT_TRUE(slot.ok()) << slot.status();
+  const auto ran = RunBounded({.path = "/bin/sh",
+                               .argv = {"sh", "-c", "setsid sleep 1000 & echo $!"},
+                               .env = {"PATH=/usr/bin:/bin"},
+                               .deadline = absl::Seconds(60),
+                               .cgroup = &slot->handle});
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  cgroups_->GiveBack(*std::move(slot));
+  EXPECT_EQ(Directories(), 0);
+}
+
+TEST_F(PluginCgroupsRootTest, WhatADeadDaemonLeftIsRemovedAtTheNextStart) {
+  ASSERT_TRUE(cgroups_->Take().ok());
+  EXPECT_EQ(Directories(), 1);
+  auto next = PluginCgroups::Open(parent_, nullptr);
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(Directories(), 0);
+}
+
+}  // namespace
+}  // namespace berth
