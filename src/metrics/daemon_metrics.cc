@@ -101,6 +101,41 @@ class NetworkCollector : public prometheus::Collectable {
   const std::function<DaemonMetrics::Network()> read_;
 };
 
+class CniCollector : public prometheus::Collectable {
+ public:
+  explicit CniCollector(std::function<DaemonMetrics::Cni()> read) : read_(std::move(read)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    constexpr auto kGauge = prometheus::MetricType::Gauge;
+    constexpr auto kCounter = prometheus::MetricType::Counter;
+    const DaemonMetrics::Cni cni = read_();
+    const auto operation = [](const char* name, const char* result, int64_t value) {
+      prometheus::ClientMetric metric = Sample(kCounter, value, "operation", name);
+      metric.label.push_back({"result", result});
+      return metric;
+    };
+    return {{"berth_cni_attached", "Pods on a CNI network", kGauge, {Sample(kGauge, cni.attached)}},
+            {"berth_cni_pending_deletions",
+             "Attachments of pods that are gone, not yet taken back by the plugins",
+             kGauge,
+             {Sample(kGauge, cni.pending_deletions)}},
+            {"berth_cni_namespaces_ready",
+             "Empty network namespaces that wait for a pod",
+             kGauge,
+             {Sample(kGauge, cni.ready)}},
+            {"berth_cni_operations_total",
+             "Runs of the plugins of a CNI network, by operation and result",
+             kCounter,
+             {operation("ADD", "succeeded", cni.adds), operation("ADD", "failed", cni.failed_adds),
+              operation("DEL", "succeeded", cni.deletions),
+              operation("DEL", "failed", cni.failed_deletions),
+              operation("CHECK", "failed", cni.failed_checks)}}};
+  }
+
+ private:
+  const std::function<DaemonMetrics::Cni()> read_;
+};
+
 const prometheus::Histogram::BucketBoundaries kSeconds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
 
@@ -169,6 +204,10 @@ void DaemonMetrics::ShowPulls(std::function<Pulls()> read) {
 
 void DaemonMetrics::ShowNetwork(std::function<Network()> read) {
   impl_->collectors.push_back(std::make_shared<NetworkCollector>(std::move(read)));
+}
+
+void DaemonMetrics::ShowCni(std::function<Cni()> read) {
+  impl_->collectors.push_back(std::make_shared<CniCollector>(std::move(read)));
 }
 
 absl::Status DaemonMetrics::Listen(const std::string& address) {

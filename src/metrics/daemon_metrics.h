@@ -39,6 +39,14 @@ class DaemonMetrics {
   // above.
   void ShowNetwork(std::function<Network()> read);
 
+  struct Cni {
+    int64_t attached = 0, pending_deletions = 0, ready = 0;
+    int64_t adds = 0, failed_adds = 0, deletions = 0, failed_deletions = 0, failed_checks = 0;
+  };
+  // berth_cni_attached, berth_cni_pending_deletions, berth_cni_namespaces_ready,
+  // berth_cni_operations_total{operation,result}: as above.
+  void ShowCni(std::function<Cni()> read);
+
   // Serves /metrics on "host:port" from now on; Unavailable if the address cannot be bound.
   absl::Status Listen(const std::string& address);
 

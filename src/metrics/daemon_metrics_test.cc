@@ -55,5 +55,16 @@ TEST(DaemonMetrics, ShowsTheNetworkAsItIsWhenAsked) {
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
 }
 
+TEST(DaemonMetrics, ShowsWhatCniPluginsStillHoldOfPodsThatAreGone) {
+  DaemonMetrics metrics("1.0");
+  metrics.ShowCni(
+      [] { return DaemonMetrics::Cni{.attached = 3, .pending_deletions = 2, .adds = 5}; });
+  const std::string text = metrics.Text();
+  EXPECT_NE(text.find("berth_cni_pending_deletions 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("berth_cni_attached 3"), std::string::npos);
+  EXPECT_NE(text.find("berth_cni_operations_total{operation=\"ADD\",result=\"succeeded\"} 5"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace berth

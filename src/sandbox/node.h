@@ -165,6 +165,9 @@ class Node {
   const Cgroups& cgroups() const { return cgroups_; }
   const LsmFacts& lsm() const { return lsm_; }
   const Network& network() const { return network_; }
+  absl::Status SetPodCidrs(const std::vector<std::string>& cidrs) {
+    return network_.SetPodCidrs(cidrs);
+  }
 
  private:
   // What a live pod has besides its record.

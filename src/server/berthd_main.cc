@@ -31,8 +31,11 @@
 #include "src/metrics/daemon_metrics.h"
 #include "src/runtime/rlimits.h"
 #include "src/sandbox/network/bridge.h"
+#include "src/sandbox/network/cni_network.h"
+#include "src/sandbox/network/network_choice.h"
 #include "src/sandbox/node.h"
 #include "src/sandbox/streaming/stream_service.h"
+#include "src/server/cni_setup.h"
 #include "src/server/convert/requests.h"
 #include "src/server/listener.h"
 #include "src/server/notify.h"
@@ -190,6 +193,20 @@ void ShowNetwork(DaemonMetrics& metrics, const BridgeNetwork& network) {
   });
 }
 
+void ShowCni(DaemonMetrics& metrics, const CniNetwork& cni) {
+  metrics.ShowCni([&cni] {
+    const CniNetwork::Counts counts = cni.counts();
+    return DaemonMetrics::Cni{.attached = counts.attached,
+                              .pending_deletions = counts.pending_deletions,
+                              .ready = counts.ready,
+                              .adds = counts.adds,
+                              .failed_adds = counts.failed_adds,
+                              .deletions = counts.deletions,
+                              .failed_deletions = counts.failed_deletions,
+                              .failed_checks = counts.failed_checks};
+  });
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -241,6 +258,10 @@ absl::Status Serve(const Config& config, const Log& log) {
                        *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    OpenBridge(config, helpers, *database, log));
+  ASSIGN_OR_RETURN(CniNetwork::Options cni_options, CniOptionsOf(config, helpers, log));
+  ASSIGN_OR_RETURN(const std::unique_ptr<CniNetwork> cni,
+                   CniNetwork::Open(std::move(cni_options), *database));
+  NetworkChoice networks(NetworkModeOf(config), *network, *cni);
   int64_t pids_limit = 0;
   if (!absl::SimpleAtoi(config.pids_limit, &pids_limit) || pids_limit < 0) {
     return absl::InvalidArgumentError(
@@ -271,7 +292,7 @@ absl::Status Serve(const Config& config, const Log& log) {
                                  .max_bytes = static_cast<uint64_t>(log_max_bytes)},
                   .parsers = StoredRequestParsers(),
                   .log = &log},
-                 *database, *images, *network));
+                 *database, *images, networks));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   DaemonMetrics metrics(kVersion);
   metrics.ShowPulls([&images = *images] {
@@ -285,6 +306,7 @@ absl::Status Serve(const Config& config, const Log& log) {
                                 .layers_present = counts.layers_present};
   });
   ShowNetwork(metrics, *network);
+  ShowCni(metrics, *cni);
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamService> streams,

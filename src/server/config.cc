@@ -68,6 +68,9 @@ constexpr Key kKeys[] = {
      ""},
     {"registry", "helper_dirs", &Config::helper_dirs,
      "where the docker-credential-NAME programs are that auth_files name", ""},
+    {"network", "mode", &Config::network_mode,
+     "auto: CNI plugins once there is a file in cni.conf_dir, the built-in network until then",
+     "auto|builtin|cni"},
     {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
     {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
     {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},
@@ -78,7 +81,7 @@ constexpr Key kKeys[] = {
     {"network", "isolate_pods", &Config::isolate_pods,
      "pods reach the node and the outside, but not each other", "true|false"},
     {"network", "ready_networks", &Config::ready_networks,
-     "pod networks that are kept ready from the first pod on, 0 to 256", ""},
+     "pod networks (with CNI: empty ones) that are kept ready from the first pod on, 0 to 256", ""},
     {"stream", "listen", &Config::stream_listen,
      "ADDRESS:PORT for clients of exec, attach and port-forward, port 0 for a free one; \"\" for "
      "none",
@@ -92,6 +95,21 @@ constexpr Key kKeys[] = {
      "a session without a byte for so long is ended, 1 to 604800", ""},
     {"stream", "max_connections", &Config::stream_max_connections,
      "connections at the same time, 1 to 10000", ""},
+    {"cni", "conf_dir", &Config::cni_conf_dir,
+     "*.conflist, *.conf and *.json of networks, the first good one counts; followed as it changes",
+     ""},
+    {"cni", "bin_dirs", &Config::cni_bin_dirs, "where plugins are looked for, in this order", ""},
+    {"cni", "default_network", &Config::cni_default_network,
+     "name of the network that pods get; \"\" for the first in the directory", ""},
+    {"cni", "conf_template", &Config::cni_conf_template,
+     "made into a network of conf_dir when the kubelet tells the pod CIDR; \"\" for none", ""},
+    {"cni", "netns_dir", &Config::cni_netns_dir, "where the pods' network namespaces have names",
+     ""},
+    {"cni", "plugin_seconds", &Config::cni_plugin_seconds,
+     "a plugin that runs for longer is killed, 1 to 600", ""},
+    {"cni", "primary_family", &Config::cni_primary_family,
+     "which of a pod's addresses comes first; plugin: as the plugin gives them",
+     "ipv4|ipv6|plugin"},
     {"metrics", "listen", &Config::metrics_listen,
      "host:port of the Prometheus endpoint; \"\" for none", ""},
 };
@@ -188,6 +206,7 @@ Config ConfigForDir(const std::string& dir) {
   config.state_dir = dir + "/state";
   config.socket = dir + "/berth.sock";
   config.cgroup_root = absl::StrFormat("/berth-%08x", hash & 0xffffffff);
+  config.cni_conf_dir = dir + "/cni/net.d";
   config.bridge = absl::StrFormat("bth%08x", hash & 0xffffffff);
   config.ipv4_subnet = absl::StrFormat("10.%d.%d.0/20", 90 + hash % 120, 16 * ((hash >> 8) % 16));
   config.ipv6_subnet = absl::StrFormat("fd%02x:%04x:%04x:1::/64", hash & 0xff, (hash >> 8) & 0xffff,

@@ -39,6 +39,7 @@ struct Config {
   std::string certs_dirs = "/etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d";
   std::string auth_files = "/etc/berth/auth.json";
   std::string helper_dirs = "/usr/local/bin:/usr/bin:/bin";
+  std::string network_mode = "auto";
   std::string bridge = "berth0";
   std::string ipv4_subnet = "10.88.0.0/16";
   std::string ipv6_subnet = "fd88:0:0:1::/64";
@@ -49,6 +50,12 @@ struct Config {
   std::string stream_url, stream_certificate, stream_key;
   std::string stream_idle_seconds = "14400";  // as the kubelet's streamingConnectionIdleTimeout
   std::string stream_max_connections = "256";
+  std::string cni_conf_dir = "/etc/cni/net.d";
+  std::string cni_bin_dirs = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni";
+  std::string cni_default_network, cni_conf_template;
+  std::string cni_netns_dir = "/run/netns";
+  std::string cni_plugin_seconds = "60";
+  std::string cni_primary_family = "ipv4";
   std::string metrics_listen;  // "127.0.0.1:9476"; "" off
   std::map<std::string, HandlerConfig> handlers;
 };

@@ -47,14 +47,21 @@ void FillHandlers(const RequestPolicy& policy, cri::StatusResponse* response) {
 grpc::Status RuntimeService::Status(grpc::ServerContext* context, const cri::StatusRequest* request,
                                     cri::StatusResponse* response) {
   return calls_.Serve("Status", context, [&]() -> absl::Status {
-    for (const char* type : {"RuntimeReady", "NetworkReady"}) {
-      cri::RuntimeCondition* condition = response->mutable_status()->add_conditions();
-      condition->set_type(type);
-      condition->set_status(true);
+    cri::RuntimeCondition* runtime = response->mutable_status()->add_conditions();
+    runtime->set_type("RuntimeReady");
+    runtime->set_status(true);
+    const NetworkReadiness readiness = node_.network().Readiness();
+    cri::RuntimeCondition* network = response->mutable_status()->add_conditions();
+    network->set_type("NetworkReady");
+    network->set_status(readiness.ready);
+    if (!readiness.ready) {
+      network->set_reason("NetworkPluginNotReady");
+      network->set_message(readiness.message);
     }
     FillHandlers(policy_, response);
     if (request->verbose()) {
       (*response->mutable_info())["config"] = ConfigJson(config_);
+      (*response->mutable_info())["cni"] = node_.network().Describe();
       (*response->mutable_info())["node"] = NodeJson(node_, policy_);
     }
     return absl::OkStatus();

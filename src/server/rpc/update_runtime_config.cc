@@ -1,3 +1,4 @@
+#include "absl/strings/str_split.h"
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
@@ -8,11 +9,12 @@ namespace berth {
 namespace cri = runtime::v1;
 
 grpc::Status RuntimeService::UpdateRuntimeConfig(grpc::ServerContext* context,
-                                                 const cri::UpdateRuntimeConfigRequest*,
+                                                 const cri::UpdateRuntimeConfigRequest* request,
                                                  cri::UpdateRuntimeConfigResponse*) {
   return calls_.Serve("UpdateRuntimeConfig", context, [&]() -> absl::Status {
-    // The built-in network has its subnets from the configuration; a pod CIDR is for CNI templates.
-    return absl::OkStatus();
+    const std::string& cidr = request->runtime_config().network_config().pod_cidr();
+    if (cidr.empty()) return absl::OkStatus();
+    return node_.SetPodCidrs(absl::StrSplit(cidr, ',', absl::SkipWhitespace()));
   });
 }
 
