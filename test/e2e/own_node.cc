@@ -37,6 +37,9 @@ absl::StatusOr<OwnNode> OwnNode::StartWith(const Daemon::Options& options) {
   return own;
 }
 
+// In place: pods hold on to it.
+void OwnNode::Reconnect() { *client_ = Client(daemon_->socket()); }
+
 OwnNode::~OwnNode() {
   if (!daemon_.has_value() || client_ == nullptr) return;
   if (testing::Test::HasFailure())

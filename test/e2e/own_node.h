@@ -27,6 +27,8 @@ class OwnNode {
 
   Client& client() { return *client_; }
   Daemon& daemon() { return *daemon_; }
+  // After daemon().StartAgain(): a new connection.
+  void Reconnect();
 
  private:
   OwnNode() = default;
