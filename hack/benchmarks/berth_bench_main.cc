@@ -19,7 +19,7 @@ namespace {
 
 struct Arguments {
   Options options;
-  std::vector<std::string> peers;
+  std::vector<std::string> peers, network_peers;
   std::vector<std::string> only;
   std::string cgroup;
   std::string floor_root;
@@ -36,15 +36,24 @@ absl::StatusOr<std::vector<Peer>> ConnectAll(const std::vector<std::string>& spe
   return peers;
 }
 
+absl::Status PrepareCgroup(Bench& bench, const Peer& peer, const std::string& cgroup) {
+  if (cgroup.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(CgroupTree tree, CgroupTree::Create(absl::StrCat(cgroup, "/", peer.name())));
+  bench.cgroups.emplace(peer.name(), std::move(tree));
+  return absl::OkStatus();
+}
+
 absl::Status Prepare(Bench& bench, const std::string& cgroup) {
   for (const Peer& peer : bench.peers) {
     RETURN_IF_ERROR(RemoveLeftovers(peer));
     for (const std::string& image : {bench.options.app_image, bench.options.shell_image}) {
       RETURN_IF_ERROR(peer.PullImage(image));
     }
-    if (cgroup.empty()) continue;
-    ASSIGN_OR_RETURN(CgroupTree tree, CgroupTree::Create(absl::StrCat(cgroup, "/", peer.name())));
-    bench.cgroups.emplace(peer.name(), std::move(tree));
+    RETURN_IF_ERROR(PrepareCgroup(bench, peer, cgroup));
+  }
+  for (const Peer& peer : bench.network_peers) {
+    RETURN_IF_ERROR(RemoveLeftovers(peer));
+    RETURN_IF_ERROR(PrepareCgroup(bench, peer, cgroup));
   }
   return absl::OkStatus();
 }
@@ -93,8 +102,10 @@ nlohmann::json DescribePeers(const std::vector<Peer>& peers) {
 
 absl::StatusOr<bool> Run(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const std::vector<Peer> peers, ConnectAll(arguments.peers));
+  ASSIGN_OR_RETURN(const std::vector<Peer> network_peers, ConnectAll(arguments.network_peers));
   std::vector<std::string> names;
   for (const Peer& peer : peers) names.push_back(peer.name());
+  for (const Peer& peer : network_peers) names.push_back(peer.name());
   const bool with_floor = !arguments.floor_root.empty() && !arguments.cgroup.empty();
   const Options& options = arguments.options;
   if (with_floor || !options.pull_floor.empty()) names.push_back(kFloor);
@@ -102,7 +113,11 @@ absl::StatusOr<bool> Run(const Arguments& arguments) {
   if (!options.cni_plugins.empty()) names.push_back(kCniChain);
   Report report(names);
   const nlohmann::json machine = DescribeMachine();
-  Bench bench = {.options = arguments.options, .peers = peers, .cgroups = {}, .report = report};
+  Bench bench = {.options = arguments.options,
+                 .peers = peers,
+                 .network_peers = network_peers,
+                 .cgroups = {},
+                 .report = report};
   RETURN_IF_ERROR(Prepare(bench, arguments.cgroup));
   std::optional<Floor> floor;
   if (with_floor) {
@@ -132,6 +147,8 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   Options& options = arguments.options;
   app.add_option("--peer", arguments.peers, "NAME=unix:///PATH, repeated; ratios are of the first")
       ->required();
+  app.add_option("--network-peer", arguments.network_peers,
+                 "the same for the scenario `network` alone: a runtime that runs the plugins");
   app.add_option("--only", arguments.only,
                  "only these: memory cycle start exec list throughput network pull");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);

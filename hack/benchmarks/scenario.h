@@ -40,6 +40,7 @@ struct Options {
 struct Bench {
   const Options& options;
   const std::vector<Peer>& peers;
+  const std::vector<Peer>& network_peers;     // measured by the scenario `network` alone
   std::map<std::string, CgroupTree> cgroups;  // by peer name; empty when none were asked for
   Report& report;
   Floor* floor = nullptr;  // measured beside the peers where there is one
