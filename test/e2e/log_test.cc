@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cstdio>
+#include <sstream>
 
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/own_node.h"
@@ -163,6 +164,45 @@ TEST_F(ReopenTest, LaterLinesGoToTheNewFile) {
   ASSERT_NO_FATAL_FAILURE(Tick(id));
   EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return Content(path) == "tick 2\n"; }));
   EXPECT_EQ(Content(rotated), "ready\ntick 1\n");
+}
+
+// Each writer's lines are all there, in their order, whatever file they went to.
+TEST_F(ReopenTest, NoByteIsLostUnderAFloodOfWriters) {
+  constexpr int kWriters = 50, kLines = 4000;
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), Config()));
+  cri::ContainerConfig config =
+      MakeProbe("c", {"writers", std::to_string(kWriters), std::to_string(kLines)});
+  NamespaceOptions(config)->set_pid(cri::CONTAINER);
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(config));
+  const std::string path = pod.LogPath("c");
+  std::vector<std::string> files;
+  bool running = true;
+  while (running) {
+    absl::SleepFor(absl::Milliseconds(50));  // the interval is what is tested
+    ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id));
+    running = status.state() == cri::CONTAINER_RUNNING;
+    const std::string rotated = path + "." + std::to_string(files.size());
+    if (!running || rename(path.c_str(), rotated.c_str()) != 0) continue;
+    files.push_back(rotated);
+    client().ReopenLog(id).IgnoreError();  // it may have ended meanwhile
+  }
+  files.push_back(path);
+  std::vector<int> next(kWriters, 0);
+  std::string all;
+  for (const std::string& file : files) {
+    const auto log = ReadLog(file);
+    if (log.ok()) all += Joined(*log, "stdout");
+  }
+  std::istringstream stream(all);
+  std::string word;
+  int writer, line;
+  while (stream >> word >> writer >> line) {
+    ASSERT_EQ(word, "writer");
+    ASSERT_EQ(line, next.at(static_cast<size_t>(writer))++);
+  }
+  EXPECT_TRUE(stream.eof());
+  EXPECT_THAT(next, ::testing::Each(kLines));
+  EXPECT_GT(files.size(), 2u) << "the flood was over before it was rotated";
 }
 
 class LogLimitTest : public LogTest {};

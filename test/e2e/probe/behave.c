@@ -192,6 +192,22 @@ static int lines(int argc, char** argv) {
   return 0;
 }
 
+// writers N LINES: N processes at once, each "writer <n> <i>" LINES times, one write(2) a line.
+static int writers(int argc, char** argv) {
+  long long count = number(argc, argv, 2, 2), each = number(argc, argv, 3, 1);
+  for (long long n = 0; n < count; ++n) {
+    if (fork() != 0) continue;
+    char line[64];
+    for (long long i = 0; i < each; ++i) {
+      write_all(1, line, (size_t)snprintf(line, sizeof line, "writer %lld %lld\n", n, i));
+    }
+    return 0;
+  }
+  while (wait(NULL) > 0) {
+  }
+  return 0;
+}
+
 // spawn-orphans N [stay]: N grandchildren in sessions of their own keep stdout open; the first process exits 0, or
 // stays too.
 static int spawn_orphans(int argc, char** argv) {
@@ -376,6 +392,7 @@ int behave(int argc, char** argv) {
     int (*run)(int, char**);
   } modes[] = {{"sleep", run_sleep},     {"exit", run_exit},
                {"lines", lines},         {"emit", emit},
+               {"writers", writers},
                {"spawn-orphans", spawn_orphans}, {"eat-memory", eat_memory},
                {"ignore-term", run_ignore_term}, {"term-exit", term_exit},
                {"tick", run_tick},       {"fork-bomb", fork_bomb},
