@@ -20,6 +20,7 @@ namespace berth {
 namespace {
 
 constexpr size_t kMaxFds = 253;  // SCM_MAX_FD
+constexpr size_t kMaxPacketBytes = 64 << 10;
 
 struct Address {
   sockaddr_un address = {};
@@ -131,9 +132,10 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
     if (ready == 0) return absl::DeadlineExceededError("receive: deadline passed");
     break;
   }
+  // Not filled with zeros, and most of it never touched.
+  std::array<char, kMaxPacketBytes> buffer;
   Packet packet;
-  packet.data.resize(max_bytes);
-  iovec iov = {packet.data.data(), packet.data.size()};
+  iovec iov = {buffer.data(), std::min(max_bytes, buffer.size())};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control;
   msghdr message = {};
   message.msg_iov = &iov;
@@ -158,7 +160,7 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
   if (n <= 0) return absl::UnavailableError("receive: the peer closed the connection");
   if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
     return absl::DataLossError("receive: message longer than allowed");
-  packet.data.resize(static_cast<size_t>(n));
+  packet.data.assign(buffer.data(), static_cast<size_t>(n));
   return packet;
 }
 

@@ -28,7 +28,7 @@ struct Packet {
 absl::Status SendPacket(int socket, absl::string_view data, const std::vector<int>& fds);
 
 // Waits until `deadline` (absl::InfiniteFuture() for none). Unavailable: the peer closed;
-// DeadlineExceeded.
+// DeadlineExceeded. `max_bytes` is 64 KiB at most.
 absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max_bytes = 64 << 10);
 
 }  // namespace berth

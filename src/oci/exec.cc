@@ -55,17 +55,21 @@ absl::StatusOr<ProcessConfig> ProcessOf(const ExecOptions& options, const OciCon
   return process;
 }
 
-// The exec plan of a pod's container is made in the pod's namespaces; here they are entered first.
+// The exec plan of a pod's container is made in the pod's namespaces, by who knows its cgroups;
+// here they are entered first.
 LaunchPlan PlanFor(const ProcessConfig& process, int cgroup_tasks, bool user_namespace,
                    int container) {
   LaunchPlan plan = BuildExecPlan({.args = process.args,
                                    .env = process.env,
                                    .cwd = process.cwd,
                                    .identity = process.identity,
-                                   .user_namespace = user_namespace},
-                                  cgroup_tasks);
+                                   .user_namespace = user_namespace});
   std::vector<PlanStep> steps;
   for (PlanStep& step : plan.steps) {
+    if (step.op == wire::Op::kJoinContainerCgroups) {
+      for (int i = 0; i < cgroup_tasks; ++i) steps.push_back({.op = wire::Op::kJoinCgroup, .a = i});
+      continue;
+    }
     if (step.op == wire::Op::kJoinContainer)
       steps.push_back({.op = wire::Op::kSetNs, .a = container, .b = kEntered});
     if (step.op == wire::Op::kStdio) {

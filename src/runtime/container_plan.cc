@@ -106,14 +106,14 @@ LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node,
   return plan;
 }
 
-LaunchPlan BuildExecPlan(const ExecSpec& spec, int cgroup_tasks) {
+LaunchPlan BuildExecPlan(const ExecSpec& spec) {
   LaunchPlan plan;
   Steps steps(&plan);
-  AddJoinCgroups(steps, cgroup_tasks);
+  steps.Add(Op::kJoinContainerCgroups);
   AddPrivilegedIdentity(steps, spec.identity, spec.user_namespace);
   steps.Add(Op::kJoinContainer, {}, spec.user_namespace ? 1 : 0);
   steps.Add(Op::kNewSession);
-  AddExecStreams(steps, spec.streams, cgroup_tasks);
+  AddExecStreams(steps, spec.streams, 0);
   steps.Add(Op::kChdir, {spec.cwd});
   AddIdentity(steps, spec.identity);
   AddExec(steps, spec.args, spec.env);

@@ -81,8 +81,9 @@ struct ExecSpec {
   ExecStreams streams;
 };
 
-// The descriptors behind the cgroup's are those of the wanted streams: stdin, stdout, stderr.
-LaunchPlan BuildExecPlan(const ExecSpec& spec, int cgroup_tasks);
+// The plan's descriptors are those of the wanted streams: stdin, stdout, stderr. The monitor knows
+// the container's cgroups.
+LaunchPlan BuildExecPlan(const ExecSpec& spec);
 
 struct PodSpec {
   NamespaceMode network = NamespaceMode::kPod;

@@ -285,7 +285,7 @@ TEST(BuildExecPlan, BecomesTheSameIdentityAsTheContainer) {
   };
   const std::vector<std::string> container = tail(BuildContainerPlan(spec, kV2, {}));
   EXPECT_EQ(container[0], "keep-bounding-capabilities a=0x400");
-  EXPECT_THAT(tail(BuildExecPlan({.args = {"id"}, .identity = identity}, 0)),
+  EXPECT_THAT(tail(BuildExecPlan({.args = {"id"}, .identity = identity})),
               ElementsAreArray(container));
 }
 

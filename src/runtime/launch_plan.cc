@@ -67,6 +67,7 @@ constexpr OpText kOps[] = {
     {Op::kAskHooks, "ask-for-hooks", false, false, false},
     {Op::kSetDomainname, "set-domain-name", false, false, false},
     {Op::kCreateUserNamespace, "create-user-namespace", true, false, false},
+    {Op::kJoinContainerCgroups, "join-cgroups-of-container", false, false, false},
 };
 
 std::optional<OpText> TextOf(Op op) {

@@ -81,6 +81,7 @@ enum class Op : uint16_t {
   kSetDomainname = 39,        // s0
   kCreateUserNamespace = 40,  // s0=uid_map s1=gid_map (user_namespaces(7)) a=CLONE_NEW*: namespaces
                               // that the new user namespace owns; the monitor enters them, not it
+  kJoinContainerCgroups = 41,  // the v1 cgroups that the container's own plan joined (exec)
 };
 
 inline constexpr int64_t TreeSlot(int n) { return -2 - n; }

@@ -64,7 +64,6 @@ using TakeSeccompListener = std::function<absl::Status(pid_t pid, UniqueFd liste
 struct ExecSyncRequest {
   std::string container_id;
   const LaunchPlan* plan = nullptr;
-  const CgroupHandle* cgroup = nullptr;
   absl::Duration timeout;           // zero: none
   size_t max_output_bytes = 0;      // stdout and stderr together; the rest is read and dropped
   std::function<bool()> cancelled;  // polled
@@ -77,7 +76,6 @@ struct ExecSyncRequest {
 struct ExecSessionStart {
   std::string container_id;
   const LaunchPlan* plan = nullptr;  // made with the same streams
-  const CgroupHandle* cgroup = nullptr;
   ExecStreams streams;
   bool outside_container = false;  // as ExecSyncRequest's
   int host_mounts = -1;

@@ -83,9 +83,6 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   if (request.outside_container) {
     message.flags |= wire::kOutsideContainer;
     if (request.host_mounts >= 0) fds.push_back(request.host_mounts);
-  } else {
-    fds = WithTasks(plan.get(), *request.cgroup);
-    message.tasks_fd_count = static_cast<uint32_t>(request.cgroup->tasks.size());
   }
   for (OutputPipe& pipe : pipes) {
     RETURN_IF_ERROR(OpenPipe(&pipe));
@@ -98,7 +95,7 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
 
   size_t room = request.max_output_bytes;
   bool exited = false, timed_out = false;
-  absl::Time drain_until = absl::InfiniteFuture();
+  absl::Time drain_until = absl::InfiniteFuture(), ask_at = absl::Now() + kCancelPoll;
   while (!exited || pipes[0].read.valid() || pipes[1].read.valid()) {
     pollfd wait[3] = {{exited ? -1 : socket.get(), POLLIN, 0},
                       {pipes[0].read.get(), POLLIN, 0},
@@ -107,9 +104,12 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
         errno != EINTR) {
       return ErrnoStatus("poll", "exec");
     }
-    // Closing the connection makes the monitor kill the exec as a whole.
-    if (request.cancelled && request.cancelled())
-      return absl::CancelledError("exec: the caller is gone");
+    if (absl::Now() >= ask_at) {
+      // Closing the connection makes the monitor kill the exec as a whole.
+      if (request.cancelled && request.cancelled())
+        return absl::CancelledError("exec: the caller is gone");
+      ask_at = absl::Now() + kCancelPoll;
+    }
     for (int i = 0; i < 2; ++i) {
       if (wait[i + 1].revents != 0) Drain(&pipes[i], &room);
     }
@@ -148,9 +148,6 @@ absl::StatusOr<MonitorSession> MonitorClient::StartExecSession(
   if (start.outside_container) {
     message.flags |= wire::kOutsideContainer;
     fds.push_back(start.host_mounts);
-  } else {
-    fds = WithTasks(plan.get(), *start.cgroup);
-    message.tasks_fd_count = static_cast<uint32_t>(start.cgroup->tasks.size());
   }
   const ExecStreams& streams = start.streams;
   session.takes_input = streams.input;

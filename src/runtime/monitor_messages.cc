@@ -20,6 +20,12 @@ bool IsVerdict(absl::string_view call) {
   return absl::StartsWith(call, "hook ") || absl::StartsWith(call, "runtime ");
 }
 
+// An exec met its container's end.
+bool FoundNobody(absl::string_view call, int error) {
+  return error == ESRCH &&
+         (call == "exec" || call == "enter pid namespace" || call == "join container");
+}
+
 absl::Status HookStatus(const PlanStep& step, const std::string& call) {
   const std::string path = step.strings.size() > 1 ? step.strings[1] : "";
   return absl::Status(
@@ -86,6 +92,8 @@ absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
   const std::string call(reply.call, strnlen(reply.call, sizeof(reply.call)));
   if (reply.error <= 0)
     return absl::DataLossError(absl::StrCat("monitor: ", call, ": an error without a cause"));
+  if (FoundNobody(call, reply.error))
+    return absl::FailedPreconditionError("exec: the container is not running");
   if (plan == nullptr || reply.step < 0 || static_cast<size_t>(reply.step) >= plan->steps.size()) {
     if (IsVerdict(call)) return absl::AbortedError(call);
     return ErrnoStatus("monitor", call, reply.error);

@@ -26,7 +26,7 @@ enum class Type : uint16_t {
   kHello = 1,  // empty; answered by kHelloReply once the pod plan is done, or kError
   kStart = 2,  // StartRequest; fds: plan, then those that it names; answered by kStarted or kError
   kStop = 3,   // StopRequest; answered by kOk at once; the exit comes as kExit to watchers
-  kExec = 4,   // ExecRequest; fds as kStart; answered by kStarted (or kError), then kExit
+  kExec = 4,   // ExecRequest; fds as kStart; answered by kExit once it has ended, or kError
   kReopenLog =
       5,  // ContainerRequest and the new log fd; kOk once no byte goes to the old file any more
   kWatch = 6,     // empty; answered by one kRunning or kExit for each container, kOk, then kExit as
@@ -37,8 +37,8 @@ enum class Type : uint16_t {
   kHooksDone = 10,  // HooksDone: the answer to kHooksDue or kSeccompListener, on their connection
   // Requests that make their connection a session, whatever the answer: from then on it belongs to
   // an unprivileged process, and takes nothing but what is said here.
-  kExecSession = 11,  // ExecRequest; fds as kExec; kStarted (with kTerminalFlag: and the terminal's
-                      // master) or kError, then kExit. Nothing more may be sent
+  kExecSession = 11,  // ExecRequest; fds as kExec; kStarted once it runs (with kTerminalFlag: and
+                      // the terminal's master) or kError, then kExit. Nothing more may be sent
   kAttach = 12,       // AttachRequest; kAttached or kError, then kExit. kResize may be sent
   kPortForward = 13,  // empty; kOk. kConnect may be sent
   kConnect = 14,      // ConnectRequest, in a port-forward session; kConnected, or kError whose step
@@ -106,9 +106,8 @@ struct StopRequest {
 struct ExecRequest {
   char container_id[kIdBytes];
   uint32_t flags;
-  uint32_t timeout_ms;      // 0: none. At the deadline the whole leaf cgroup is killed
-  uint32_t tasks_fd_count;  // v1: how many `tasks` descriptors begin the plan's fds
-  uint32_t reserved;
+  uint32_t timeout_ms;  // 0: none. At the deadline the whole leaf cgroup is killed
+  uint32_t reserved[2];
 };
 
 struct ContainerRequest {

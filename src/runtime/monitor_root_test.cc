@@ -309,7 +309,7 @@ TEST_F(MonitorTest, ExecThatTimesOutIsKilledWithAllItStarted) {
   const absl::StatusOr<ExecSyncResult> result = Exec(
       container, "busybox setsid sleep 500 & (sleep 501 &) ; sleep 502", absl::Milliseconds(200));
   EXPECT_EQ(result.status().code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_TRUE(AwaitNoLeaf(container));  // a cgroup with a process in it cannot go
+  EXPECT_TRUE(AwaitExecsGone(container));  // a cgroup with a process in it cannot go
   const absl::StatusOr<ExecSyncResult> left = Exec(container, "busybox ps -o args");
   ASSERT_TRUE(left.ok());
   EXPECT_THAT(left->output, Not(HasSubstr("sleep 50")));
@@ -322,7 +322,7 @@ TEST_F(MonitorTest, ExecDoesNotWaitForWhatItLeftRunning) {
   const absl::StatusOr<ExecSyncResult> result = Exec(container, "sleep 500 & echo done");
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->output, "done\n");
-  EXPECT_TRUE(AwaitNoLeaf(container)) << "and does not leave it behind";
+  EXPECT_TRUE(AwaitExecsGone(container)) << "and does not leave it behind";
 }
 
 TEST_F(MonitorTest, ExecKeepsNoMoreOutputThanAskedFor) {
@@ -339,28 +339,23 @@ TEST_F(MonitorTest, ExecKeepsNoMoreOutputThanAskedFor) {
 TEST_F(MonitorTest, ExecOfACallerThatIsGoneIsKilled) {
   StartMonitor();
   Container& container = StartSleeper();
-  const LaunchPlan plan = BuildExecPlan({.args = {"sleep", "500"}, .env = {"PATH=/bin"}},
-                                        static_cast<int>(container.handle.tasks.size()));
-  const absl::StatusOr<ExecSyncResult> result =
-      client_->ExecSync({.container_id = container.id,
-                         .plan = &plan,
-                         .cgroup = &container.handle,
-                         .max_output_bytes = kOutput,
-                         .cancelled = [] { return true; }});
+  const LaunchPlan plan = BuildExecPlan({.args = {"sleep", "500"}, .env = {"PATH=/bin"}});
+  const absl::StatusOr<ExecSyncResult> result = client_->ExecSync(
+      {.container_id = container.id, .plan = &plan, .max_output_bytes = kOutput, .cancelled = [] {
+         return true;
+       }});
   EXPECT_EQ(result.status().code(), absl::StatusCode::kCancelled);
-  EXPECT_TRUE(AwaitNoLeaf(container));
+  EXPECT_TRUE(AwaitExecsGone(container));
 }
 
 TEST_F(MonitorTest, ExecNamesWhatItCannotRun) {
   StartMonitor();
   Container& container = StartSleeper();
-  const LaunchPlan plan =
-      BuildExecPlan({.args = {"nope"}}, static_cast<int>(container.handle.tasks.size()));
+  const LaunchPlan plan = BuildExecPlan({.args = {"nope"}});
   const absl::Status failed =
-      client_->ExecSync({.container_id = container.id, .plan = &plan, .cgroup = &container.handle})
-          .status();
+      client_->ExecSync({.container_id = container.id, .plan = &plan}).status();
   EXPECT_EQ(failed.message(), "exec: \"nope\": executable file not found in $PATH");
-  EXPECT_TRUE(AwaitNoLeaf(container));
+  EXPECT_TRUE(AwaitExecsGone(container));
   Container unknown;
   unknown.handle = *cgroups_->Open(container.cgroup);
   EXPECT_EQ(Exec(unknown, "true").status().code(), absl::StatusCode::kNotFound);
@@ -462,14 +457,14 @@ TEST_F(MonitorTest, LeaksNothingOverTwoHundredExecs) {
   StartMonitor();
   Container& container = StartSleeper();
   ASSERT_TRUE(Exec(container, "true").ok());
-  ASSERT_TRUE(AwaitNoLeaf(container));
+  ASSERT_TRUE(AwaitExecsGone(container));
   const size_t before = OpenFds();
   for (int i = 0; i < 200; ++i) {
     const absl::StatusOr<ExecSyncResult> result = Exec(container, "exit 1");
     ASSERT_TRUE(result.ok()) << result.status();
     ASSERT_EQ(result->exit_code, 1);
   }
-  EXPECT_TRUE(AwaitNoLeaf(container));
+  EXPECT_TRUE(AwaitExecsGone(container));
   EXPECT_EQ(OpenFds(), before);
   EXPECT_EQ(Children().size(), 1u) << "the container itself";
   // The budget of an idle pod, with room for a machine of other page sizes.

@@ -56,9 +56,9 @@ std::vector<TextCase> ExecCases() {
   spec.identity.caps = {.bounding = 2, .permitted = 2, .effective = 2};
   spec.identity.oom_score_adj = 0;
   spec.identity.rlimits = {{.resource = RLIMIT_NOFILE, .soft = 10, .hard = 4096}};
-  std::vector<TextCase> cases = {{"exec", TextOf(BuildExecPlan(spec, 2))}};
+  std::vector<TextCase> cases = {{"exec", TextOf(BuildExecPlan(spec))}};
   spec.user_namespace = true;
-  cases.push_back({"exec_userns_options", TextOf(BuildExecPlan(spec, 2))});
+  cases.push_back({"exec_userns_options", TextOf(BuildExecPlan(spec))});
   return cases;
 }
 

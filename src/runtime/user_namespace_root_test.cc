@@ -138,12 +138,9 @@ TEST_F(UserNamespaceTest, ExecEntersItAndIsRootThere) {
       BuildExecPlan({.args = {"sh", "-c", "id -u; cat /proc/self/uid_map; echo hi > /dev/stdout"},
                      .env = {"PATH=/bin"},
                      .identity = {.caps = Caps(DefaultCapabilities())},
-                     .user_namespace = true},
-                    static_cast<int>(container.handle.tasks.size()));
-  const absl::StatusOr<ExecSyncResult> result = client_->ExecSync({.container_id = container.id,
-                                                                   .plan = &plan,
-                                                                   .cgroup = &container.handle,
-                                                                   .max_output_bytes = kOutput});
+                     .user_namespace = true});
+  const absl::StatusOr<ExecSyncResult> result =
+      client_->ExecSync({.container_id = container.id, .plan = &plan, .max_output_bytes = kOutput});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->exit_code, 0) << result->error_output;
   EXPECT_THAT(result->output, HasSubstr("0\n         0     200000"));

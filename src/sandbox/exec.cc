@@ -40,14 +40,12 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   ASSIGN_OR_RETURN(const ExecSpec spec, PrepareExec(*container, *pod, command, {}));
   if (!pod->config.runtime_handler.empty()) return ExecWithRuntime(*container, *pod, spec, options);
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
-  const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
+  const LaunchPlan plan = BuildExecPlan(spec);
   ASSIGN_OR_RETURN(
       ExecSyncResult result,
       Monitor(container->pod_id)
           .ExecSync({.container_id = container->id,
                      .plan = &plan,
-                     .cgroup = &cgroup,
                      .timeout = options.timeout,
                      .max_output_bytes = options.max_output_bytes,
                      .cancelled = options.cancelled,
@@ -73,12 +71,10 @@ absl::StatusOr<MonitorSession> Node::ExecSession(const std::string& id,
   ASSIGN_OR_RETURN(const ExecSpec spec, PrepareExec(*container, *pod, command, streams));
   if (!pod->config.runtime_handler.empty())
     return SessionWithRuntime(*container, *pod, spec, streams);
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container->cgroup));
-  const LaunchPlan plan = BuildExecPlan(spec, static_cast<int>(cgroup.tasks.size()));
+  const LaunchPlan plan = BuildExecPlan(spec);
   return Monitor(container->pod_id)
       .StartExecSession({.container_id = container->id,
                          .plan = &plan,
-                         .cgroup = &cgroup,
                          .streams = streams,
                          .take_seccomp_listener = ListenerOf(*container, spec.identity.program)});
 }

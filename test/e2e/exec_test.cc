@@ -4,9 +4,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 #include "test/e2e/e2e_test.h"
 
 namespace berth::e2e {
@@ -176,17 +179,51 @@ TEST_F(ExecTest, TimeoutHoldsInAFrozenContainer) {
   }
   if (file.empty()) GTEST_SKIP() << "the container has no freezer";
   const bool v1 = absl::EndsWith(file, "freezer.state");
-  if (!v1) GTEST_SKIP() << "cloned into a frozen cgroup, the exec ends as one that failed to start";
   const auto put = [&](const char* value) { std::ofstream(file) << value; };
-  put("FROZEN");
+  put(v1 ? "FROZEN" : "1");
   EXPECT_CODE(client().Exec(id(), {"/probe", "exit", "0"}, 1), kDeadlineExceeded);
-  put("THAWED");
+  put(v1 ? "THAWED" : "0");
   ASSERT_OK_AND_ASSIGN(const auto out, client().Exec(id(), {"/probe", "exit", "3"}));
   EXPECT_EQ(out.exit_code(), 3);
 }
 
-// A short form; BERTH_EXEC_SOAK=100000 is the long one. What a leak of a byte an exec would cost
-// shows in the monitor and in the daemon.
+// What an exec may leave behind shows in one of these numbers.
+struct Footprint {
+  long daemon_bytes, daemon_fds, daemon_threads, monitor_bytes, monitor_fds, monitor_children;
+};
+
+long Resident(pid_t pid) {
+  std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
+  long size = 0, resident = 0;
+  statm >> size >> resident;
+  return resident * 4096;
+}
+
+long Entries(pid_t pid, const std::string& directory) {
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/" + directory);
+  return std::distance(begin(all), end(all));
+}
+
+pid_t ParentOf(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string key; status >> key;) {
+    if (key != "PPid:") continue;
+    status >> pid;
+    return pid;
+  }
+  return -1;
+}
+
+long Children(pid_t parent) {
+  long count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    int pid = 0;
+    if (absl::SimpleAtoi(entry.path().filename().string(), &pid)) count += ParentOf(pid) == parent;
+  }
+  return count;
+}
+
+// A short form; BERTH_EXEC_SOAK=100000 is the long one.
 TEST_F(ExecTest, ManyLeaveNothingAndHoldMemoryFlat) {
   const char* wanted = getenv("BERTH_EXEC_SOAK");
   const int rounds = wanted != nullptr ? std::atoi(wanted) : 300;
@@ -197,18 +234,80 @@ TEST_F(ExecTest, ManyLeaveNothingAndHoldMemoryFlat) {
       ASSERT_EQ(out->exit_code(), 0);
     }
   };
-  const auto memory_of = [](pid_t pid) {
-    std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
-    long size = 0, resident = 0;
-    statm >> size >> resident;
-    return resident * 4096;
+  cri::ContainerStatusRequest request;
+  request.set_container_id(id());
+  request.set_verbose(true);
+  ASSERT_OK_AND_ASSIGN(const auto status, client().Call(&Runtime::ContainerStatus, request));
+  const Json info = Json::parse(status.info().at("info"), nullptr, false);
+  const pid_t daemon = node().daemon().pid(), monitor = ParentOf(info.value("pid", 0));
+  const auto measure = [&] {
+    return Footprint{.daemon_bytes = Resident(daemon),
+                     .daemon_fds = Entries(daemon, "fd"),
+                     .daemon_threads = Entries(daemon, "task"),
+                     .monitor_bytes = Resident(monitor),
+                     .monitor_fds = Entries(monitor, "fd"),
+                     .monitor_children = Children(monitor)};
   };
   ASSERT_NO_FATAL_FAILURE(run(100));  // what grows once has grown
-  const long before = memory_of(node().daemon().pid());
+  const Footprint before = measure();
   ASSERT_NO_FATAL_FAILURE(run(rounds));
-  EXPECT_LT(memory_of(node().daemon().pid()) - before, 4 << 20);
+  // The monitor hears a little later that its last caller has gone.
+  EXPECT_TRUE(
+      Eventually(absl::Seconds(30), [&] { return Entries(monitor, "fd") <= before.monitor_fds; }));
+  const Footprint after = measure();
+  EXPECT_LT(after.daemon_bytes - before.daemon_bytes, 4 << 20);
+  EXPECT_LE(after.daemon_fds, before.daemon_fds);
+  EXPECT_LE(after.daemon_threads, before.daemon_threads + 2) << "gRPC keeps a few in reserve";
+  EXPECT_LE(after.monitor_bytes - before.monitor_bytes, 64 << 10);
+  EXPECT_EQ(after.monitor_children, before.monitor_children);
+  std::cout << "berthd: " << before.daemon_bytes << " to " << after.daemon_bytes << " bytes, "
+            << before.daemon_fds << " to " << after.daemon_fds << " descriptors, "
+            << before.daemon_threads << " to " << after.daemon_threads
+            << " threads; monitor: " << before.monitor_bytes << " to " << after.monitor_bytes
+            << " bytes, " << before.monitor_fds << " to " << after.monitor_fds << " descriptors"
+            << std::endl;
   ASSERT_OK_AND_ASSIGN(const Json report, pod().ExecForJson(id(), {"report"}));
   EXPECT_EQ(report["processes"].size(), 2u);
+}
+
+TEST_F(ExecTest, IsInEveryCgroupOfTheContainer) {
+  for (int i = 0; i < 2; ++i) {  // the second one takes the cgroup that the first has left
+    ASSERT_OK_AND_ASSIGN(const auto own,
+                         client().Exec(id(), {"/probe", "read", "/proc/self/cgroup"}));
+    int hierarchies = 0;
+    for (absl::string_view line : absl::StrSplit(own.stdout(), '\n', absl::SkipEmpty())) {
+      ++hierarchies;
+      // As seen from the container's own, "/"; its own leaf is below that.
+      const absl::string_view path = line.substr(line.rfind(':') + 1);
+      EXPECT_TRUE(path == "/" || absl::StartsWith(path, "/exec-")) << line;
+    }
+    EXPECT_GT(hierarchies, 0) << own.stdout();
+  }
+}
+
+TEST_F(ExecTest, WorksInAContainerThatIsBeingStopped) {
+  auto config = MakeKubeletProbe("stopping", {"ignore-term"});
+  ASSERT_OK_AND_ASSIGN(const std::string stopping, pod().RunContainer(config));
+  ASSERT_TRUE(Eventually(absl::Seconds(30), [&] {
+    const auto log = ReadLog(pod().LogPath("stopping"));
+    return log.ok() && Joined(*log, "stdout") == "ready\n";
+  }));
+  std::thread stop([&] { EXPECT_OK(client().Stop(stopping, 3)); });
+  absl::StatusOr<cri::ExecSyncResponse> out = absl::UnknownError("not run");
+  int served = 0;
+  do {
+    out = client().Exec(stopping, {"/probe", "exit", "3"});
+    served += out.ok() && out->exit_code() == 3;
+  } while (out.ok() && out->exit_code() == 3);
+  stop.join();
+  EXPECT_GT(served, 0);
+  // The one that met the kill has died of it, or came too late.
+  if (out.ok()) {
+    EXPECT_EQ(out->exit_code(), 137);
+  } else {
+    EXPECT_CODE(out, kFailedPrecondition);
+  }
+  EXPECT_CODE(client().Exec(stopping, {"/probe", "exit", "0"}), kFailedPrecondition);
 }
 
 TEST_F(ExecTest, EndsWithItsContainer) {

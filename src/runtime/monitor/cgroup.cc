@@ -1,5 +1,6 @@
 #include "src/runtime/monitor/cgroup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,8 +26,12 @@ size_t ReadSmall(int directory, const char* name, char* buffer, size_t bytes) {
 }  // namespace
 
 bool CgroupIsEmpty(int directory) {
-  char buffer[32];
-  return ReadSmall(directory, "cgroup.procs", buffer, sizeof(buffer)) == 0;
+  const int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT;
+  char byte;
+  const ssize_t n = read(fd, &byte, 1);
+  close(fd);
+  return n == 0;
 }
 
 void KillCgroup(int directory) {

@@ -42,6 +42,9 @@ namespace {
   context.log_stderr = request.log_stderr;
   context.stdin_pipe = request.stdin_pipe;
   context.container = request.container;
+  context.tasks = request.tasks;
+  context.task_count = request.task_count;
+  context.proc = request.proc;
   StepFailure failure;
   if (request.leaf_tasks >= 0 && write(request.leaf_tasks, "0", 1) != 1) {
     failure = {.step = -1, .error = errno, .call = "join exec cgroup"};

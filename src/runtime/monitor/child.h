@@ -20,6 +20,9 @@ struct ChildRequest {
   int pid_namespace = -1;      // pidfd of a process whose pid namespace the child starts in
   int own_pid_namespace = -1;  // the monitor's own, to come back to
   int container = -1;          // pidfd for kJoinContainer
+  const int* tasks = nullptr;  // for kJoinContainerCgroups
+  int task_count = 0;
+  int proc = -1;  // a procfs in which the child is
   int log_stdout = -1, log_stderr = -1, stdin_pipe = -1;
 };
 

@@ -22,6 +22,7 @@ namespace berth::monitor {
 bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
                 wire::ErrorReply* failed) {
   own_pid_namespace_ = syscall(SYS_pidfd_open, getpid(), 0);
+  proc_ = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   StepContext context;
   context.fds = fds;
   context.fd_count = fd_count;
@@ -82,6 +83,7 @@ void Pod::Discard(Container* container) {
   loop_->Disarm(&container->stop_timer);
   loop_->Disarm(&container->drain_timer);
   CloseConsole(container);
+  RemoveSpareLeaf(container);
   for (int* fd : {&container->channel, &container->output[0], &container->output[1]}) {
     if (*fd >= 0) loop_->Remove(*fd);
     CloseFd(fd);
@@ -92,6 +94,7 @@ void Pod::Discard(Container* container) {
   CloseFd(&container->pidfd);
   CloseFd(&container->cgroup);
   CloseFd(&container->memory_cgroup);
+  for (int i = 0; i < container->task_count; ++i) CloseFd(&container->tasks[i]);
   Destroy(container);
 }
 
@@ -240,7 +243,7 @@ void Pod::ConnectionClosed(int connection) {
       } else if (exec->session) {
         HangUp(exec);
       } else {
-        KillExec(*exec);
+        KillExec(exec);
       }
     }
     exec = next;

@@ -14,7 +14,8 @@ namespace berth::monitor {
 
 class Pod;
 
-inline constexpr int kStartFailed = 128;  // the exit code of what never ran
+inline constexpr int kStartFailed = 128;    // the exit code of what never ran
+inline constexpr int kMaxHierarchies = 24;  // of cgroup v1
 
 struct Container {
   Pod* pod = nullptr;
@@ -24,6 +25,11 @@ struct Container {
   pid_t pid = -1;
   int pidfd = -1, channel = -1;
   int cgroup = -1, memory_cgroup = -1;
+  int tasks[kMaxHierarchies];  // v1: where its processes join its cgroups
+  int task_count = 0;
+  // An empty leaf for its next exec: making one for each takes longer than /bin/true runs.
+  int spare_leaf = -1;
+  char spare_name[24];
   bool unified = false;
   bool failed_start = false;
   wire::ErrorReply failure = {};
@@ -44,7 +50,7 @@ struct Container {
   LogWriter log;
   wire::ExitEvent exit = {};
   Handler channel_handler, output_handler[2], console_handler;
-  Timer stop_timer, drain_timer;
+  Timer stop_timer, drain_timer, spare_timer;
 };
 
 struct Exec {
@@ -57,10 +63,12 @@ struct Exec {
   int requester = -1;
   int leaf = -1;  // its cgroup; none outside of a container
   char leaf_name[24];
+  bool leaf_killed = false;
   bool session = false;  // its requester is a session (kExecSession)
   bool terminal = false;
   int master = -1;  // of its terminal, until the requester has it
   bool exited = false, timed_out = false, failed_start = false, asking = false;
+  bool watched = false;  // its channel is in the loop
   wire::ErrorReply failure = {};
   Handler channel_handler;
   Timer deadline, reap_leaf;
@@ -157,7 +165,8 @@ class Pod {
   void SetHandlers(Container* container);
   // One message of a child's channel. False if there was none.
   bool ChannelReady(Container* container);
-  bool ExecChannelReady(Exec* exec);
+  // `succeeded`: the process has ended with 0.
+  bool ExecChannelReady(Exec* exec, bool succeeded = false);
   void ChildAsks(Container* container, ChannelEvent* event);
   void Relay(int channel, int requester, bool* asking, pid_t pid, ChannelEvent* event);
   void ChannelEnded(Container* container);
@@ -170,8 +179,9 @@ class Pod {
   void LauncherExited(Container* container, int status);
   bool KnowsProcess(pid_t pid) const;
   void SettleStarts();
-  void ReadChannels(pid_t pid);
-  void KillExec(const Exec& exec);
+  void ReadChannels(pid_t pid, bool succeeded = false);
+  void KillExec(Exec* exec);
+  void KillLeaf(Exec* exec);
   void ExecTimedOut(Exec* exec);
   void HangUp(Exec* exec);
   void TellExecExit(const Exec& exec, int exit_code);
@@ -216,6 +226,9 @@ class Pod {
   void Announce(const Container& container);
   void Tell(int* watcher, wire::Type type, const void* payload, size_t bytes);
   void KillAll(Container* container);
+  bool EnterLeaf(Exec* exec, ChildRequest* request);
+  bool KeepLeaf(Exec* exec);
+  void RemoveSpareLeaf(Container* container);
   void RemoveExec(Exec* exec);
   void RemoveLeaf(Exec* exec);
   void ReleaseLeaf(Exec* exec);
@@ -225,6 +238,7 @@ class Pod {
   Loop* loop_;
   int state_dir_;
   int own_pid_namespace_ = -1;
+  int proc_ = -1;  // the node's, of the mount namespace that the monitor is in
   int init_pidfd_ = -1;
   pid_t init_pid_ = 0;
   int user_namespace_ = -1;

@@ -2,6 +2,7 @@
 // of any container.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int64_t kLeafRetryMs = 5;
 constexpr int kLeafTries = 400;
+constexpr int64_t kSpareLeafMs = 60000;
 constexpr int64_t kLeafMostMs = 10000;  // between looks at what a session has left running
 // A process that cannot die (frozen, or waiting for a device) does not hold the answer for longer.
 constexpr int64_t kKilledMs = 100, kKillAgainMs = 1000;
@@ -25,16 +27,41 @@ int ExitCode(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+// Whether the child will ask for something before its exec.
+bool Asks(const Plan& plan) {
+  const char* at = plan.begin();
+  for (uint32_t i = 0; i < plan.step_count(); ++i) {
+    const Step step(at);
+    if (step.op() == wire::Op::kAskHooks) return true;
+    if (step.op() == wire::Op::kSeccomp && (step.a() & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0)
+      return true;
+    at += step.bytes();
+  }
+  return false;
+}
+
+}  // namespace
+
 // The exec's leaf below the container's cgroup, and the container's pid namespace. False with
 // errno.
-bool EnterLeaf(const Container& container, Exec* exec, ChildRequest* request,
-               int own_pid_namespace) {
+bool Pod::EnterLeaf(Exec* exec, ChildRequest* request) {
+  Container& container = *exec->container;
   request->pid_namespace = container.pidfd;
-  request->own_pid_namespace = own_pid_namespace;
+  request->own_pid_namespace = own_pid_namespace_;
   request->container = container.pidfd;
-  if (mkdirat(container.cgroup, exec->leaf_name, 0755) != 0) return false;
-  exec->leaf = openat(container.cgroup, exec->leaf_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (exec->leaf < 0) return false;
+  request->tasks = container.tasks;
+  request->task_count = container.task_count;
+  request->proc = proc_;
+  if (container.spare_leaf >= 0) {
+    exec->leaf = container.spare_leaf;
+    memcpy(exec->leaf_name, container.spare_name, sizeof(exec->leaf_name));
+    container.spare_leaf = -1;
+    loop_->Disarm(&container.spare_timer);
+  } else {
+    if (mkdirat(container.cgroup, exec->leaf_name, 0755) != 0) return false;
+    exec->leaf = openat(container.cgroup, exec->leaf_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (exec->leaf < 0) return false;
+  }
   if (container.unified) {
     request->clone_into_cgroup = exec->leaf;
     return true;
@@ -43,7 +70,33 @@ bool EnterLeaf(const Container& container, Exec* exec, ChildRequest* request,
   return request->leaf_tasks >= 0;
 }
 
-}  // namespace
+// False if there is something in the leaf, or another one is kept. What is cloned into a cgroup
+// that was once killed by its cgroup.kill, Linux 6.18 kills as well (kill_seq in
+// kernel/cgroup/cgroup.c).
+bool Pod::KeepLeaf(Exec* exec) {
+  Container* container = exec->container;
+  if (exec->leaf < 0 || exec->leaf_killed || container->state != Container::State::kRunning ||
+      container->spare_leaf >= 0 || !CgroupIsEmpty(exec->leaf))
+    return false;
+  container->spare_leaf = exec->leaf;
+  memcpy(container->spare_name, exec->leaf_name, sizeof(container->spare_name));
+  exec->leaf = -1;
+  container->spare_timer = {.fire =
+                                [](void* owner) {
+                                  auto* self = static_cast<Container*>(owner);
+                                  self->pod->RemoveSpareLeaf(self);
+                                },
+                            .owner = container};
+  loop_->Arm(&container->spare_timer, kSpareLeafMs);
+  return true;
+}
+
+void Pod::RemoveSpareLeaf(Container* container) {
+  loop_->Disarm(&container->spare_timer);
+  if (container->spare_leaf < 0) return;
+  CloseFd(&container->spare_leaf);
+  unlinkat(container->cgroup, container->spare_name, AT_REMOVEDIR);
+}
 
 void Pod::StartExec(int connection, Packet* packet) {
   wire::ExecRequest wanted;
@@ -77,7 +130,7 @@ void Pod::StartExec(int connection, Packet* packet) {
   const char* call = "make exec cgroup";
   ChildRequest request = {
       .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
-  const bool entered = outside || EnterLeaf(*container, exec, &request, own_pid_namespace_);
+  const bool entered = outside || EnterLeaf(exec, &request);
   Child child;
   const bool ready = entered && StartChild(request, &child, &call);
   const int error = errno;
@@ -96,7 +149,9 @@ void Pod::StartExec(int connection, Packet* packet) {
                              self->pod->ExecChannelReady(self);
                            },
                            exec, 0};
-  loop_->Add(exec->channel, &exec->channel_handler);
+  // Of another one it is enough to know at its end how it began.
+  exec->watched =
+      (exec->session || Asks(plan)) && loop_->Add(exec->channel, &exec->channel_handler);
   exec->deadline = {.fire =
                         [](void* owner) {
                           auto* self = static_cast<Exec*>(owner);
@@ -106,7 +161,7 @@ void Pod::StartExec(int connection, Packet* packet) {
   if (wanted.timeout_ms != 0) loop_->Arm(&exec->deadline, wanted.timeout_ms);
 }
 
-bool Pod::ExecChannelReady(Exec* exec) {
+bool Pod::ExecChannelReady(Exec* exec, bool succeeded) {
   ChannelEvent event;
   ReceiveChannel(exec->channel, &event);
   if (event.kind == ChannelEvent::Kind::kNothing) return false;
@@ -119,14 +174,14 @@ bool Pod::ExecChannelReady(Exec* exec) {
     Relay(exec->channel, exec->requester, &exec->asking, exec->pid, &event);
     return true;
   }
-  loop_->Remove(exec->channel);
+  if (exec->watched) loop_->Remove(exec->channel);
   CloseFd(&exec->channel);
   if (event.kind == ChannelEvent::Kind::kFailure) {
     exec->failed_start = true;
     memcpy(&exec->failure, event.failure, sizeof(exec->failure));
-  } else if (!HasExeced(exec->pid)) {
+  } else if (!succeeded && !HasExeced(exec->pid)) {
     exec->failed_start = true;  // and how it ended will say why
-  } else if (exec->requester >= 0) {
+  } else if (exec->session && exec->requester >= 0) {
     const wire::StartedReply reply = {.pid = exec->pid};
     Send(exec->requester, wire::Type::kStarted, &reply, sizeof(reply), &exec->master,
          exec->master >= 0 ? 1 : 0);
@@ -136,18 +191,23 @@ bool Pod::ExecChannelReady(Exec* exec) {
 }
 
 // Outside of a container there is no cgroup: what the command has started is on its own.
-void Pod::KillExec(const Exec& exec) {
-  if (exec.leaf >= 0) {
-    KillCgroup(exec.leaf);
-  } else if (exec.pid > 0 && !exec.exited) {
-    kill(exec.pid, SIGKILL);
+void Pod::KillExec(Exec* exec) {
+  if (exec->leaf >= 0) {
+    KillLeaf(exec);
+  } else if (exec->pid > 0 && !exec->exited) {
+    kill(exec->pid, SIGKILL);
   }
+}
+
+void Pod::KillLeaf(Exec* exec) {
+  exec->leaf_killed = true;
+  KillCgroup(exec->leaf);
 }
 
 void Pod::ExecTimedOut(Exec* exec) {
   const bool killed_before = exec->timed_out;
   exec->timed_out = true;
-  KillExec(*exec);
+  KillExec(exec);
   if (killed_before && exec->requester >= 0) {
     TellExecExit(*exec, 128 + SIGKILL);
     exec->requester = -1;
@@ -175,7 +235,8 @@ void Pod::TellExecExit(const Exec& exec, int exit_code) {
 void Pod::ExecExited(Exec* exec, int status) {
   exec->exited = true;
   loop_->Disarm(&exec->deadline);
-  if (exec->failed_start && exec->requester >= 0) {
+  // What its deadline met before it ran (cloned into a frozen cgroup) has timed out all the same.
+  if (exec->failed_start && !exec->timed_out && exec->requester >= 0) {
     if (exec->failure.call[0] == '\0') exec->failure = SilentFailure(status);
     Send(exec->requester, wire::Type::kError, exec->failure);
     exec->requester = -1;
@@ -193,8 +254,8 @@ void Pod::ExecExited(Exec* exec, int status) {
 // What the first process of a session has left running goes on, until it ends or the container
 // does: its cgroup goes then.
 void Pod::ReleaseLeaf(Exec* exec) {
-  if (exec->leaf < 0 || unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 ||
-      errno != EBUSY) {
+  if (exec->leaf < 0 || KeepLeaf(exec) ||
+      unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 || errno != EBUSY) {
     return RemoveExec(exec);
   }
   exec->reap_leaf = {.fire =
@@ -211,9 +272,10 @@ void Pod::ReleaseLeaf(Exec* exec) {
 // Kills what is left of the exec and removes its cgroup, which is busy until the last of it is
 // dead.
 void Pod::RemoveLeaf(Exec* exec) {
-  if (exec->leaf >= 0) KillCgroup(exec->leaf);
-  if (exec->leaf < 0 || unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 ||
-      errno != EBUSY || ++exec->reap_tries > kLeafTries) {
+  if (exec->leaf < 0 || KeepLeaf(exec)) return RemoveExec(exec);
+  KillLeaf(exec);
+  if (unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 || errno != EBUSY ||
+      ++exec->reap_tries > kLeafTries) {
     return RemoveExec(exec);
   }
   exec->reap_leaf = {.fire =
@@ -228,7 +290,7 @@ void Pod::RemoveLeaf(Exec* exec) {
 void Pod::RemoveExec(Exec* exec) {
   loop_->Disarm(&exec->deadline);
   loop_->Disarm(&exec->reap_leaf);
-  if (exec->channel >= 0) loop_->Remove(exec->channel);
+  if (exec->watched && exec->channel >= 0) loop_->Remove(exec->channel);
   CloseFd(&exec->channel);
   CloseFd(&exec->master);
   CloseFd(&exec->leaf);

@@ -51,13 +51,14 @@ void Pod::SettleStarts() {
 
 // What a process had to tell of its start. Before it is reaped: whether it came to its exec is
 // known only as long as it is there.
-void Pod::ReadChannels(pid_t pid) {
+void Pod::ReadChannels(pid_t pid, bool succeeded) {
   for (Container* each = containers_; each != nullptr; each = each->next) {
     while (each->pid == pid && each->channel >= 0 && ChannelReady(each)) {
     }
   }
   for (Exec* each = execs_; each != nullptr; each = each->next) {
-    while (each->pid == pid && !each->exited && each->channel >= 0 && ExecChannelReady(each)) {
+    while (each->pid == pid && !each->exited && each->channel >= 0 &&
+           ExecChannelReady(each, succeeded)) {
     }
   }
 }
@@ -68,7 +69,7 @@ void Pod::Reap() {
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
     const pid_t pid = info.si_pid;
     if (!KnowsProcess(pid)) SettleStarts();
-    ReadChannels(pid);
+    ReadChannels(pid, info.si_code == CLD_EXITED && info.si_status == 0);
     int status;
     if (waitpid(pid, &status, WNOHANG) != pid) continue;
     if (pid == init_pid_) init_pid_ = -1;
@@ -103,8 +104,8 @@ void Pod::Exited(Container* container, int status) {
   // Where the container had no pid namespace of its own, others of its processes may live on: it
   // ends as a whole.
   if (container->cgroup >= 0) KillCgroup(container->cgroup);
-  for (const Exec* each = execs_; each != nullptr; each = each->next) {
-    if (each->container == container) KillExec(*each);
+  for (Exec* each = execs_; each != nullptr; each = each->next) {
+    if (each->container == container) KillExec(each);
   }
   container->state = Container::State::kDraining;
   loop_->Arm(&container->drain_timer, kDrainMs);
@@ -134,9 +135,11 @@ void Pod::FinishExit(Container* container) {
   container->log.SetFile(-1);
   container->state = Container::State::kExited;
   WriteExitRecord(*container);
+  RemoveSpareLeaf(container);
   CloseFd(&container->pidfd);
   CloseFd(&container->cgroup);
   CloseFd(&container->memory_cgroup);
+  while (container->task_count > 0) CloseFd(&container->tasks[--container->task_count]);
   Announce(*container);
   EndAttachments(container->id, container->exit);
 }

@@ -35,6 +35,29 @@ bool HasStep(const Plan& plan, wire::Op op) {
   return false;
 }
 
+int CountTasks(const Plan& plan) {
+  int count = 0;
+  const char* at = plan.begin();
+  for (uint32_t i = 0; i < plan.step_count(); ++i) {
+    const Step step(at);
+    count += step.op() == wire::Op::kJoinCgroup;
+    at += step.bytes();
+  }
+  return count;
+}
+
+// The v1 cgroups that the plan joins are those of the container's execs as well.
+void KeepTasks(const Plan& plan, Packet* packet, Container* container) {
+  const char* at = plan.begin();
+  for (uint32_t i = 0; i < plan.step_count(); ++i) {
+    const Step step(at);
+    at += step.bytes();
+    if (step.op() != wire::Op::kJoinCgroup) continue;
+    const int tasks = packet->TakeFd(static_cast<int>(step.a()) + 1);
+    if (tasks >= 0) container->tasks[container->task_count++] = tasks;
+  }
+}
+
 // The pid that an OCI runtime left; -1 with errno if there is none, or it is not of a child.
 pid_t ReadPid(int directory) {
   char text[16] = {};
@@ -117,6 +140,7 @@ void Pod::Start(int connection, Packet* packet) {
   }
   if (Find(start.container_id) != nullptr) return SendError(connection, -1, EEXIST, "start");
   if (!plan.Map(packet->fds()[0])) return SendError(connection, -1, errno, "read plan");
+  if (CountTasks(plan) > kMaxHierarchies) return SendError(connection, -1, E2BIG, "join cgroups");
   // The plan's operands count from the first descriptor behind the plan.
   ChildRequest request = {
       .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
@@ -155,6 +179,7 @@ void Pod::Start(int connection, Packet* packet) {
   }
   container->cgroup = start.cgroup_dir_fd >= 0 ? packet->TakeFd(cgroup_index) : -1;
   container->memory_cgroup = start.memory_dir_fd >= 0 ? packet->TakeFd(memory_index) : -1;
+  KeepTasks(plan, packet, container);
   container->log.SetFile(start.log_fd >= 0 ? packet->TakeFd(log_index) : -1);
   container->pid = child.pid;
   container->pidfd = child.pidfd;

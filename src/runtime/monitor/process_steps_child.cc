@@ -75,6 +75,13 @@ int StepJoinCgroup(const Step& step, StepContext* context, const char** call) {
   return fd >= 0 && write(fd, "0", 1) == 1 ? 0 : Fail(call, "join cgroup");
 }
 
+int StepJoinContainerCgroups(const Step&, StepContext* context, const char** call) {
+  for (int i = 0; i < context->task_count; ++i) {
+    if (write(context->tasks[i], "0", 1) != 1) return Fail(call, "join cgroup");
+  }
+  return 0;
+}
+
 int StepNewSession(const Step&, StepContext*, const char** call) {
   return setsid() >= 0 ? 0 : Fail(call, "setsid");
 }

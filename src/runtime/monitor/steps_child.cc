@@ -59,6 +59,7 @@ constexpr Operation kOperations[] = {
     {wire::Op::kAskHooks, StepAskHooks},
     {wire::Op::kSetDomainname, StepSetDomainname},
     {wire::Op::kCreateUserNamespace, StepCreateUserNamespace},
+    {wire::Op::kJoinContainerCgroups, StepJoinContainerCgroups},
 };
 
 int RunStep(const Step& step, StepContext* context, const char** call) {

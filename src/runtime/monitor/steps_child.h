@@ -14,12 +14,14 @@ struct StepContext {
   int fd_count = 0;
   int channel = -1;  // to the monitor (channel.h); -1 in the monitor itself
   int log_stdout = -1, log_stderr = -1, stdin_pipe = -1;
-  int container = -1;  // pidfd of the container's first process (kJoinContainer)
+  int container = -1;          // pidfd of the container's first process (kJoinContainer)
+  const int* tasks = nullptr;  // kJoinContainerCgroups
+  int task_count = 0;
 
   // State between steps.
   int root = -1;               // the container's root directory while it is not "/" yet
   bool root_shared = false;    // becomes shared once it is the root: pivot_root(2) refuses before
-  int proc = -1;               // a mount of procfs for the process's own pid namespace
+  int proc = -1;               // a procfs that the process is in
   int terminal = -1;           // slave side
   int mask_directory = -1;     // one empty read-only tmpfs for all masked directories
   bool data_idmapped = false;  // the data directory is covered by an id-mapped clone of itself

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -335,11 +336,9 @@ class MonitorTest : public testing::Test {
                                       size_t max_output = kOutput) {
     const LaunchPlan plan = BuildExecPlan({.args = {"sh", "-c", script},
                                            .env = {"PATH=/bin"},
-                                           .identity = {.caps = Caps(DefaultCapabilities())}},
-                                          static_cast<int>(container.handle.tasks.size()));
+                                           .identity = {.caps = Caps(DefaultCapabilities())}});
     return client_->ExecSync({.container_id = container.id,
                               .plan = &plan,
-                              .cgroup = &container.handle,
                               .timeout = timeout,
                               .max_output_bytes = max_output});
   }
@@ -349,12 +348,9 @@ class MonitorTest : public testing::Test {
     const LaunchPlan plan = BuildExecPlan({.args = {"sh", "-c", script},
                                            .env = {"PATH=/bin"},
                                            .identity = {.caps = Caps(DefaultCapabilities())},
-                                           .streams = streams},
-                                          static_cast<int>(container.handle.tasks.size()));
-    return client_->StartExecSession({.container_id = container.id,
-                                      .plan = &plan,
-                                      .cgroup = &container.handle,
-                                      .streams = streams});
+                                           .streams = streams});
+    return client_->StartExecSession(
+        {.container_id = container.id, .plan = &plan, .streams = streams});
   }
   // How what a session is joined to has ended; fails the test if the monitor closes it without a
   // word.
@@ -371,20 +367,24 @@ class MonitorTest : public testing::Test {
     }
     return leaves;
   }
-  // Waits until the last exec of the container has left no cgroup behind.
-  static bool AwaitNoLeaf(const Container& container) {
-    const UniqueFd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    const std::string path = absl::StrCat("/proc/self/fd/", container.handle.directory.get());
-    if (inotify_add_watch(events.get(), path.c_str(), IN_DELETE) < 0)
-      return Leaves(container).empty();
-    while (!Leaves(container).empty()) {
-      pollfd wait = {.fd = events.get(), .events = POLLIN, .revents = 0};
-      if (poll(&wait, 1, 20000) != 1) return false;
-      char buffer[4096];
-      while (read(events.get(), buffer, sizeof(buffer)) > 0) {
-      }
+  // Those in which something runs.
+  static size_t BusyLeaves(const Container& container) {
+    const std::vector<std::string> leaves = Leaves(container);
+    return static_cast<size_t>(
+        std::count_if(leaves.begin(), leaves.end(), [&](const std::string& name) {
+          const absl::StatusOr<std::string> processes =
+              ReadFileAt(container.handle.directory.get(), name + "/cgroup.procs");
+          return processes.ok() && !processes->empty();
+        }));
+  }
+  // Waits until nothing of its execs is left but one empty cgroup, which is kept for the next.
+  static bool AwaitExecsGone(const Container& container) {
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (absl::Now() < deadline) {
+      if (Leaves(container).size() <= 1 && BusyLeaves(container) == 0) return true;
+      sched_yield();
     }
-    return true;
+    return false;
   }
 
   std::string ProcFile(const std::string& name) const {
