@@ -136,6 +136,22 @@ class CniCollector : public prometheus::Collectable {
   const std::function<DaemonMetrics::Cni()> read_;
 };
 
+class LogCollector : public prometheus::Collectable {
+ public:
+  explicit LogCollector(std::function<int64_t()> dropped) : dropped_(std::move(dropped)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    constexpr auto kCounter = prometheus::MetricType::Counter;
+    return {{"berth_container_log_dropped_bytes_total",
+             "Bytes of containers' output that a log's limit or a full disk kept out of it",
+             kCounter,
+             {Sample(kCounter, dropped_())}}};
+  }
+
+ private:
+  const std::function<int64_t()> dropped_;
+};
+
 const prometheus::Histogram::BucketBoundaries kSeconds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
 
@@ -164,7 +180,7 @@ class DaemonMetrics::Impl {
   std::shared_ptr<prometheus::Registry> registry;
   prometheus::Family<prometheus::Counter>& operations;
   prometheus::Family<prometheus::Histogram>& durations;
-  std::vector<std::shared_ptr<prometheus::Collectable>> collectors;
+  std::vector<std::shared_ptr<prometheus::Collectable>> collectors;  // of other parts' numbers
   std::unique_ptr<prometheus::Exposer> exposer;
 
   // Family::Add searches under a lock; the references that it gives stay valid.
@@ -208,6 +224,10 @@ void DaemonMetrics::ShowNetwork(std::function<Network()> read) {
 
 void DaemonMetrics::ShowCni(std::function<Cni()> read) {
   impl_->collectors.push_back(std::make_shared<CniCollector>(std::move(read)));
+}
+
+void DaemonMetrics::ShowLogs(std::function<int64_t()> dropped_bytes) {
+  impl_->collectors.push_back(std::make_shared<LogCollector>(std::move(dropped_bytes)));
 }
 
 absl::Status DaemonMetrics::Listen(const std::string& address) {

@@ -47,6 +47,9 @@ class DaemonMetrics {
   // berth_cni_operations_total{operation,result}: as above.
   void ShowCni(std::function<Cni()> read);
 
+  // berth_container_log_dropped_bytes_total, as ShowPulls.
+  void ShowLogs(std::function<int64_t()> dropped_bytes);
+
   // Serves /metrics on "host:port" from now on; Unavailable if the address cannot be bound.
   absl::Status Listen(const std::string& address);
 

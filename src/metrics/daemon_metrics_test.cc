@@ -30,6 +30,13 @@ TEST(DaemonMetrics, SaysWhyItCannotListen) {
   EXPECT_NE(status.message().find("127.0.0.1:39475"), absl::string_view::npos);
 }
 
+TEST(DaemonMetrics, ShowsWhatLogsHaveDropped) {
+  DaemonMetrics metrics("1.0");
+  metrics.ShowLogs([] { return 4711; });
+  EXPECT_NE(metrics.Text().find("berth_container_log_dropped_bytes_total 4711\n"),
+            std::string::npos);
+}
+
 TEST(DaemonMetrics, ShowsThePullsOfTheMomentOfTheScrape) {
   DaemonMetrics metrics("1.0");
   DaemonMetrics::Pulls pulls;

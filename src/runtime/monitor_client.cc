@@ -258,6 +258,12 @@ absl::StatusOr<std::optional<WatchEvent>> ParseWatchEvent(absl::string_view data
                       .running = true,
                       .pid = event.pid};
   }
+  if (type == Type::kLogDropped) {
+    ASSIGN_OR_RETURN(const wire::LogDroppedEvent event, Payload<wire::LogDroppedEvent>(packet));
+    return WatchEvent{.container_id = std::string(event.container_id, wire::kIdBytes),
+                      .log_dropped = true,
+                      .log_dropped_bytes = event.bytes};
+  }
   if (type != Type::kExit) return absl::DataLossError("monitor: unexpected event");
   ASSIGN_OR_RETURN(const wire::ExitEvent event, Payload<wire::ExitEvent>(packet));
   return WatchEvent{.container_id = std::string(event.container_id, wire::kIdBytes),
@@ -285,7 +291,8 @@ absl::StatusOr<WatchEvent> ReadExitRecord(const std::string& state_dir,
   return WatchEvent{.container_id = std::string(container_id),
                     .exit_code = static_cast<int>(values["exit_code"]),
                     .oom = (values["flags"] & wire::kExitOom) != 0,
-                    .finished_at = values["finished_at"]};
+                    .finished_at = values["finished_at"],
+                    .log_dropped_bytes = static_cast<uint64_t>(values["log_dropped_bytes"])};
 }
 
 }  // namespace berth

@@ -140,7 +140,8 @@ class MonitorClient {
 // were there.
 struct WatchEvent {
   std::string container_id;
-  bool running = false;  // else it has exited:
+  bool log_dropped = false;  // only log_dropped_bytes is told
+  bool running = false;      // else it has exited:
   pid_t pid = -1;
   int exit_code = 0;
   bool oom = false;

@@ -58,7 +58,9 @@ enum class Type : uint16_t {
   kSeccompListener = 107,  // StartedReply; fd: the notify descriptor
   kAttached = 108,  // AttachedReply; fds: with a terminal one stream socket; else one for each flag
                     // of the reply: where stdin is written, where stdout and stderr are read
-  kConnected = 109,  // ConnectedReply; fd: a TCP connection in the pod's network namespace
+  kConnected = 109,   // ConnectedReply; fd: a TCP connection in the pod's network namespace
+  kLogDropped = 110,  // LogDroppedEvent, to watchers: each second in which a running container's
+                      // output was dropped
 };
 
 struct Header {
@@ -174,6 +176,11 @@ struct ConnectedReply {
 struct RunningEvent {
   char container_id[kIdBytes];
   int32_t pid;
+};
+
+struct LogDroppedEvent {
+  char container_id[kIdBytes];
+  uint64_t bytes;  // since its start
 };
 
 enum ExitFlag : uint32_t { kExitOom = 1, kExitTimeout = 2, kExitFailedStart = 4 };

@@ -3,6 +3,7 @@
 // each other.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -133,6 +134,10 @@ class Node {
                                                const ExecStreams& streams) const;
   absl::StatusOr<std::string> CheckPortForward(absl::string_view pod_id) const;
   absl::StatusOr<MonitorSession> PortForwardSession(const std::string& pod_id) const;
+
+  // What all containers' logs have dropped since this object was made, and before of those that
+  // run.
+  uint64_t LogDroppedBytes() const { return log_dropped_bytes_; }
 
   // Begins to copy out of a container or into it, whether it runs or not; `job.root` is filled in
   // here. A start or a removal of the container ends the copy.
@@ -278,6 +283,7 @@ class Node {
   void MoveToTrash(const std::string& path);
 
   void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);
+  void CountLogDropped(const WatchEvent& event, ContainerStatus* status);
   void OnMonitorLost(const std::string& pod_id);
   void MarkExited(absl::string_view id, const WatchEvent& event);
   void MarkLost(const PodRecord& pod, absl::string_view why);
@@ -310,6 +316,7 @@ class Node {
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool sample_layers_now_ ABSL_GUARDED_BY(mu_) = false;
 
+  std::atomic<uint64_t> log_dropped_bytes_ = 0;
   std::unique_ptr<ExitWatcher> watcher_;
   std::thread layer_sampler_;
 };

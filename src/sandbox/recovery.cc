@@ -33,7 +33,7 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
     status.finished_at = event.finished_at;
     if (status.started_at == 0) status.started_at = event.finished_at;
     status.reason = event.oom ? "OOMKilled" : event.exit_code == 0 ? "Completed" : "Error";
-    status.log_dropped_bytes = event.log_dropped_bytes;
+    CountLogDropped(event, &status);
   });
   if (container == nullptr) return;
   PersistContainer(id);
@@ -41,7 +41,20 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
   cgroups_.Remove(container->cgroup).IgnoreError();
 }
 
+// What is not persisted yet the monitor tells again after a restart.
+void Node::CountLogDropped(const WatchEvent& event, ContainerStatus* status) {
+  if (event.log_dropped_bytes <= status->log_dropped_bytes) return;
+  log_dropped_bytes_ += event.log_dropped_bytes - status->log_dropped_bytes;
+  status->log_dropped_bytes = event.log_dropped_bytes;
+}
+
 void Node::OnContainerEvent(const std::string&, const WatchEvent& event) {
+  if (event.log_dropped) {
+    state_.UpdateContainer(event.container_id, [&](ContainerRecord& record) {
+      CountLogDropped(event, &record.status);
+    });
+    return;
+  }
   if (!event.running) return MarkExited(event.container_id, event);
   const ContainerPtr container =
       state_.UpdateContainer(event.container_id, [&](ContainerRecord& record) {

@@ -307,6 +307,7 @@ absl::Status Serve(const Config& config, const Log& log) {
   });
   ShowNetwork(metrics, *network);
   ShowCni(metrics, *cni);
+  metrics.ShowLogs([&node = *node] { return static_cast<int64_t>(node.LogDroppedBytes()); });
   if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
 
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamService> streams,

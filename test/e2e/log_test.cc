@@ -229,6 +229,22 @@ TEST_F(LogLimitTest, WhatIsBeyondIsDroppedAndCounted) {
   EXPECT_EQ(verbose["logDroppedBytes"].get<size_t>(), said - written);
 }
 
+TEST_F(LogLimitTest, WhatIsDroppedIsSeenWhileTheContainerRuns) {
+  ASSERT_OK_AND_ASSIGN(OwnNode own,
+                       OwnNode::Start(Name(), "[container]\nlog_max_bytes = \"20\"\n"));
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(own.client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  cri::ContainerStatusRequest request;
+  request.set_container_id(id);
+  request.set_verbose(true);
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
+    const auto status = own.client().Call(&Runtime::ContainerStatus, request);
+    if (!status.ok() || status->status().state() != cri::CONTAINER_RUNNING) return false;
+    const Json verbose = Json::parse(status->info().at("info"), nullptr, false);
+    return verbose.value("logDroppedBytes", 0) == 6;  // "ready" and its newline
+  }));
+}
+
 TEST_F(ReopenTest, OnlyRunningContainersReopen) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), Config()));
   ASSERT_OK_AND_ASSIGN(const FinishedContainer finished,

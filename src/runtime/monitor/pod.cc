@@ -19,6 +19,12 @@
 #include "src/runtime/monitor/syscalls.h"
 
 namespace berth::monitor {
+namespace {
+
+constexpr int64_t kTellDroppedMs = 1000;
+
+}  // namespace
+
 bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
                 wire::ErrorReply* failed) {
   own_pid_namespace_ = syscall(SYS_pidfd_open, getpid(), 0);
@@ -79,9 +85,31 @@ void Pod::Announce(const Container& container) {
     Tell(&watcher, wire::Type::kExit, &container.exit, sizeof(container.exit));
 }
 
+void Pod::TellDropped(const Container& container, int* watcher) {
+  wire::LogDroppedEvent event = {.container_id = {}, .bytes = container.log.dropped_bytes()};
+  memcpy(event.container_id, container.id, wire::kIdBytes);
+  Tell(watcher, wire::Type::kLogDropped, &event, sizeof(event));
+}
+
+// Watchers hear of it a second later, with all that was dropped until then.
+void Pod::CountDropped(Container* container) {
+  if (container->log.dropped_bytes() == container->told_dropped || container->dropped_timer.armed)
+    return;
+  container->dropped_timer = {.fire =
+                                  [](void* owner) {
+                                    auto* self = static_cast<Container*>(owner);
+                                    self->told_dropped = self->log.dropped_bytes();
+                                    for (int& watcher : self->pod->watchers_)
+                                      self->pod->TellDropped(*self, &watcher);
+                                  },
+                              .owner = container};
+  loop_->Arm(&container->dropped_timer, kTellDroppedMs);
+}
+
 void Pod::Discard(Container* container) {
   loop_->Disarm(&container->stop_timer);
   loop_->Disarm(&container->drain_timer);
+  loop_->Disarm(&container->dropped_timer);
   CloseConsole(container);
   RemoveSpareLeaf(container);
   for (int* fd : {&container->channel, &container->output[0], &container->output[1]}) {
@@ -206,6 +234,7 @@ void Pod::Watch(int connection) {
         wire::RunningEvent running = {.container_id = {}, .pid = container->pid};
         memcpy(running.container_id, container->id, wire::kIdBytes);
         Tell(&watcher, wire::Type::kRunning, &running, sizeof(running));
+        if (container->log.dropped_bytes() > 0) TellDropped(*container, &watcher);
       }
     }
     return Tell(&watcher, wire::Type::kOk, nullptr, 0);

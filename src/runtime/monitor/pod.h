@@ -50,7 +50,8 @@ struct Container {
   LogWriter log;
   wire::ExitEvent exit = {};
   Handler channel_handler, output_handler[2], console_handler;
-  Timer stop_timer, drain_timer, spare_timer;
+  Timer stop_timer, drain_timer, spare_timer, dropped_timer;
+  uint64_t told_dropped = 0;
 };
 
 struct Exec {
@@ -224,6 +225,8 @@ class Pod {
   void ExecExited(Exec* exec, int status);
   void FinishExit(Container* container);
   void Announce(const Container& container);
+  void TellDropped(const Container& container, int* watcher);
+  void CountDropped(Container* container);
   void Tell(int* watcher, wire::Type type, const void* payload, size_t bytes);
   void KillAll(Container* container);
   bool EnterLeaf(Exec* exec, ChildRequest* request);

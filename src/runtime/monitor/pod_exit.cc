@@ -119,6 +119,7 @@ void Pod::Exited(Container* container, int status) {
 void Pod::FinishExit(Container* container) {
   if (container->state != Container::State::kDraining) return;
   loop_->Disarm(&container->drain_timer);
+  loop_->Disarm(&container->dropped_timer);
   for (int which = 0; which < 2; ++which) {
     DrainLog(container, which);
     CloseOutput(container, which);
@@ -149,9 +150,11 @@ bool Pod::WriteExitRecord(const Container& container) {
   snprintf(name, sizeof(name), "%.*s.exit", wire::kIdBytes, container.id);
   snprintf(temporary, sizeof(temporary), "%s.tmp", name);
   const int length =
-      snprintf(text, sizeof(text), "version=1\nexit_code=%d\nflags=%u\nfinished_at=%lld\n",
+      snprintf(text, sizeof(text),
+               "version=1\nexit_code=%d\nflags=%u\nfinished_at=%lld\nlog_dropped_bytes=%llu\n",
                container.exit.exit_code, container.exit.flags,
-               static_cast<long long>(container.exit.finished_at));
+               static_cast<long long>(container.exit.finished_at),
+               static_cast<unsigned long long>(container.exit.log_dropped_bytes));
   const int fd =
       openat(state_dir_, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;

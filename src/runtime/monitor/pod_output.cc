@@ -32,6 +32,7 @@ Pod::Pumped Pod::Pump(Container* container, int which) {
     return Pumped::kEnded;
   }
   container->log.Write(StreamOf(which), read_buffer, n);
+  CountDropped(container);
   Give(container, which, read_buffer, n);
   return Pumped::kData;
 }
