@@ -49,7 +49,7 @@ enum class Op : uint16_t {
   kSetMountAttr = 16,  // s0=path, a=MOUNT_ATTR_* to set on the mount that is there
   kStdio = 17,         // a,b,c=fd of stdin, stdout, stderr, or a StdioFd
   kTerminal = 18,  // a pty of the container's devpts becomes stdio; its master goes to the monitor.
-                   // a=rows b=columns; 0: left as they are
+                   // a=rows b=columns; 0: 24 by 80
   kWriteProc =
       19,  // s0=path below /proc, s1=value; a=ProcTolerance b=uid to try again as where
            // root is refused (EACCES), 0 none: IPC sysctls belong to their namespace's root

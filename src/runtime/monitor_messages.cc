@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/runtime/exec_failure.h"
 
 namespace berth {
 
@@ -44,16 +45,6 @@ absl::Status IdmapStatus(const std::string& call, const PlanStep& step) {
 }
 
 // What a user reads first when a program cannot be started.
-absl::Status ExecStatus(const PlanStep& step, int error) {
-  const std::string& file = step.strings[0];
-  const absl::string_view cause = error == ENOENT && !absl::StrContains(file, '/')
-                                      ? absl::string_view("executable file not found in $PATH")
-                                      : absl::string_view(std::strerror(error));
-  return absl::Status(
-      error == ENOENT ? absl::StatusCode::kNotFound : absl::ErrnoToStatusCode(error),
-      absl::StrCat("exec: \"", file, "\": ", cause));
-}
-
 }  // namespace
 
 std::string Message(Type type) {
@@ -99,7 +90,7 @@ absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan) {
     return ErrnoStatus("monitor", call, reply.error);
   }
   const PlanStep& step = plan->steps[reply.step];
-  if (step.op == wire::Op::kExec) return ExecStatus(step, reply.error);
+  if (step.op == wire::Op::kExec) return ExecFailure(step.strings[0], reply.error);
   if (step.op == wire::Op::kHook && IsVerdict(call)) return HookStatus(step, call);
   if (absl::StartsWith(call, "id-map") && reply.error == EINVAL) return IdmapStatus(call, step);
   return ErrnoStatus(call, absl::StrCat("(", DescribeStep(step), ")"), reply.error);

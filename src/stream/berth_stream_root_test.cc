@@ -177,6 +177,19 @@ TEST_F(BerthStreamTest, TellsWhyASessionCannotBegin) {
   EXPECT_THAT((*spdy_)[1].data, HasSubstr("\"InternalError\""));
 }
 
+TEST_F(BerthStreamTest, TellsWhatAShellWouldExitWithAndWhy) {
+  ASSERT_TRUE(client().Send(SpdyUpgradeOf(PathOf(SessionKind::kExec), "v4.channel.k8s.io")));
+  process().Redeem(SessionKind::kExec, wire::kSessionStdout | wire::kSessionStderr);
+  client().ReceiveHead();
+  for (const char* type : {"error", "stdout", "stderr"})
+    ASSERT_TRUE(client().Send(spdy_->Open(StreamType(type))));
+  process().ExpectBegin();
+  process().Refuse(5, "exec: no such program", 127);
+  ASSERT_TRUE(ReadSpdyUntil([&] { return (*spdy_)[1].finished && (*spdy_)[5].finished; }));
+  EXPECT_THAT((*spdy_)[1].data, HasSubstr(R"("reason":"ExitCode","message":"127")"));
+  EXPECT_EQ((*spdy_)[5].data, "exec: no such program\n");
+}
+
 TEST_F(BerthStreamTest, HoldsASlowProcessBackWithoutKeepingItsInput) {
   BeginSpdyExec();
   // Far more than any buffer between; the client must come to a halt.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 using wire::StreamHeader;
 using wire::StreamType;
+
+constexpr char kExitCode[] = "berth/exit-code";
 
 constexpr StreamHeader Head(StreamType type) {
   return {wire::kStreamMagic, wire::kStreamVersion, static_cast<uint16_t>(type)};
@@ -30,14 +33,24 @@ absl::StatusOr<StreamType> TypeOf(const Packet& packet) {
   const auto refused = ReadBody<StreamHeader, wire::RefusedReply>(packet.data);
   if (!refused.has_value() || refused->code == 0)
     return absl::InternalError("berthd: a refusal is malformed");
-  return absl::Status(
+  absl::Status status(
       static_cast<absl::StatusCode>(refused->code),
       absl::string_view(refused->message, ::strnlen(refused->message, sizeof(refused->message))));
+  if (refused->exit_code > 0)
+    status.SetPayload(kExitCode, absl::Cord(absl::StrCat(refused->exit_code)));
+  return status;
 }
 
 absl::Status Gone() { return absl::UnavailableError("berthd has gone away"); }
 
 }  // namespace
+
+int ExitCodeOf(const absl::Status& refused) {
+  const auto payload = refused.GetPayload(kExitCode);
+  int code = 0;
+  if (payload.has_value() && absl::SimpleAtoi(std::string(*payload), &code)) return code;
+  return 0;
+}
 
 absl::StatusOr<RedeemedSession> ReadRedeemed(const Packet& packet) {
   ASSIGN_OR_RETURN(const StreamType type, TypeOf(packet));

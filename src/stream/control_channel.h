@@ -40,6 +40,10 @@ class ControlChannel {
   PacketSocket socket_;
 };
 
+// What an exec that berthd refused ends with, because its program is not there or cannot run; else
+// 0.
+int ExitCodeOf(const absl::Status& refused);
+
 // Of Redeem and Begin: the meaning of an answer.
 absl::StatusOr<RedeemedSession> ReadRedeemed(const Packet& packet);
 absl::StatusOr<BegunSession> ReadBegun(Packet packet);

@@ -179,12 +179,22 @@ class Session {
     co_return parser.Feed(bytes).value_or(TerminalSize());
   }
 
+  // Clients show an exit code without its message.
+  asio::awaitable<void> SayWhyNothingRan(CommandStreams streams, const absl::Status& failure) {
+    const Deadline deadline(executor_, kEndTime, [this] { transport_->Abort(); });
+    ClientStream* const to = streams.err != nullptr ? streams.err : streams.out;
+    const char* const end = Has(wire::kSessionTerminal) ? "\r\n" : "\n";
+    if (to != nullptr) co_await to->Write(absl::StrCat(failure.message(), end));
+  }
+
   asio::awaitable<void> RunCommand(ClientLink& client, CommandStreams streams) {
     ResizeParser resize;
     const TerminalSize size = co_await FirstSize(streams.resize, resize);
     absl::StatusOr<BegunSession> begun = co_await Begin(client, size);
     if (!begun.ok()) {
-      const SessionOutcome failed = {.failure = begun.status()};
+      const SessionOutcome failed = {.exit_code = ExitCodeOf(begun.status()),
+                                     .failure = begun.status()};
+      if (failed.exit_code != 0) co_await SayWhyNothingRan(streams, failed.failure);
       co_await End(streams, failed);
       co_return;
     }

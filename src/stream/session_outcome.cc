@@ -32,9 +32,12 @@ std::string OutcomeText(const SessionOutcome& outcome, CommandProtocol protocol)
   std::string text;
   if (!outcome.failure.ok()) {
     const std::string cause(outcome.failure.message());
-    text = absl::StrCat("Internal error occurred: ", cause);
-    status = Failure(text, "InternalError", Causes("", cause));
-    status["code"] = 500;
+    const bool internal = outcome.exit_code == 0;
+    text = internal ? absl::StrCat("Internal error occurred: ", cause) : cause;
+    status = internal ? Failure(text, "InternalError", Causes("", cause))
+                      : Failure(text, "NonZeroExitCode",
+                                Causes("ExitCode", absl::StrCat(outcome.exit_code)));
+    if (internal) status["code"] = 500;
   } else if (outcome.exit_code != 0) {
     text =
         absl::StrCat("command terminated with non-zero exit code: exit status ", outcome.exit_code);

@@ -10,7 +10,7 @@ namespace berth {
 
 struct SessionOutcome {
   int exit_code = 0;     // 0-255
-  absl::Status failure;  // not OK: the session failed, and exit_code means nothing
+  absl::Status failure;  // not OK: the session failed; with an exit code because nothing could run
 };
 
 // For v4 and v5 a metav1.Status in JSON; before it a line of text, "" for success.

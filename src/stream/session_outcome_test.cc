@@ -33,6 +33,15 @@ TEST(OutcomeText, IsALineOrNothingBeforeV4) {
   }
 }
 
+TEST(OutcomeText, OfWhatCouldNotRunIsAnExitCode) {
+  const SessionOutcome outcome = {.exit_code = 127, .failure = absl::NotFoundError("no such file")};
+  EXPECT_EQ(OutcomeText(outcome, CommandProtocol::kV4),
+            R"({"metadata":{},"status":"Failure","message":"no such file",)"
+            R"("reason":"NonZeroExitCode","details":{"causes":)"
+            R"([{"reason":"ExitCode","message":"127"}]}})");
+  EXPECT_EQ(OutcomeText(outcome, CommandProtocol::kV1), "no such file");
+}
+
 TEST(OutcomeText, ReplacesWhatIsNoUtf8) {
   EXPECT_NE(OutcomeText({.failure = absl::InternalError("\xff")}, CommandProtocol::kV4)
                 .find("\xef\xbf\xbd"),

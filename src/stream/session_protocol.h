@@ -9,7 +9,7 @@
 namespace berth::wire {
 
 inline constexpr uint32_t kStreamMagic = 0x31535242;  // "BRS1"
-inline constexpr uint16_t kStreamVersion = 1;
+inline constexpr uint16_t kStreamVersion = 2;
 
 // Descriptors that berth-stream is started with.
 enum StreamStartFd : int {
@@ -74,6 +74,7 @@ struct BegunReply {
 
 struct RefusedReply {
   int32_t code;        // google.rpc.Code
+  int32_t exit_code;   // of an exec whose program is not there (127) or cannot run (126); else 0
   char message[1024];  // for the client, NUL-terminated
 };
 

@@ -93,7 +93,12 @@ std::vector<std::string> BerthArgv(const std::string& socket,
 absl::StatusOr<CommandResult> RunBerth(const std::string& socket,
                                        const std::vector<std::string>& arguments,
                                        const std::string& input) {
-  ASSIGN_OR_RETURN(Child child, Child::Start(BerthArgv(socket, arguments)));
+  return RunProgram(BerthArgv(socket, arguments), input);
+}
+
+absl::StatusOr<CommandResult> RunProgram(const std::vector<std::string>& argv,
+                                         const std::string& input) {
+  ASSIGN_OR_RETURN(Child child, Child::Start(argv));
   Child::Pipes& pipes = child.pipes();
   ::fcntl(pipes.in.get(), F_SETFL, O_NONBLOCK);
   CommandResult result;
@@ -105,8 +110,7 @@ absl::StatusOr<CommandResult> RunBerth(const std::string& socket,
                     {.fd = pipes.out.get(), .events = POLLIN, .revents = 0},
                     {.fd = pipes.err.get(), .events = POLLIN, .revents = 0}};
     ::poll(fds, 3, 1000);
-    if (absl::Now() > until)
-      return absl::DeadlineExceededError(absl::StrCat("berth ", arguments[0]));
+    if (absl::Now() > until) return absl::DeadlineExceededError(argv[0]);
     if (fds[0].revents != 0) {
       const ssize_t n = ::write(pipes.in.get(), input.data() + written, input.size() - written);
       if (n < 0 && errno != EAGAIN) pipes.in.reset();
@@ -116,7 +120,7 @@ absl::StatusOr<CommandResult> RunBerth(const std::string& socket,
     if (fds[2].revents != 0 && !ReadSome(pipes.err.get(), &result.err)) pipes.err.reset();
   }
   const std::optional<int> code = child.Wait(kPatience);
-  if (!code.has_value()) return absl::DeadlineExceededError(absl::StrCat("berth ", arguments[0]));
+  if (!code.has_value()) return absl::DeadlineExceededError(argv[0]);
   result.code = *code;
   return result;
 }

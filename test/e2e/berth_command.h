@@ -26,6 +26,10 @@ absl::StatusOr<CommandResult> RunBerth(const std::string& socket,
                                        const std::vector<std::string>& arguments,
                                        const std::string& input = "");
 
+// The same of any program; argv[0] is its path.
+absl::StatusOr<CommandResult> RunProgram(const std::vector<std::string>& argv,
+                                         const std::string& input = "");
+
 // A child, with pipes that the caller reads and writes.
 class Child {
  public:

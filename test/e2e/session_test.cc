@@ -172,8 +172,13 @@ TEST_F(SessionTest, ExecThatIsNotThereIsToldToTheClient) {
   request.set_cmd(0, "/no/such/program");
   ASSERT_OK_AND_ASSIGN(ChannelClient client, Open(request));
   ASSERT_OK(client.AwaitEnd());
+  EXPECT_EQ(client.Of(kStderr), "exec: \"/no/such/program\": No such file or directory\n");
   EXPECT_THAT(client.Of(3), HasSubstr("/no/such/program"));
-  EXPECT_NE(client.ExitCode(), 0);
+  EXPECT_EQ(client.ExitCode(), 127);
+  request.set_cmd(0, "/etc");
+  ASSERT_OK_AND_ASSIGN(ChannelClient directory, Open(request));
+  ASSERT_OK(directory.AwaitEnd());
+  EXPECT_EQ(directory.ExitCode(), 126);
 }
 
 // Numbers go into the session and come back, while the daemon is killed and started again and

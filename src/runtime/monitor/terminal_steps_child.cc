@@ -12,6 +12,13 @@
 #include "src/runtime/monitor/syscalls.h"
 
 namespace berth::monitor {
+namespace {
+
+// Until a client tells a size: programs take zero for an error, or for a terminal that shows
+// nothing.
+constexpr unsigned short kDefaultRows = 24, kDefaultColumns = 80;
+
+}  // namespace
 
 int StepTerminal(const Step& step, StepContext* context, const char** call) {
   // Only the container's own devpts can be at /dev/pts, and its ptmx is 5:2; the image cannot put
@@ -31,12 +38,12 @@ int StepTerminal(const Step& step, StepContext* context, const char** call) {
   if (master < 0) return Fail(call, "open ptmx");
   int unlock = 0;
   if (ioctl(master, TIOCSPTLCK, &unlock) != 0) return Fail(call, "unlock pty");
-  const winsize size = {.ws_row = static_cast<unsigned short>(step.a()),
-                        .ws_col = static_cast<unsigned short>(step.b()),
+  const bool known = step.a() != 0 && step.b() != 0;
+  const winsize size = {.ws_row = known ? static_cast<unsigned short>(step.a()) : kDefaultRows,
+                        .ws_col = known ? static_cast<unsigned short>(step.b()) : kDefaultColumns,
                         .ws_xpixel = 0,
                         .ws_ypixel = 0};
-  if (size.ws_row != 0 && size.ws_col != 0 && ioctl(master, TIOCSWINSZ, &size) != 0)
-    return Fail(call, "size pty");
+  if (ioctl(master, TIOCSWINSZ, &size) != 0) return Fail(call, "size pty");
   context->terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (context->terminal < 0) return Fail(call, "open pty");
   if (!SendChannel(context->channel, {.tag = ChannelTag::kTerminal, .value = 0}, master))

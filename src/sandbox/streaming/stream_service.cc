@@ -18,6 +18,7 @@
 #include "src/base/status_macros.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
+#include "src/runtime/exec_failure.h"
 #include "src/stream/session_protocol.h"
 
 namespace berth {
@@ -296,7 +297,8 @@ absl::Status StreamService::Converse(int control) {
 // Then waits for the berth-stream to tell its client and to end.
 absl::Status StreamService::Refuse(int control, const absl::Status& why) const {
   options_.log->Warning("session refused", {{"error", why.message()}});
-  wire::RefusedReply reply = {.code = static_cast<int32_t>(why.code())};
+  wire::RefusedReply reply = {.code = static_cast<int32_t>(why.code()),
+                              .exit_code = ExecFailureCode(why)};
   const absl::string_view text = why.message().substr(0, sizeof(reply.message) - 1);
   std::memcpy(reply.message, text.data(), text.size());
   const absl::Status sent = SendPacket(control, Message(StreamType::kRefused, reply), {});

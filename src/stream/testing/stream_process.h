@@ -125,8 +125,8 @@ class StreamProcess {
     std::copy(ports.begin(), ports.end(), reply.ports);
     Reply(wire::StreamType::kRedeemed, reply);
   }
-  void Refuse(int code, absl::string_view message) {
-    wire::RefusedReply reply = {.code = code};
+  void Refuse(int code, absl::string_view message, int exit_code = 0) {
+    wire::RefusedReply reply = {.code = code, .exit_code = exit_code};
     message.copy(reply.message, sizeof(reply.message) - 1);
     Reply(wire::StreamType::kRefused, reply);
   }
