@@ -111,6 +111,7 @@ absl::StatusOr<bool> Run(const Arguments& arguments) {
   if (with_floor || !options.pull_floor.empty()) names.push_back(kFloor);
   if (options.skopeo) names.push_back(kSkopeo);
   if (!options.cni_plugins.empty()) names.push_back(kCniChain);
+  if (!options.conmon_root.empty()) names.push_back(kConmon);
   Report report(names);
   const nlohmann::json machine = DescribeMachine();
   Bench bench = {.options = arguments.options,
@@ -150,7 +151,7 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--network-peer", arguments.network_peers,
                  "the same for the scenario `network` alone: a runtime that runs the plugins");
   app.add_option("--only", arguments.only,
-                 "only these: memory cycle start exec list throughput network pull");
+                 "only these: memory cycle start exec list throughput network pull log");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--rounds", options.rounds, "repetitions of a pod cycle")->capture_default_str();
   app.add_option("--containers", options.containers, "containers to list")->capture_default_str();
@@ -169,6 +170,8 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--cni", options.cni_plugins, "folder of CNI plugins to measure beside");
   app.add_option("--cni-scratch", options.cni_scratch, "an existing folder for what they keep");
   app.add_flag("--skopeo", options.skopeo, "skopeo copy and umoci unpack beside the pulls");
+  app.add_option("--conmon-root", options.conmon_root,
+                 "root file system with busybox, for logs by conmon beside");
   app.add_option("--log-dir", options.log_directory, "an existing folder for container logs")
       ->required();
   app.add_option("--cgroup", arguments.cgroup,

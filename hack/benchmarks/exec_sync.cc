@@ -40,10 +40,28 @@ absl::Status Round(Bench& bench, const Targets& targets, const Pace& pace, int r
   return Timed(bench, metric, kFloor, [&] { return bench.floor->Exec(targets.floor); });
 }
 
+// CPU time of each peer that is in cgroups of its own: daemon, helpers and pods.
+absl::StatusOr<std::map<std::string, absl::Duration>> CpuTimes(const Bench& bench) {
+  std::map<std::string, absl::Duration> times;
+  for (const Peer& peer : bench.peers) {
+    const auto cgroup = bench.cgroups.find(peer.name());
+    if (cgroup == bench.cgroups.end() || !cgroup->second.Holds(peer.daemon())) continue;
+    ASSIGN_OR_RETURN(times[peer.name()], cgroup->second.CpuTime());
+  }
+  return times;
+}
+
 absl::Status AllRounds(Bench& bench, const Targets& targets) {
+  const int rounds = 2 * bench.options.rounds;
   for (const Pace& pace : kPaces) {
-    for (int round = 0; round < 2 * bench.options.rounds; ++round) {
+    ASSIGN_OR_RETURN(const auto before, CpuTimes(bench));
+    for (int round = 0; round < rounds; ++round) {
       RETURN_IF_ERROR(Round(bench, targets, pace, round));
+    }
+    ASSIGN_OR_RETURN(auto after, CpuTimes(bench));
+    for (const auto& [peer, time] : before) {
+      bench.report.Add({.name = "CPU of 1,000 ExecSync", .unit = "s", .pace = pace.name}, peer,
+                       absl::ToDoubleSeconds(after[peer] - time) * 1000 / rounds);
     }
   }
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -58,6 +59,20 @@ int64_t KilobytesOf(absl::string_view text, absl::string_view key) {
 int64_t PssKib(pid_t pid) { return KilobytesOf(ReadText(ProcFile(pid, "smaps_rollup")), "Pss"); }
 
 int64_t RssKib(pid_t pid) { return KilobytesOf(ReadText(ProcFile(pid, "status")), "VmRSS"); }
+
+absl::Duration CpuTimeOf(pid_t pid) {
+  const std::string text = ReadText(ProcFile(pid, "stat"));
+  const size_t name_end = text.rfind(')');  // the name in parentheses may hold anything
+  if (name_end == std::string::npos) return absl::ZeroDuration();
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(absl::string_view(text).substr(name_end + 1), ' ', absl::SkipEmpty());
+  constexpr size_t kUser = 11, kSystem = 12;  // fields 14 and 15 of proc_pid_stat(5)
+  int64_t user = 0, system = 0;
+  if (fields.size() <= kSystem || !absl::SimpleAtoi(fields[kUser], &user) ||
+      !absl::SimpleAtoi(fields[kSystem], &system))
+    return absl::ZeroDuration();
+  return absl::Seconds(user + system) / ::sysconf(_SC_CLK_TCK);
+}
 
 std::string CommandOf(pid_t pid) {
   return std::string(absl::StripTrailingAsciiWhitespace(ReadText(ProcFile(pid, "comm"))));

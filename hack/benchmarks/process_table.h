@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace berth::bench {
 
@@ -22,6 +23,9 @@ int64_t KilobytesOf(absl::string_view text, absl::string_view key);
 // Proportional and resident memory, in KiB; 0 when the process is gone.
 int64_t PssKib(pid_t pid);
 int64_t RssKib(pid_t pid);
+
+// User and system time, in the kernel's ticks of 10 ms; 0 when the process is gone.
+absl::Duration CpuTimeOf(pid_t pid);
 
 std::string CommandOf(pid_t pid);
 pid_t ParentOf(pid_t pid);

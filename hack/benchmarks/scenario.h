@@ -32,6 +32,7 @@ struct Options {
   std::string pull_floor;    // path of berth-pull-floor; empty: no floor of a pull
   std::string pull_scratch;  // an existing folder for what pulls of commands write
   bool skopeo = false;       // skopeo and umoci as a peer of pulls
+  std::string conmon_root;   // root file system with busybox, for conmon as a peer of logs
   std::string log_directory;
   std::string cni_plugins;  // folder of the CNI plugins to measure beside; empty: none
   std::string cni_scratch;  // an existing folder for what they keep
@@ -63,6 +64,7 @@ void Rest(const Bench& bench, const Pace& pace);
 inline constexpr char kFloor[] = "floor";  // its column of the report
 inline constexpr char kCniChain[] = "bridge+portmap";
 inline constexpr char kSkopeo[] = "skopeo+umoci";
+inline constexpr char kConmon[] = "conmon";
 
 // Runs `work` and adds its time in milliseconds to the column `name` when it succeeded.
 template <typename Work>
@@ -81,6 +83,7 @@ absl::Status MeasureMemory(Bench& bench);
 absl::Status MeasureThroughput(Bench& bench);
 absl::Status MeasureNetwork(Bench& bench);
 absl::Status MeasurePull(Bench& bench);
+absl::Status MeasureLogThroughput(Bench& bench);
 
 struct Scenario {
   const char* name;
@@ -90,7 +93,7 @@ struct Scenario {
 inline constexpr Scenario kScenarios[] = {
     {"memory", MeasureMemory},   {"cycle", MeasurePodCycle}, {"start", MeasureContainerStart},
     {"exec", MeasureExecSync},   {"list", MeasureListing},   {"throughput", MeasureThroughput},
-    {"network", MeasureNetwork}, {"pull", MeasurePull},
+    {"network", MeasureNetwork}, {"pull", MeasurePull},      {"log", MeasureLogThroughput},
 };
 
 }  // namespace berth::bench
