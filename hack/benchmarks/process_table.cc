@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -42,8 +42,10 @@ std::set<pid_t> Ancestors(pid_t pid) {
 }  // namespace
 
 std::string ReadText(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();  // catches what the buffer throws when a process goes while it is read
+  return text.str();
 }
 
 int64_t KilobytesOf(absl::string_view text, absl::string_view key) {
