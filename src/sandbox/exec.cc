@@ -32,6 +32,17 @@ TakeSeccompListener Node::ListenerOf(const ContainerRecord& container,
   };
 }
 
+namespace {
+
+// The kernel kills what a container that ends has in it, a command before its exec too.
+absl::Status KilledBeforeItBegan(const ContainerRecord& container, const absl::Status& killed) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("exec in container ", container.id,
+                   ", which ends or has no memory left: ", killed.message()));
+}
+
+}  // namespace
+
 absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
                                           const std::vector<std::string>& command,
                                           const ExecSyncOptions& options) const {
@@ -41,16 +52,18 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
   ASSIGN_OR_RETURN(const ExecSpec spec, PrepareExec(*container, *pod, command, {}));
   if (!pod->config.runtime_handler.empty()) return ExecWithRuntime(*container, *pod, spec, options);
   const LaunchPlan plan = BuildExecPlan(spec);
-  ASSIGN_OR_RETURN(
-      ExecSyncResult result,
+  absl::StatusOr<ExecSyncResult> result =
       Monitor(container->pod_id)
           .ExecSync({.container_id = container->id,
                      .plan = &plan,
                      .timeout = options.timeout,
                      .max_output_bytes = options.max_output_bytes,
                      .cancelled = options.cancelled,
-                     .take_seccomp_listener = ListenerOf(*container, spec.identity.program)}));
-  return ExecResult{std::move(result.output), std::move(result.error_output), result.exit_code};
+                     .take_seccomp_listener = ListenerOf(*container, spec.identity.program)});
+  if (absl::IsCancelled(result.status()) && !(options.cancelled && options.cancelled()))
+    return KilledBeforeItBegan(*container, result.status());
+  RETURN_IF_ERROR(result.status());
+  return ExecResult{std::move(result->output), std::move(result->error_output), result->exit_code};
 }
 
 absl::StatusOr<std::string> Node::CheckExec(absl::string_view id,
