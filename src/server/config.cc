@@ -206,7 +206,7 @@ Config ConfigForDir(const std::string& dir) {
   config.state_dir = dir + "/state";
   config.socket = dir + "/berth.sock";
   config.cgroup_root = absl::StrFormat("/berth-%08x", hash & 0xffffffff);
-  config.cni_conf_dir = dir + "/cni/net.d";
+  config.cni_conf_dir = dir + "/net.d";
   config.bridge = absl::StrFormat("bth%08x", hash & 0xffffffff);
   config.ipv4_subnet = absl::StrFormat("10.%d.%d.0/20", 90 + hash % 120, 16 * ((hash >> 8) % 16));
   config.ipv6_subnet = absl::StrFormat("fd%02x:%04x:%04x:1::/64", hash & 0xff, (hash >> 8) & 0xffff,

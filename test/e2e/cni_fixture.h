@@ -63,7 +63,7 @@ class CniFixture : public E2eTest {
   Daemon::Options OptionsOfNode() const { return Node::OptionsFor("cni", 2); }
 
  private:
-  std::string ConfigPath() const { return OptionsOfNode().dir + "/cni/net.d/10-test.conflist"; }
+  std::string ConfigPath() const { return OptionsOfNode().dir + "/net.d/10-test.conflist"; }
 
   std::optional<OwnNode> own_;
   int boots_ = 0;

@@ -478,7 +478,7 @@ absl::Status CniNetworkImpl::SetPodCidrs(const std::vector<std::string>& cidrs) 
   if (options_.conf_template.empty() || HasConfig()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string text, ReadFileAt(AT_FDCWD, options_.conf_template));
   ASSIGN_OR_RETURN(const std::string rendered, RenderCniTemplate(text, cidrs));
-  RETURN_IF_ERROR(MakeDirs(options_.conf_dir, 0755));
+  RETURN_IF_ERROR(MakeDirs(options_.conf_dir, 0700));
   return ReplaceFileAt(AT_FDCWD, absl::StrCat(options_.conf_dir, "/", kRenderedFile), rendered,
                        0644);
 }

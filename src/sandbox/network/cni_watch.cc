@@ -91,7 +91,7 @@ void CniWatch::AwaitChange(const std::optional<DirectoryWatch>& watch, absl::Tim
 
 void CniWatch::Reload() {
   if (options_.conf_dir.empty()) return;
-  MakeDirs(options_.conf_dir, 0755).IgnoreError();  // if not, there is no file
+  MakeDirs(options_.conf_dir, 0700).IgnoreError();  // if not, there is no file
   CniConfigs configs =
       LoadCniConfigs(options_.conf_dir, options_.default_network,
                      [this](const std::string& type) { return plugins_.Find(type); });
