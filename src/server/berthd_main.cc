@@ -80,6 +80,17 @@ absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
   return lock;
 }
 
+// The helper that keeps the lock keeps the socket for a moment longer.
+absl::StatusOr<UniqueFd> ListenPatiently(const std::string& path) {
+  const absl::Time patience = absl::Now() + kLockPatience;
+  absl::StatusOr<UniqueFd> socket = ListenUnix(path, SOCK_STREAM, 0660);
+  while (absl::IsAlreadyExists(socket.status()) && absl::Now() < patience) {
+    absl::SleepFor(absl::Milliseconds(10));
+    socket = ListenUnix(path, SOCK_STREAM, 0660);
+  }
+  return socket;
+}
+
 LogLevel LevelOf(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
   if (name == "warning") return LogLevel::kWarning;
@@ -326,7 +337,7 @@ absl::Status Serve(const Config& config, const Log& log) {
   if (server == nullptr) return absl::InternalError("gRPC server does not start");
   // State is known by now: a client never sees an empty or partial list.
   RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
-  ASSIGN_OR_RETURN(UniqueFd socket, ListenUnix(config.socket, SOCK_STREAM, 0660));
+  ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));
   {
     const Listener listener(std::move(socket), *server, log);
     NotifyServiceManager("READY=1");

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -51,6 +54,25 @@ TEST_F(RestartTest, LockThatTheKilledOneLeftToAHelperIsWaitedFor) {
   std::thread helper([&lock] {
     absl::SleepFor(absl::Milliseconds(200));
     lock.reset();
+  });
+  EXPECT_OK(node().daemon().StartAgain());
+  helper.join();
+  node().Reconnect();
+}
+
+TEST_F(RestartTest, SocketThatTheKilledOneLeftToAHelperIsWaitedFor) {
+  ASSERT_OK(node().daemon().Kill());
+  const std::string path = node().daemon().socket();
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+  ASSERT_LT(path.size(), sizeof address.sun_path);
+  path.copy(address.sun_path, path.size());
+  UniqueFd listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(listening.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listening.get(), 1), 0);
+  std::thread helper([&listening] {
+    absl::SleepFor(absl::Milliseconds(200));
+    listening.reset();
   });
   EXPECT_OK(node().daemon().StartAgain());
   helper.join();
