@@ -45,7 +45,7 @@ TEST_F(CniStormTest, NoAddressIsLostWhateverHappens) {
   for (int cycle = 0; cycle < cycles; ++cycle) {
     Misbehave(kModes[random() % std::size(kModes)]);
     const auto end = random() % 16;  // of the daemon: 0 reboot, 1 to 3 kill
-    std::thread pod([&, name = Name(absl::StrCat("-", cycle)), socket = daemon().socket()] {
+    std::jthread pod([&, name = Name(absl::StrCat("-", cycle)), socket = daemon().socket()] {
       Client own(socket);  // the other is replaced after a kill
       ++(own.RunPod(MakePodConfig(name)).ok() ? ran : refused);
     });
