@@ -51,7 +51,9 @@ absl::StatusOr<std::vector<AttachmentRow>> LoadAttachments(Database& database) {
 }
 
 absl::Status InsertAttachment(Database& database, const AttachmentRow& row) {
-  return WriteRow(database, "INSERT INTO attachments VALUES (?1, ?2, ?3, ?4)", row);
+  return WriteRow(
+      database, "INSERT INTO attachments (pod_id, network, state, record) VALUES (?1, ?2, ?3, ?4)",
+      row);
 }
 
 absl::Status UpdateAttachment(Database& database, const AttachmentRow& row) {
@@ -60,10 +62,10 @@ absl::Status UpdateAttachment(Database& database, const AttachmentRow& row) {
                   row);
 }
 
-// SQLite syncs at the commit of a transaction that wrote something, and with it all before it.
+// SQLite syncs at the commit of a transaction that changed something, and with it all before it.
 absl::Status SyncAttachment(Database& database, absl::string_view pod_id) {
   return RunForPod(database, Durability::kPowerLoss,
-                   "UPDATE attachments SET state = state WHERE pod_id = ?1", pod_id);
+                   "UPDATE attachments SET synced = 1 WHERE pod_id = ?1", pod_id);
 }
 
 absl::Status DeleteAttachment(Database& database, absl::string_view pod_id) {

@@ -47,6 +47,15 @@ TEST_F(AttachmentsTest, RowsSurviveTheDaemon) {
   EXPECT_EQ(rows->at(0).record, R"({"result":{}})");
 }
 
+// SQLite does not sync for a transaction that leaves every page as it is.
+TEST_F(AttachmentsTest, SyncingWritesSomethingToSync) {
+  ASSERT_TRUE(InsertAttachment(*database_, {.pod_id = "a", .network = "n", .record = "{}"}).ok());
+  const auto written = [&] { return std::filesystem::file_size(directory_ + "/berth.db-wal"); };
+  const auto before = written();
+  ASSERT_TRUE(SyncAttachment(*database_, "a").ok());
+  EXPECT_GT(written(), before);
+}
+
 TEST_F(AttachmentsTest, APodHasOneAtMost) {
   const AttachmentRow row{.pod_id = "a", .network = "pods", .record = "{}"};
   ASSERT_TRUE(InsertAttachment(*database_, row).ok());

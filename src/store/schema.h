@@ -70,7 +70,8 @@ CREATE TABLE attachments (
   pod_id TEXT PRIMARY KEY,
   network TEXT NOT NULL,              -- name of the CNI network
   state INTEGER NOT NULL,             -- 0 plugins are adding, 1 added, 2 to be removed
-  record TEXT NOT NULL                -- JSON, see docs/formats/store.md
+  record TEXT NOT NULL,               -- JSON, see docs/formats/store.md
+  synced INTEGER NOT NULL DEFAULT 0   -- 1: a power cut does not take the row
 ) WITHOUT ROWID;
 )sql";
 
@@ -82,7 +83,8 @@ inline constexpr const char* kMigrations[kSchemaVersion - 1] = {
     "ALTER TABLE images ADD COLUMN manifest BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE images ADD COLUMN manifest_type TEXT NOT NULL DEFAULT '';",
     "CREATE TABLE attachments (pod_id TEXT PRIMARY KEY, network TEXT NOT NULL,"
-    " state INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;",
+    " state INTEGER NOT NULL, record TEXT NOT NULL, synced INTEGER NOT NULL DEFAULT 0)"
+    " WITHOUT ROWID;",
 };
 
 }  // namespace berth
