@@ -536,9 +536,12 @@ TEST_F(CgroupFilesTest, CountsNoOomKillsWhereNobodyCounts) {
 }
 
 TEST_F(CgroupFilesTest, KnowsAnEmptyCgroup) {
-  EXPECT_TRUE(CgroupIsEmpty(directory_.get()));
+  EXPECT_FALSE(CgroupIsEmpty(directory_.get()));  // as one that was removed
   Put("cgroup.procs", "");
   EXPECT_TRUE(CgroupIsEmpty(directory_.get()));
+  ASSERT_EQ(mkdirat(directory_.get(), "below", 0755), 0);
+  EXPECT_FALSE(CgroupIsEmpty(directory_.get()));
+  ASSERT_EQ(unlinkat(directory_.get(), "below", AT_REMOVEDIR), 0);
   Put("cgroup.procs", "1\n");
   EXPECT_FALSE(CgroupIsEmpty(directory_.get()));
 }

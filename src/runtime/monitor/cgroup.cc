@@ -1,10 +1,10 @@
 #include "src/runtime/monitor/cgroup.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace berth::monitor {
@@ -26,8 +26,11 @@ size_t ReadSmall(int directory, const char* name, char* buffer, size_t bytes) {
 }  // namespace
 
 bool CgroupIsEmpty(int directory) {
+  // A directory has a link from each one below it (kernfs_refresh_inode, fs/kernfs/inode.c).
+  struct stat info;
+  if (fstat(directory, &info) != 0 || info.st_nlink > 2) return false;
   const int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT;
+  if (fd < 0) return false;
   char byte;
   const ssize_t n = read(fd, &byte, 1);
   close(fd);

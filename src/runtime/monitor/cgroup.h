@@ -7,7 +7,7 @@ namespace berth::monitor {
 // every pid of cgroup.procs until none is left to find.
 void KillCgroup(int directory);
 
-// True if cgroup.procs of the cgroup is empty.
+// True if the cgroup is there, without a process and without a cgroup below it.
 bool CgroupIsEmpty(int directory);
 
 // How often the OOM killer struck in the cgroup: memory.events (v2) or memory.oom_control (v1). 0
