@@ -170,6 +170,7 @@ class Pod {
   bool ExecChannelReady(Exec* exec, bool succeeded = false);
   void ChildAsks(Container* container, ChannelEvent* event);
   void Relay(int channel, int requester, bool* asking, pid_t pid, ChannelEvent* event);
+  void CloseChannel(Container* container);
   void ChannelEnded(Container* container);
   void Started(Container* container);
   void FailStart(Container* container);
@@ -180,6 +181,7 @@ class Pod {
   void LauncherExited(Container* container, int status);
   bool KnowsProcess(pid_t pid) const;
   void SettleStarts();
+  void SettleStart(pid_t pid);
   void ReadChannels(pid_t pid, bool succeeded = false);
   void KillExec(Exec* exec);
   void KillLeaf(Exec* exec);

@@ -63,6 +63,15 @@ void Pod::ReadChannels(pid_t pid, bool succeeded) {
   }
 }
 
+// The process before it (kMoved), which is about to end, may still hold the channel of one that has
+// come and gone.
+void Pod::SettleStart(pid_t pid) {
+  for (Container* each = containers_; each != nullptr; each = each->next) {
+    if (each->pid == pid && each->channel >= 0 && !each->moving && !each->launcher)
+      ChannelEnded(each);
+  }
+}
+
 void Pod::Reap() {
   while (true) {
     siginfo_t info = {};
@@ -70,6 +79,7 @@ void Pod::Reap() {
     const pid_t pid = info.si_pid;
     if (!KnowsProcess(pid)) SettleStarts();
     ReadChannels(pid, info.si_code == CLD_EXITED && info.si_status == 0);
+    SettleStart(pid);
     int status;
     if (waitpid(pid, &status, WNOHANG) != pid) continue;
     if (pid == init_pid_) init_pid_ = -1;

@@ -264,22 +264,27 @@ bool Pod::ChannelReady(Container* container) {
     ChildAsks(container, &event);
     return true;
   }
-  loop_->Remove(container->channel);
-  CloseFd(&container->channel);
   if (event.kind == ChannelEvent::Kind::kFailure) {
+    CloseChannel(container);
     container->failed_start = true;
     memcpy(&container->failure, event.failure, sizeof(container->failure));
     return true;  // told once it has ended, so that its cgroup is free then
-  }
-  if (!container->moving && !HasExeced(container->pid)) {
-    container->failed_start = true;  // and how it ended will say why
-    return true;
   }
   ChannelEnded(container);
   return true;
 }
 
+void Pod::CloseChannel(Container* container) {
+  loop_->Remove(container->channel);
+  CloseFd(&container->channel);
+}
+
 void Pod::ChannelEnded(Container* container) {
+  CloseChannel(container);
+  if (!container->moving && !HasExeced(container->pid)) {
+    container->failed_start = true;  // and how it ended will say why
+    return;
+  }
   if (container->moving) {
     container->failed_start = true;
     container->failure = {.step = -1, .error = ECHILD, .call = "enter user namespace"};
