@@ -44,7 +44,6 @@ absl::Status IdmapStatus(const std::string& call, const PlanStep& step) {
       call, " ", object, ": its file system cannot be ID-mapped (no user namespace for this pod)"));
 }
 
-// What a user reads first when a program cannot be started.
 }  // namespace
 
 std::string Message(Type type) {
