@@ -10,6 +10,7 @@
 
 #include <sstream>
 
+#include "absl/time/clock.h"
 #include "src/cli/fake_stream_server.h"
 #include "src/cli/stream_channels.h"
 
@@ -213,7 +214,11 @@ class TerminalSessionTest : public StreamSessionTest {
     return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag &&
            now.c_oflag == before_.c_oflag && now.c_cflag == before_.c_cflag;
   }
+  // Before the terminal is raw, Ctrl-C is a signal to nobody and a line waits for its end.
   void Type(const std::string& keys) const {
+    const absl::Time until = absl::Now() + absl::Seconds(20);
+    while (!IsRaw() && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_TRUE(IsRaw());
     EXPECT_EQ(write(master_.get(), keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
   UniqueFd master_, slave_;
@@ -226,7 +231,6 @@ TEST_F(TerminalSessionTest, IsRawWhileItLastsAndTellsItsSize) {
     EXPECT_EQ(stream.Receive(), On(kResizeChannel, R"({"Width":100,"Height":30})"));
     Type("\x03");  // Ctrl-C is a key like any other
     EXPECT_EQ(stream.Receive(), On(kStdinChannel, "\x03"));
-    EXPECT_TRUE(IsRaw());
     const winsize size = {.ws_row = 31, .ws_col = 101, .ws_xpixel = 0, .ws_ypixel = 0};
     ioctl(master_.get(), TIOCSWINSZ, &size);
     kill(getpid(), SIGWINCH);  // it is not our controlling terminal

@@ -80,7 +80,8 @@ class BerthStreamTest : public testing::Test {
   bool ReadSpdyToEnd() {
     return !ReadSpdyUntil([] { return false; });
   }
-  // All messages until the server's close frame, which is answered.
+  // All messages until the server's close frame, which is answered. The client is the first to
+  // close its side, as clients are: the server waits for that a while.
   std::vector<WebSocketReader::Message> ReadWebSocketToClose() {
     WebSocketReader reader;
     while (reader.messages.empty() || reader.messages.back().opcode != kWsClose) {
@@ -92,6 +93,7 @@ class BerthStreamTest : public testing::Test {
       reader.Feed(bytes);
     }
     client().Send(WebSocketFrame(kWsClose, "\x03\xe8"));
+    client().FinishSending();
     return reader.messages;
   }
   static std::string ChannelData(const std::vector<WebSocketReader::Message>& messages,
