@@ -6,11 +6,14 @@
 #   *_root_test.cc   tests against the real kernel, label "root" (need root)
 #   *_fuzz.cc        a libFuzzer target; its corpus is replayed as a ctest
 #
-# berth_module(NAME DEPS lib... [PCH header...])
+# berth_module(NAME DEPS lib... [PCH header...] [UNITY])
+#
+# UNITY compiles several sources as one: each use of a precompiled header instantiates again what the
+# header leaves open, which for gRPC, CLI11 and GoogleTest takes longer than most sources themselves.
 include(GoogleTest)
 
 function(berth_module name)
-  cmake_parse_arguments(ARG "" "" "DEPS;PCH" ${ARGN})
+  cmake_parse_arguments(ARG "UNITY" "" "DEPS;PCH" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR})
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cc ${dir}/rpc/*.cc ${dir}/convert/*.cc)
   set(tests ${sources})
@@ -35,6 +38,9 @@ function(berth_module name)
   endif()
   if(ARG_PCH AND sources)
     target_precompile_headers(berth_${name} PRIVATE ${ARG_PCH})
+  endif()
+  if(ARG_UNITY)
+    set_target_properties(berth_${name} PROPERTIES UNITY_BUILD ON)
   endif()
 
   foreach(main ${mains})

@@ -57,10 +57,10 @@ absl::Status Failure(absl::string_view what, const error_code& error) {
 
 // Lives as long as an operation of it is under way, so that its owner may let go at any time.
 template <typename Socket>
-class Session : public std::enable_shared_from_this<Session<Socket>> {
+class SocketConnection : public std::enable_shared_from_this<SocketConnection<Socket>> {
  public:
   template <typename... Arguments>
-  Session(StreamUrl url, StreamConnection::Hooks hooks, Arguments&&... arguments)
+  SocketConnection(StreamUrl url, StreamConnection::Hooks hooks, Arguments&&... arguments)
       : url_(std::move(url)),
         hooks_(std::move(hooks)),
         socket_(std::forward<Arguments>(arguments)...) {}
@@ -241,7 +241,8 @@ class Session : public std::enable_shared_from_this<Session<Socket>> {
 template <typename Socket>
 class Connection : public StreamConnection {
  public:
-  explicit Connection(std::shared_ptr<Session<Socket>> session) : session_(std::move(session)) {}
+  explicit Connection(std::shared_ptr<SocketConnection<Socket>> session)
+      : session_(std::move(session)) {}
   ~Connection() override { session_->LetGo(); }
 
   const std::string& protocol() const override { return session_->protocol(); }
@@ -252,7 +253,7 @@ class Connection : public StreamConnection {
   void Close() override { session_->Close(); }
 
  private:
-  const std::shared_ptr<Session<Socket>> session_;
+  const std::shared_ptr<SocketConnection<Socket>> session_;
 };
 
 asio::ssl::context TlsContext(const StreamUrl& url) {
@@ -281,12 +282,14 @@ absl::StatusOr<std::unique_ptr<StreamConnection>> StreamConnection::Start(
   const tcp::resolver::results_type addresses = resolver.resolve(url.host, url.port, error);
   if (error) return Failure(absl::StrCat("find ", url.host), error);
   if (!url.tls) {
-    auto session = std::make_shared<Session<PlainSocket>>(std::move(url), std::move(hooks), io);
+    auto session =
+        std::make_shared<SocketConnection<PlainSocket>>(std::move(url), std::move(hooks), io);
     session->Connect(addresses, protocols);
     return std::make_unique<Connection<PlainSocket>>(std::move(session));
   }
   asio::ssl::context tls = TlsContext(url);
-  auto session = std::make_shared<Session<TlsSocket>>(std::move(url), std::move(hooks), io, tls);
+  auto session =
+      std::make_shared<SocketConnection<TlsSocket>>(std::move(url), std::move(hooks), io, tls);
   session->Connect(addresses, protocols);
   return std::make_unique<Connection<TlsSocket>>(std::move(session));
 }

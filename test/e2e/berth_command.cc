@@ -19,7 +19,7 @@
 namespace berth::e2e {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Minutes(1);
+constexpr absl::Duration kCommandPatience = absl::Minutes(1);
 
 // Appends what is there; false at the end.
 bool ReadSome(int fd, std::string* to) {
@@ -103,7 +103,7 @@ absl::StatusOr<CommandResult> RunProgram(const std::vector<std::string>& argv,
   ::fcntl(pipes.in.get(), F_SETFL, O_NONBLOCK);
   CommandResult result;
   size_t written = 0;
-  const absl::Time until = absl::Now() + kPatience;
+  const absl::Time until = absl::Now() + kCommandPatience;
   while (pipes.out.valid() || pipes.err.valid()) {
     if (written == input.size()) pipes.in.reset();
     pollfd fds[] = {{.fd = pipes.in.get(), .events = POLLOUT, .revents = 0},
@@ -119,7 +119,7 @@ absl::StatusOr<CommandResult> RunProgram(const std::vector<std::string>& argv,
     if (fds[1].revents != 0 && !ReadSome(pipes.out.get(), &result.out)) pipes.out.reset();
     if (fds[2].revents != 0 && !ReadSome(pipes.err.get(), &result.err)) pipes.err.reset();
   }
-  const std::optional<int> code = child.Wait(kPatience);
+  const std::optional<int> code = child.Wait(kCommandPatience);
   if (!code.has_value()) return absl::DeadlineExceededError(argv[0]);
   result.code = *code;
   return result;

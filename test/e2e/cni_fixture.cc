@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
+constexpr absl::Duration kCniPatience = absl::Seconds(60);
 constexpr char kBootId[] = "/proc/sys/kernel/random/boot_id";
 
 std::vector<std::string> NamesIn(const std::string& path) {
@@ -81,7 +81,7 @@ void CniFixture::TearDown() {
     if (const auto pods = cni().ListPods(); pods.ok()) {
       for (const auto& pod : *pods) EXPECT_OK(cni().RemovePod(pod.id()));
     }
-    EXPECT_TRUE(Eventually(kPatience, [&] { return Leases().empty() && Pins().empty(); }))
+    EXPECT_TRUE(Eventually(kCniPatience, [&] { return Leases().empty() && Pins().empty(); }))
         << Described();
   }
   own_.reset();
@@ -111,7 +111,7 @@ void CniFixture::Reboot() {
   ASSERT_OK(daemon().Kill());
   for (const std::string& cgroup :
        {daemon().options().cgroup_root, daemon().options().cgroup_root + "-cni"}) {
-    ASSERT_TRUE(Eventually(kPatience, [&] { return !KillCgroup(cgroup); }));
+    ASSERT_TRUE(Eventually(kCniPatience, [&] { return !KillCgroup(cgroup); }));
   }
   for (const std::string& name : Pins())
     ::umount2((directory() + "/netns/" + name).c_str(), MNT_DETACH);
@@ -141,7 +141,7 @@ cri::RuntimeCondition CniFixture::NetworkCondition() {
 }
 
 bool CniFixture::WaitUntilReady() {
-  return Eventually(kPatience,
+  return Eventually(kCniPatience,
                     [&] { return Described().contains("network") && NetworkCondition().status(); });
 }
 
@@ -202,7 +202,7 @@ absl::StatusOr<Pod> CniFixture::Serve(const cri::PodSandboxConfig& config) {
   if (!pod.ok()) return pod;
   if (const auto id = pod->RunContainer(MakeProbe("c", {"serve", "8080"})); !id.ok())
     return id.status();
-  const bool ready = Eventually(kPatience, [&] {
+  const bool ready = Eventually(kCniPatience, [&] {
     const auto log = ReadLog(pod->LogPath("c"));
     return log.ok() && Joined(*log, "stdout") == "ready\n";
   });
@@ -225,7 +225,7 @@ std::string CniFixture::Ask(const std::string& address, const std::string& port)
   auto process =
       Subprocess::Start({.argv = {BERTH_E2E_PROBE, "connect", address, port}, .output_path = out});
   EXPECT_OK(process);
-  return process->Wait(kPatience).value_or(-1) == 0 ? process->Output() : "";
+  return process->Wait(kCniPatience).value_or(-1) == 0 ? process->Output() : "";
 }
 
 std::string CniFixture::Shell(const std::string& command) {
@@ -235,7 +235,7 @@ std::string CniFixture::Shell(const std::string& command) {
       {.argv = {"/bin/sh", "-c", "PATH=/usr/sbin:/usr/bin:/sbin:/bin; " + command},
        .output_path = out});
   EXPECT_OK(shell);
-  EXPECT_TRUE(shell->Wait(kPatience).has_value()) << command;
+  EXPECT_TRUE(shell->Wait(kCniPatience).has_value()) << command;
   return shell->Output();
 }
 

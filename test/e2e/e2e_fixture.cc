@@ -9,7 +9,7 @@
 namespace berth::e2e {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr absl::Duration kLeakPatience = absl::Seconds(10);
 
 // Ends the shared daemon after the last test; it must end cleanly.
 class Ending : public testing::Environment {
@@ -42,7 +42,7 @@ void E2eTest::TearDown() {
     const absl::Status settled = node_->Settle();
     EXPECT_TRUE(settled.ok()) << settled;
   }
-  const auto left = WaitForSame(node_->oracle_scope(), before_, kPatience);
+  const auto left = WaitForSame(node_->oracle_scope(), before_, kLeakPatience);
   ASSERT_TRUE(left.ok()) << left.status();
   EXPECT_TRUE(left->empty()) << "left behind:\n  " << absl::StrJoin(*left, "\n  ");
   if (const auto pods = client().ListPods(); pods.ok()) {  // so that one failure does not spread

@@ -17,6 +17,8 @@
 
 namespace berth::e2e {
 
+inline constexpr int64_t kMiB = 1 << 20;
+
 using Json = nlohmann::json;
 
 class E2eTest : public testing::Test {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "test/e2e/isolation.h"
 
 namespace berth::e2e {
 namespace {
@@ -16,8 +17,6 @@ struct Program {
   const char *handler, *path;
 };
 constexpr Program kPrograms[] = {{"runc", "/usr/sbin/runc"}, {"crun", "/usr/bin/crun"}};
-
-constexpr int kSkipped = 77;
 
 // `handler` "" is any external one; `test` is a pattern of --gtest_filter.
 struct Difference {
@@ -96,7 +95,7 @@ void PrepareNodeForHandler() {
   const Program* program = FindProgram(HandlerUnderTest());
   if (program == nullptr || access(program->path, X_OK) != 0) {
     fprintf(stderr, "skipped: handler %s is not installed\n", HandlerUnderTest().c_str());
-    _exit(kSkipped);
+    _exit(kSkippedExitCode);
   }
   // crun 1.8 takes a cgroup2 mount beside v1 hierarchies for a broken hybrid layout; and makes
   // plain directories where it was, which are not to be the machine's.

@@ -25,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kPrefix[] = "berth-e2e-";
-constexpr int kSkipped = 77;
 
 std::string BaseDir() {
   const char* base = getenv("BERTH_E2E_BASE");
@@ -145,7 +144,7 @@ void EnterOwnNode() {
     const int error = errno;
     RemoveNode(NodeName());
     errno = error;
-    Give(kSkipped, "skipped, these tests need root: unshare");
+    Give(kSkippedExitCode, "skipped, these tests need root: unshare");
   }
   const pid_t init = fork();
   Require(init >= 0, "fork");

@@ -7,15 +7,19 @@
 
 namespace berth::e2e {
 
+// Of a program whose tests cannot run here; ctest knows it (SKIP_RETURN_CODE).
+inline constexpr int kSkippedExitCode = 77;
+
 // True if $BERTH_E2E_OWN_MACHINE is 1: the whole machine is the tests' own (User-mode Linux), and
 // they stay in its PID namespace, so that its systemd knows their processes. What they start then
 // dies with the machine, not with them.
 bool MachineIsOwn();
 
 // Called first in main(), before any thread exists. Does not return in the calling process: that
-// one waits, removes cgroups and files that are left, and exits with the tests' exit code (or 77
-// with the reason on stderr if it may not create namespaces). Returns in a process whose parent is
-// a reaper: pid 1, and everything started from it dies with it, unless MachineIsOwn().
+// one waits, removes cgroups and files that are left, and exits with the tests' exit code (or
+// kSkippedExitCode with the reason on stderr if it may not create namespaces). Returns in a process
+// whose parent is a reaper: pid 1, and everything started from it dies with it, unless
+// MachineIsOwn().
 void EnterOwnNode();
 
 // "berth-e2e-<pid outside>": unique on this machine.

@@ -19,8 +19,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr int64_t kMiB = 1 << 20;
-
 class ResourcesTest : public E2eTest {
  protected:
   static bool OnV2() { return fs::exists("/sys/fs/cgroup/cgroup.controllers"); }

@@ -18,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-constexpr int64_t kMiB = 1 << 20;
 constexpr char kParent[] = "/kubepods.slice/kubepods-burstable.slice";
 constexpr char kDefaultSlice[] = "berthe2e.slice";
 

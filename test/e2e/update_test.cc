@@ -14,8 +14,6 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
-constexpr int64_t kMiB = 1 << 20;
-
 class UpdateTest : public ProbedTest {
  protected:
   void SetUp() override {
