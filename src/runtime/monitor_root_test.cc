@@ -408,6 +408,29 @@ TEST_F(MonitorTest, ReopenWritesNoByteToTheOldLogAnyMore) {
   EXPECT_THAT(second.Await("after"), HasSubstr("stdout F after"));
 }
 
+TEST_F(MonitorTest, AFloodGathersInALargerPipeAndNoLineIsLostOrHeldBack) {
+  StartMonitor();
+  Container& container = MakeContainer();
+  Pipe log;
+  const auto pid = Start(container,
+                         "for i in $(seq 20000); do echo line $i; done; "
+                         "busybox usleep 100000; echo quiet; exec busybox sleep 1000",
+                         {.log = log.write.get()});
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  log.write.reset();
+  int line = 0;
+  for (absl::string_view record : absl::StrSplit(log.Await("quiet\n"), '\n', absl::SkipEmpty())) {
+    const size_t content = record.find(" F ");
+    ASSERT_NE(content, record.npos) << record;
+    ++line;
+    ASSERT_EQ(record.substr(content + 3), line <= 20000 ? absl::StrCat("line ", line) : "quiet");
+  }
+  EXPECT_EQ(line, 20001);
+  const UniqueFd output(
+      open(absl::StrCat("/proc/", *pid, "/fd/1").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  EXPECT_EQ(fcntl(output.get(), F_GETPIPE_SZ), 512 << 10);
+}
+
 TEST_F(MonitorTest, AKilledMonitorTakesItsContainersWithIt) {
   StartMonitor();
   Container& container = MakeContainer();

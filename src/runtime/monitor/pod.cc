@@ -112,6 +112,7 @@ void Pod::Discard(Container* container) {
   loop_->Disarm(&container->dropped_timer);
   CloseConsole(container);
   RemoveSpareLeaf(container);
+  for (Flood& flood : container->flood) loop_->Disarm(&flood.look);
   for (int* fd : {&container->channel, &container->output[0], &container->output[1]}) {
     if (*fd >= 0) loop_->Remove(*fd);
     CloseFd(fd);

@@ -17,6 +17,14 @@ class Pod;
 inline constexpr int kStartFailed = 128;    // the exit code of what never ran
 inline constexpr int kMaxHierarchies = 24;  // of cgroup v1
 
+// Output that comes in so many small writes that it is not waited for but looked at now and then.
+struct Flood {
+  Timer look;  // armed: the output is not in the loop
+  int64_t read_at_ms = 0;
+  int quick_reads = 0;   // small ones, each right after the one before
+  bool possible = true;  // it is a pipe that may be made larger
+};
+
 struct Container {
   Pod* pod = nullptr;
   Container* next = nullptr;
@@ -49,6 +57,7 @@ struct Container {
   bool stdin_taken = false;  // with a terminal: somebody was attached with stdin
   LogWriter log;
   wire::ExitEvent exit = {};
+  Flood flood[2];
   Handler channel_handler, output_handler[2], console_handler;
   Timer stop_timer, drain_timer, spare_timer, dropped_timer;
   uint64_t told_dropped = 0;
@@ -188,8 +197,13 @@ class Pod {
   void ExecTimedOut(Exec* exec);
   void HangUp(Exec* exec);
   void TellExecExit(const Exec& exec, int exit_code);
+  void ListenToOutput(Container* container, int which);
   void OutputReady(Container* container, int which);
-  Pumped Pump(Container* container, int which);
+  void OutputEnded(Container* container);
+  void LookLater(Container* container, int which);
+  void LookAgain(Container* container, int which);
+  // `bytes`, if given, grows by what was read.
+  Pumped Pump(Container* container, int which, size_t* bytes = nullptr);
   void DrainLog(Container* container, int which);
   void CloseOutput(Container* container, int which);
 

@@ -1,5 +1,6 @@
 // A container's output: read, written to its log, and given to those who are attached.
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 
@@ -10,6 +11,13 @@ namespace berth::monitor {
 namespace {
 
 char read_buffer[64 << 10];
+
+// To be woken for each small write of a flood costs more than what was written: it gathers in a
+// larger pipe meanwhile. A writer that fills even that is read without a pause.
+constexpr int kFloodReads = 8;
+constexpr size_t kSmallBytes = 16 << 10;  // that are not worth waking up for, often
+constexpr int64_t kLookMs = 2;
+constexpr size_t kFloodPipeBytes = 512 << 10;
 
 // What a process that outlives the container may still write is no reason to read for ever.
 constexpr int kMaxLastReads = 64;
@@ -22,7 +30,7 @@ LogWriter::Stream StreamOf(int which) {
 
 // One read at most. Who is attached is asked first whether there is room for PIPE_BUF bytes, which
 // a pipe or a socket that can be written to always takes (pipe(7)): so nothing has to be kept here.
-Pod::Pumped Pod::Pump(Container* container, int which) {
+Pod::Pumped Pod::Pump(Container* container, int which, size_t* bytes) {
   if (Hold(container, which)) return Pumped::kHeld;
   const size_t most = HasSink(*container, which) ? PIPE_BUF : sizeof(read_buffer);
   const ssize_t n = read(container->output[which], read_buffer, most);
@@ -34,14 +42,67 @@ Pod::Pumped Pod::Pump(Container* container, int which) {
   container->log.Write(StreamOf(which), read_buffer, n);
   CountDropped(container);
   Give(container, which, read_buffer, n);
+  if (bytes != nullptr) *bytes += static_cast<size_t>(n);
   return Pumped::kData;
 }
 
+void Pod::ListenToOutput(Container* container, int which) {
+  container->output_handler[which] = {[](void* owner, int each) {
+                                        auto* self = static_cast<Container*>(owner);
+                                        self->pod->OutputReady(self, each);
+                                      },
+                                      container, which};
+  constexpr void (*kLook[])(void*) = {[](void* owner) {
+                                        auto* self = static_cast<Container*>(owner);
+                                        self->pod->LookAgain(self, 0);
+                                      },
+                                      [](void* owner) {
+                                        auto* self = static_cast<Container*>(owner);
+                                        self->pod->LookAgain(self, 1);
+                                      }};
+  container->flood[which].look = {.fire = kLook[which], .owner = container};
+  loop_->Add(container->output[which], &container->output_handler[which]);
+}
+
 void Pod::OutputReady(Container* container, int which) {
-  if (Pump(container, which) == Pumped::kEnded && container->state == Container::State::kDraining &&
-      container->output[0] < 0 && container->output[1] < 0) {
+  size_t bytes = 0;
+  const Pumped pumped = Pump(container, which, &bytes);
+  if (pumped == Pumped::kEnded) OutputEnded(container);
+  if (pumped == Pumped::kData && bytes < kSmallBytes) LookLater(container, which);
+}
+
+void Pod::OutputEnded(Container* container) {
+  if (container->state == Container::State::kDraining && container->output[0] < 0 &&
+      container->output[1] < 0) {
     FinishExit(container);
   }
+}
+
+// Those who are attached are not kept waiting.
+void Pod::LookLater(Container* container, int which) {
+  Flood& flood = container->flood[which];
+  const int64_t now = BootMilliseconds();
+  flood.quick_reads = now - flood.read_at_ms <= kLookMs ? flood.quick_reads + 1 : 0;
+  flood.read_at_ms = now;
+  if (flood.quick_reads < kFloodReads || !flood.possible || HasSink(*container, which)) return;
+  flood.possible = fcntl(container->output[which], F_SETPIPE_SZ, kFloodPipeBytes) > 0;
+  if (!flood.possible) return;
+  loop_->Remove(container->output[which]);
+  loop_->Arm(&flood.look, kLookMs);
+}
+
+void Pod::LookAgain(Container* container, int which) {
+  size_t bytes = 0;
+  Pumped pumped = Pumped::kData;
+  while (pumped == Pumped::kData && bytes < kFloodPipeBytes)
+    pumped = Pump(container, which, &bytes);
+  if (pumped == Pumped::kEnded) return OutputEnded(container);
+  if (pumped == Pumped::kHeld) return;
+  Flood& flood = container->flood[which];
+  if (bytes >= kSmallBytes && bytes < kFloodPipeBytes && !HasSink(*container, which))
+    return loop_->Arm(&flood.look, kLookMs);
+  flood.quick_reads = 0;
+  loop_->Add(container->output[which], &container->output_handler[which]);
 }
 
 // What is left in the pipe goes to the log, even if somebody who is attached does not keep up.
@@ -57,6 +118,7 @@ void Pod::CloseOutput(Container* container, int which) {
   if (container->output[which] < 0) return;
   if (!container->held[which]) loop_->Remove(container->output[which]);
   container->held[which] = false;
+  loop_->Disarm(&container->flood[which].look);
   CloseFd(&container->output[which]);
   container->log.Finish(StreamOf(which));
   for (Attachment* each = attachments_; each != nullptr; each = each->next) {

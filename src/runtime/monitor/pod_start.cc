@@ -292,13 +292,7 @@ void Pod::ChannelEnded(Container* container) {
     return;
   }
   for (int i = 0; i < 2; ++i) {
-    if (container->output[i] < 0) continue;
-    container->output_handler[i] = {[](void* owner, int which) {
-                                      auto* self = static_cast<Container*>(owner);
-                                      self->pod->OutputReady(self, which);
-                                    },
-                                    container, i};
-    loop_->Add(container->output[i], &container->output_handler[i]);
+    if (container->output[i] >= 0) ListenToOutput(container, i);
   }
   if (!container->launcher) Started(container);
 }
@@ -393,12 +387,7 @@ void Pod::ConsoleReady(Container* container) {
   if (header != nullptr && header->cmsg_type == SCM_RIGHTS && container->output[0] < 0) {
     memcpy(&container->output[0], CMSG_DATA(header), sizeof(int));
     fcntl(container->output[0], F_SETFL, O_RDWR | O_NONBLOCK);
-    container->output_handler[0] = {[](void* owner, int which) {
-                                      auto* self = static_cast<Container*>(owner);
-                                      self->pod->OutputReady(self, which);
-                                    },
-                                    container, 0};
-    loop_->Add(container->output[0], &container->output_handler[0]);
+    ListenToOutput(container, 0);
     TerminalCame(container);
   }
   CloseConsole(container);
