@@ -174,6 +174,16 @@ Json CniFixture::Portmap() {
   return {{"type", "portmap"}, {"snat", true}, {"capabilities", {{"portMappings", true}}}};
 }
 
+Json CniFixture::Limits() {
+  return {{"type", "bandwidth"}, {"capabilities", {{"bandwidth", true}}}};
+}
+
+bool CniFixture::HasLimits() {
+  return Succeeds(
+      "ip link add t0 type ifb && tc qdisc add dev t0 root tbf rate 1mbit burst 32k latency 400ms; "
+      "r=$?; ip link del t0; exit $r");
+}
+
 Json CniFixture::Recording() { return {{"type", "recording"}}; }
 
 std::vector<std::string> CniFixture::Leases() const {

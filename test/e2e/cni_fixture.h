@@ -42,6 +42,8 @@ class CniFixture : public E2eTest {
   Json Ipam(const std::vector<std::string>& subnets) const;
   Json Bridge(const std::vector<std::string>& subnets = {"10.77.0.0/28", "fd77::/64"}) const;
   static Json Portmap();
+  static Json Limits();
+  static bool HasLimits();  // whether this kernel can what bandwidth limits are made of
   static Json Recording();
   // Addresses that host-local or the recording plugin has given away.
   std::vector<std::string> Leases() const;

@@ -54,55 +54,9 @@ TEST_F(CniTest, BridgePortmapAndTuningMakeANetwork) {
   EXPECT_EQ(Shell("nft list ruleset 2>/dev/null | grep -c 12010"), "0\n");
 }
 
-TEST_F(CniTest, EachKindOfInterfaceReachesItsNode) {
-  const struct {
-    const char *name, *needs;
-    Json config;
-  } kinds[] = {
-      {"ptp", "true", {{"type", "ptp"}}},
-      {"macvlan",
-       "ip link add link cnihost0 name t0 type macvlan && ip link del t0",
-       {{"type", "macvlan"}, {"master", "cnihost0"}}},
-      {"vlan",
-       "ip link add link cnihost0 name t0 type vlan id 5 && ip link del t0",
-       {{"type", "vlan"}, {"master", "cnihost0"}, {"vlanId", 5}}},
-  };
-  Shell(
-      "ip link add cnihost0 type veth peer name cnihost1; ip link set cnihost0 up; "
-      "ip link set cnihost1 up");
-  ASSERT_NO_FATAL_FAILURE(StartNode());
-  for (const auto& kind : kinds) {
-    if (!Succeeds(kind.needs)) {
-      std::cout << "not tested: the kernel has no " << kind.name << std::endl;
-      continue;
-    }
-    Json plugin = kind.config;
-    plugin["ipam"] = Ipam({"10.78.0.0/28"});
-    WriteNetwork(Json::array({plugin}));
-    ASSERT_TRUE(Eventually(absl::Seconds(60), [&] {
-      const Json described = Described();
-      return described.contains("network") &&
-             described["network"]["plugins"][0]["type"] == kind.name;
-    })) << kind.name;
-    cri::PodSandboxConfig config = MakePodConfig(Name(absl::StrCat("-", kind.name)));
-    config.set_hostname(kind.name);
-    ASSERT_OK_AND_ASSIGN(Pod pod, Serve(config));
-    ASSERT_THAT(Addresses(pod), SizeIs(1)) << kind.name;
-    ASSERT_OK_AND_ASSIGN(const Json report, pod.RunForJson(MakeProbe("r", {"report"})));
-    EXPECT_THAT(report["interfaces"].dump(), HasSubstr(Addresses(pod)[0])) << kind.name;
-    // A macvlan does not reach the interface that it is on.
-    if (kind.name == std::string("ptp")) {
-      EXPECT_EQ(Ask(Addresses(pod)[0]), "ptp\n");
-    }
-  }
-}
-
 TEST_F(CniTest, BandwidthOfAnnotationsIsSet) {
-  if (!Succeeds("ip link add t0 type ifb && tc qdisc add dev t0 root tbf rate 1mbit burst 32k "
-                "latency 400ms; r=$?; ip link del t0; exit $r"))
-    GTEST_SKIP() << "the kernel has no tbf or no ifb";
-  WriteNetwork(Json::array({Bridge({"10.77.0.0/28"}),
-                            {{"type", "bandwidth"}, {"capabilities", {{"bandwidth", true}}}}}));
+  if (!HasLimits()) GTEST_SKIP() << "the kernel has no tbf or no ifb";
+  WriteNetwork(Json::array({Bridge({"10.77.0.0/28"}), Limits()}));
   ASSERT_NO_FATAL_FAILURE(StartNode());
   ASSERT_TRUE(WaitUntilReady());
   cri::PodSandboxConfig config = MakePodConfig(Name());
