@@ -45,24 +45,26 @@ class Running {
   // Until the program has ended; what it left in its process group cannot keep us.
   absl::Status Converse() {
     const absl::Time end = absl::Now() + run_.deadline;
-    bool ended = false;
-    while (!ended) {
+    Send();
+    if (run_.meanwhile) run_.meanwhile();
+    // Most programs write little and end soon: what they write waits, so that they wake us once.
+    bool only_end = !writing();
+    while (true) {
+      std::array fds = {pollfd{child_.pidfd.get(), POLLIN, 0}, pollfd{output_.get(), POLLIN, 0},
+                        pollfd{error_.get(), POLLIN, 0}, pollfd{input_.get(), POLLOUT, 0}};
+      if (::poll(fds.data(), only_end ? 1 : writing() ? 4 : 3, kPollMs) < 0 && errno != EINTR)
+        return ErrnoStatus("poll", run_.path);
+      only_end = false;
+      if (fds[0].revents != 0) break;
+      if (writing() && fds[3].revents != 0) Send();
+      if (fds[2].revents != 0) ReceiveError();
+      if (fds[1].revents != 0) RETURN_IF_ERROR(Receive());
       if (run_.cancelled && run_.cancelled())
         return absl::CancelledError(run_.path + ": cancelled");
       if (absl::Now() >= end) {
         return absl::DeadlineExceededError(absl::StrCat("run ", run_.path, ": still running after ",
                                                         absl::FormatDuration(run_.deadline)));
       }
-      const bool writing = sent_ < run_.input.size();
-      if (!writing) input_.reset();
-      std::array fds = {pollfd{child_.pidfd.get(), POLLIN, 0}, pollfd{output_.get(), POLLIN, 0},
-                        pollfd{error_.get(), POLLIN, 0}, pollfd{input_.get(), POLLOUT, 0}};
-      if (::poll(fds.data(), writing ? 4 : 3, kPollMs) < 0 && errno != EINTR)
-        return ErrnoStatus("poll", run_.path);
-      ended = fds[0].revents != 0;
-      if (writing && fds[3].revents != 0) Send();
-      if (fds[2].revents != 0) ReceiveError();
-      if (fds[1].revents != 0) RETURN_IF_ERROR(Receive());
     }
     ReceiveError();
     return Receive();
@@ -89,7 +91,9 @@ class Running {
     if (n >= 0) sent_ += static_cast<size_t>(n);
     // A program that does not want to read says with its exit code what it thinks.
     if (n < 0 && errno != EINTR && errno != EAGAIN) sent_ = run_.input.size();
+    if (!writing()) input_.reset();
   }
+  bool writing() const { return sent_ < run_.input.size(); }
 
   // The next bytes that are there now; 0 when there are none.
   static size_t Take(UniqueFd& from, std::array<char, 4096>& block) {

@@ -21,6 +21,7 @@ struct BoundedRun {
   size_t max_output = 64 << 10;     // of its standard output
   size_t keep_error = 0;            // so much of its standard error is kept, the rest is dropped
   std::function<bool()> cancelled;  // may be empty; polled every 100 ms
+  std::function<void()> meanwhile;  // may be empty; called once while the program runs
   const CgroupHandle* cgroup = nullptr;  // where it starts; may be null
 };
 

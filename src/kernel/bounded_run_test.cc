@@ -6,6 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "absl/strings/numbers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -31,6 +34,18 @@ TEST(RunBounded, GivesInputAndTakesOutputAndExitCode) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->exit_code, 3);
   EXPECT_EQ(result->output, run.input);
+}
+
+TEST(RunBounded, DoesSomethingMeanwhile) {
+  const std::string path = testing::TempDir() + "/meanwhile";
+  std::filesystem::remove(path);
+  BoundedRun run = Shell("read line; until [ -e " + path + " ]; do sleep 0.01; done; echo $line");
+  run.input = "both\n";
+  run.meanwhile = [&] { std::ofstream(path) << ""; };
+  const auto result = RunBounded(run);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->output, "both\n");
+  std::filesystem::remove(path);
 }
 
 TEST(RunBounded, InheritsNoEnvironment) {

@@ -155,6 +155,16 @@ absl::Status Cgroups::CreateAccounting(const std::string& path) const {
   return absl::OkStatus();
 }
 
+absl::Status Cgroups::CreateTracking(const std::string& path) const {
+  RETURN_IF_ERROR(CheckPath(path));
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    if (hierarchy.unified) return CreateIn(hierarchy, path);
+  }
+  const Hierarchy* pids = Find("pids");
+  return pids != nullptr ? CreateIn(*pids, path)
+                         : absl::FailedPreconditionError("there is neither cgroup2 nor pids");
+}
+
 absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
   CgroupHandle handle;
   for (const Hierarchy& hierarchy : hierarchies_) {

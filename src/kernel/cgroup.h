@@ -64,6 +64,9 @@ class Cgroups {
   // The same in the hierarchies that account memory, CPU and pids only (for a monitor's own leaf);
   // below a systemd scope in name=systemd as well, where systemd counts the scope's processes.
   absl::Status CreateAccounting(const std::string& path) const;
+  // The same in one hierarchy, cgroup2 where there is one: for what is to be ended together, and is
+  // accounted to whoever starts it.
+  absl::Status CreateTracking(const std::string& path) const;
   // For a cgroup that is not in use yet: what was written before an error stays.
   absl::Status SetLimits(const std::string& path, const CgroupLimits& limits) const;
   // For one in use: goes from the limits `from` to the limits `to`, both complete, and writes only

@@ -51,6 +51,7 @@ TEST_F(CgroupTest, RefusesPathsThatLeadElsewhere) {
   for (const char* path : {"", "/", "//", "relative", "/a/../b", "/..", "/a/./b"}) {
     EXPECT_EQ(cgroups_->Create(path).code(), absl::StatusCode::kInvalidArgument) << path;
     EXPECT_EQ(cgroups_->CreateAccounting(path).code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_EQ(cgroups_->CreateTracking(path).code(), absl::StatusCode::kInvalidArgument) << path;
     EXPECT_EQ(cgroups_->Remove(path).code(), absl::StatusCode::kInvalidArgument) << path;
   }
 }
