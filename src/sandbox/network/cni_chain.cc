@@ -1,5 +1,7 @@
 #include "src/sandbox/network/cni_chain.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/sandbox/network/netns_pin.h"
@@ -11,9 +13,13 @@ constexpr char kHasCheck[] = "0.4.0";  // since then DEL is given the result, to
 
 absl::StatusOr<std::string> RunFor(CniPlugins& plugins, CniCommand command, const CniPlugin& plugin,
                                    const CniAttachment& attachment, const std::string& netns,
-                                   const nlohmann::json& previous) {
-  return plugins.Run(plugin.type, CniEnvironment(command, plugins.SearchPath(), attachment, netns),
-                     CniInput(attachment.network, plugin, attachment.capabilities, previous));
+                                   const nlohmann::json& previous,
+                                   std::function<void()> meanwhile = nullptr) {
+  return plugins.Run(
+      plugin.type,
+      {.environment = CniEnvironment(command, plugins.SearchPath(), attachment, netns),
+       .input = CniInput(attachment.network, plugin, attachment.capabilities, previous),
+       .meanwhile = std::move(meanwhile)});
 }
 
 nlohmann::json KnownResult(const CniAttachment& attachment) {
@@ -21,26 +27,33 @@ nlohmann::json KnownResult(const CniAttachment& attachment) {
 }
 
 absl::Status ForNode(CniPlugins& plugins, const CniNetworkList& network, CniCommand command,
-                     const std::vector<std::string>* pod_ids) {
+                     const std::vector<std::string>* pod_ids,
+                     const std::function<bool()>& outdated) {
   if (!network.VersionAtLeast(kCniHasStatus)) return absl::OkStatus();
   absl::Status result;
   for (const CniPlugin& plugin : network.plugins) {
-    if (!plugins.Supports(plugin.type, kCniHasStatus)) continue;
-    const std::string input = pod_ids == nullptr ? CniInput(network, plugin, {}, {})
-                                                 : CniGcInput(network, plugin, *pod_ids);
-    result.Update(plugins.Run(plugin.type, CniNodeEnvironment(command, plugins.SearchPath()), input)
-                      .status());
+    if (!plugins.Supports(plugin.type, kCniHasStatus, outdated)) continue;
+    std::string input = pod_ids == nullptr ? CniInput(network, plugin, {}, {})
+                                           : CniGcInput(network, plugin, *pod_ids);
+    result.Update(
+        plugins
+            .Run(plugin.type, {.environment = CniNodeEnvironment(command, plugins.SearchPath()),
+                               .input = std::move(input),
+                               .outdated = outdated})
+            .status());
   }
   return result;
 }
 
 }  // namespace
 
-absl::StatusOr<CniResult> CniAdd(CniPlugins& plugins, const CniAttachment& attachment) {
+absl::StatusOr<CniResult> CniAdd(CniPlugins& plugins, const CniAttachment& attachment,
+                                 std::function<void()> meanwhile) {
   CniResult result;
   for (const CniPlugin& plugin : attachment.network.plugins) {
-    ASSIGN_OR_RETURN(const std::string output, RunFor(plugins, CniCommand::kAdd, plugin, attachment,
-                                                      attachment.netns, result.document));
+    ASSIGN_OR_RETURN(const std::string output,
+                     RunFor(plugins, CniCommand::kAdd, plugin, attachment, attachment.netns,
+                            result.document, std::exchange(meanwhile, nullptr)));
     absl::StatusOr<CniResult> parsed = ParseCniResult(output, kCniInterface);
     if (!parsed.ok()) {
       return absl::Status(parsed.status().code(), absl::StrCat("CNI plugin ", plugin.type, ": ",
@@ -77,14 +90,15 @@ absl::Status CniCheck(CniPlugins& plugins, const CniAttachment& attachment) {
   return absl::OkStatus();
 }
 
-absl::Status CniStatus(CniPlugins& plugins, const CniNetworkList& network) {
-  return ForNode(plugins, network, CniCommand::kStatus, nullptr);
+absl::Status CniStatus(CniPlugins& plugins, const CniNetworkList& network,
+                       const std::function<bool()>& outdated) {
+  return ForNode(plugins, network, CniCommand::kStatus, nullptr, outdated);
 }
 
 absl::Status CniGc(CniPlugins& plugins, const CniNetworkList& network,
-                   const std::vector<std::string>& pod_ids) {
+                   const std::vector<std::string>& pod_ids, const std::function<bool()>& outdated) {
   if (network.disable_gc) return absl::OkStatus();
-  return ForNode(plugins, network, CniCommand::kGc, &pod_ids);
+  return ForNode(plugins, network, CniCommand::kGc, &pod_ids, outdated);
 }
 
 }  // namespace berth

@@ -77,7 +77,8 @@ class CniNetworkImpl : public CniNetwork {
   std::shared_ptr<const CniAttachment> Find(absl::string_view pod_id) const;
   absl::StatusOr<std::shared_ptr<const CniAttachment>> MarkRemoving(const std::string& pod_id);
 
-  absl::StatusOr<CniResult> Add(const PodAttachment& pod, const CniAttachment& attachment);
+  absl::StatusOr<CniResult> Add(const PodAttachment& pod, const CniAttachment& attachment,
+                                std::function<void()> meanwhile);
   // Under the pod's lock.
   absl::Status Remove(const std::string& pod_id);
   // Whether whoever stops the pod should come again.
@@ -94,8 +95,8 @@ class CniNetworkImpl : public CniNetwork {
   void CarryOut(const std::string& pod_id);
   void Check(const CniAttachment& attachment);
 
-  // On the watch's thread.
-  absl::Time CollectGarbage(const CniNetworkList& network);
+  // On a thread of the watch's.
+  absl::Time CollectGarbage(const CniNetworkList& network, const std::function<bool()>& outdated);
   bool stopping() const {
     absl::MutexLock lock(&mu_);
     return stopping_;
@@ -143,14 +144,17 @@ absl::Status CniNetworkImpl::Start() {
                          .log = options_.log},
       [this]() -> absl::StatusOr<ReadyNetwork> {
         ASSIGN_OR_RETURN(MadeNamespace made, MakeNetworkNamespace(options_.monitor_path, {}));
+        RETURN_IF_ERROR(SetLoopbackUp(made.netlink.get()));
         return ReadyNetwork{.id = "", .netns = std::move(made.netns)};
       });
   ASSIGN_OR_RETURN(watch_, CniWatch::Start({.conf_dir = options_.conf_dir,
                                             .bin_dirs = options_.bin_dirs,
                                             .default_network = options_.default_network,
                                             .log = options_.log},
-                                           plugins_, [this](const CniNetworkList& network) {
-                                             return CollectGarbage(network);
+                                           plugins_,
+                                           [this](const CniNetworkList& network,
+                                                  const std::function<bool()>& outdated) {
+                                             return CollectGarbage(network, outdated);
                                            }));
   for (int i = 0; i < kWorkers; ++i) workers_.emplace_back([this] { Work(); });
   return absl::OkStatus();
@@ -242,9 +246,8 @@ absl::StatusOr<std::vector<std::string>> CniNetworkImpl::Attach(const PodAttachm
   RETURN_IF_ERROR(Record(attachment));
   // A power cut must not take the record of what the plugins wrote to disk: synced while they work.
   absl::Status synced;
-  std::thread sync([&] { synced = SyncAttachment(database_, pod.pod_id); });
-  absl::StatusOr<CniResult> result = Add(pod, *attachment);
-  sync.join();
+  absl::StatusOr<CniResult> result =
+      Add(pod, *attachment, [&] { synced = SyncAttachment(database_, pod.pod_id); });
   absl::Status status = result.status();
   status.Update(synced);
   if (status.ok()) {
@@ -263,10 +266,11 @@ absl::StatusOr<std::vector<std::string>> CniNetworkImpl::Attach(const PodAttachm
 }
 
 absl::StatusOr<CniResult> CniNetworkImpl::Add(const PodAttachment& pod,
-                                              const CniAttachment& attachment) {
+                                              const CniAttachment& attachment,
+                                              std::function<void()> meanwhile) {
   RETURN_IF_ERROR(PinNetns(pod.netns_fd, attachment.netns));
   RETURN_IF_ERROR(SetLoopbackUp(pod.netlink_fd));
-  return CniAdd(plugins_, attachment);
+  return CniAdd(plugins_, attachment, std::move(meanwhile));
 }
 
 // A plugin that hung once would hang the caller once more.
@@ -447,7 +451,8 @@ void CniNetworkImpl::Check(const CniAttachment& attachment) {
 
 // --- Garbage ---
 
-absl::Time CniNetworkImpl::CollectGarbage(const CniNetworkList& network) {
+absl::Time CniNetworkImpl::CollectGarbage(const CniNetworkList& network,
+                                          const std::function<bool()>& outdated) {
   if (!network.VersionAtLeast(kCniHasStatus)) return absl::InfiniteFuture();
   {
     absl::MutexLock lock(&mu_);
@@ -464,9 +469,10 @@ absl::Time CniNetworkImpl::CollectGarbage(const CniNetworkList& network) {
       if (name == network.name) pod_ids.push_back(pod_id);
     }
   }
-  const absl::Status collected = CniGc(plugins_, network, pod_ids);
+  const absl::Status collected = CniGc(plugins_, network, pod_ids, outdated);
   gc_mu_.Unlock();
-  if (!collected.ok() && !stopping()) Warn("CNI garbage collection", "", collected.message());
+  if (outdated() || stopping()) return absl::InfinitePast();
+  if (!collected.ok()) Warn("CNI garbage collection", "", collected.message());
   absl::MutexLock lock(&mu_);
   gc_error_ = std::string(collected.message());
   return absl::Now() + kGcPause;

@@ -392,6 +392,24 @@ TEST_F(CniNetworkRootTest, StatusDecidesAboutReadinessInTheBackground) {
   EXPECT_TRUE(Eventually([&] { return network_->Readiness().ready; }));
 }
 
+TEST_F(CniNetworkRootTest, ConfigurationIsReplacedWhileItsPluginHangs) {
+  for (const char* command : {"STATUS", "GC"}) {
+    timeout_ = absl::InfiniteDuration();
+    WriteConfig("1.1.0", {"recording"});
+    Modes(absl::StrCat(command, " hang"));
+    Restart();
+    ASSERT_TRUE(Eventually([&] {
+      const std::vector<std::string> commands = Commands();
+      return !commands.empty() && commands.back() == command;
+    })) << command;
+    WriteConfig("1.0.0", {"recording"});
+    EXPECT_TRUE(Eventually([&] {
+      return Json::parse(network_->Describe())["network"]["cniVersion"] == "1.0.0" &&
+             network_->Readiness().ready;
+    })) << command;
+  }
+}
+
 TEST_F(CniNetworkRootTest, GarbageIsCollectedAtStartWithTheListOfWhatLives) {
   WriteConfig("1.1.0", {"recording"});
   Restart();

@@ -42,28 +42,27 @@ absl::StatusOr<std::string> CniPlugins::Find(const std::string& type) const {
 
 std::string CniPlugins::SearchPath() const { return absl::StrJoin(options_.directories, ":"); }
 
-absl::StatusOr<std::string> CniPlugins::Run(const std::string& type,
-                                            const std::vector<std::string>& environment,
-                                            const std::string& input) {
+absl::StatusOr<std::string> CniPlugins::Run(const std::string& type, const CniCall& call) {
   absl::StatusOr<std::string> path = Find(type);
   // A missing plugin is no unknown container: NotFound has that meaning in an answer.
   if (!path.ok()) return absl::FailedPreconditionError(path.status().message());
-  return RunPath(type, *path, environment, input);
+  return RunPath(type, *path, call);
 }
 
 absl::StatusOr<std::string> CniPlugins::RunPath(const std::string& type, const std::string& path,
-                                                const std::vector<std::string>& environment,
-                                                const std::string& input) {
+                                                const CniCall& call) {
   ASSIGN_OR_RETURN(PluginCgroups::Slot slot, cgroups_->Take());
-  absl::StatusOr<RunResult> ran = RunBounded({.path = path,
-                                              .argv = {path},
-                                              .env = environment,
-                                              .input = input,
-                                              .deadline = options_.timeout,
-                                              .max_output = kMaxCniOutput,
-                                              .keep_error = kKeptError,
-                                              .cancelled = [this] { return stopping_.load(); },
-                                              .cgroup = &slot.handle});
+  absl::StatusOr<RunResult> ran =
+      RunBounded({.path = path,
+                  .argv = {path},
+                  .env = call.environment,
+                  .input = call.input,
+                  .deadline = options_.timeout,
+                  .max_output = kMaxCniOutput,
+                  .keep_error = kKeptError,
+                  .cancelled = [&] { return stopping_ || (call.outdated && call.outdated()); },
+                  .meanwhile = call.meanwhile,
+                  .cgroup = &slot.handle});
   cgroups_->GiveBack(std::move(slot));
   if (!ran.ok()) {
     const std::string text = absl::StrCat("CNI plugin ", type, ": ", ran.status().message());
@@ -77,7 +76,8 @@ absl::StatusOr<std::string> CniPlugins::RunPath(const std::string& type, const s
   return std::move(ran->output);
 }
 
-bool CniPlugins::Supports(const std::string& type, const std::string& version) {
+bool CniPlugins::Supports(const std::string& type, const std::string& version,
+                          const std::function<bool()>& outdated) {
   const absl::StatusOr<std::string> path = Find(type);
   if (!path.ok()) return false;
   const std::string identity = IdentityOf(*path);
@@ -90,8 +90,10 @@ bool CniPlugins::Supports(const std::string& type, const std::string& version) {
       return has(known->second);
   }
   const absl::StatusOr<std::string> output =
-      RunPath(type, *path, CniNodeEnvironment(CniCommand::kVersion, SearchPath()),
-              absl::StrCat("{\"cniVersion\":\"", version, "\"}"));
+      RunPath(type, *path,
+              {.environment = CniNodeEnvironment(CniCommand::kVersion, SearchPath()),
+               .input = absl::StrCat("{\"cniVersion\":\"", version, "\"}"),
+               .outdated = outdated});
   const absl::StatusOr<std::vector<std::string>> versions =
       output.ok() ? ParseCniVersions(*output) : output.status();
   if (!versions.ok()) return false;

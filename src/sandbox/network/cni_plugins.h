@@ -17,6 +17,14 @@
 
 namespace berth {
 
+// One run of a plugin.
+struct CniCall {
+  std::vector<std::string> environment;
+  std::string input;
+  std::function<void()> meanwhile;  // may be empty; called once while it runs, if it starts
+  std::function<bool()> outdated;   // may be empty; ends it with Cancelled
+};
+
 class CniPlugins {
  public:
   struct Options {
@@ -34,12 +42,11 @@ class CniPlugins {
 
   // Runs one plugin to its end and returns its standard output. Its error is the status
   // (CniErrorOf); DeadlineExceeded and ResourceExhausted (output): it has been killed.
-  absl::StatusOr<std::string> Run(const std::string& type,
-                                  const std::vector<std::string>& environment,
-                                  const std::string& input);
+  absl::StatusOr<std::string> Run(const std::string& type, const CniCall& call);
 
   // Whether the plugin says that it knows `version`; asked once for each executable.
-  bool Supports(const std::string& type, const std::string& version);
+  bool Supports(const std::string& type, const std::string& version,
+                const std::function<bool()>& outdated);
 
   // Ends those that run now and those to come with Cancelled.
   void Stop() { stopping_ = true; }
@@ -47,8 +54,7 @@ class CniPlugins {
 
  private:
   absl::StatusOr<std::string> RunPath(const std::string& type, const std::string& path,
-                                      const std::vector<std::string>& environment,
-                                      const std::string& input);
+                                      const CniCall& call);
 
   const Options options_;
   const std::unique_ptr<PluginCgroups> cgroups_;

@@ -31,7 +31,8 @@ absl::StatusOr<std::unique_ptr<CniWatch>> CniWatch::Start(Options options, CniPl
   std::unique_ptr<CniWatch> watch(
       new CniWatch(std::move(options), plugins, std::move(tend), std::move(wake)));
   watch->Reload();
-  watch->thread_ = std::thread([watch = watch.get()] { watch->Loop(); });
+  watch->files_thread_ = std::thread([watch = watch.get()] { watch->FollowFiles(); });
+  watch->network_thread_ = std::thread([watch = watch.get()] { watch->FollowNetwork(); });
   return watch;
 }
 
@@ -48,23 +49,37 @@ CniWatch::~CniWatch() {
   }
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
-  if (thread_.joinable()) thread_.join();
+  for (std::thread* thread : {&files_thread_, &network_thread_}) {
+    if (thread->joinable()) thread->join();
+  }
 }
 
-void CniWatch::Loop() {
-  absl::Time next_status = absl::InfinitePast(), next_tending = absl::InfinitePast();
+void CniWatch::FollowFiles() {
   std::optional<DirectoryWatch> watch = WatchAgain();
   Reload();  // what changed before the watch
-  while (!stopping()) {
-    if (absl::Now() >= next_status) next_status = AskStatus();
-    if (absl::Now() >= next_tending) next_tending = TendNetwork();
-    const std::shared_ptr<const CniNetworkList> before = Network();
-    AwaitChange(watch, std::min(next_status, next_tending));
+  while (true) {
+    AwaitChange(watch);
     if (stopping()) return;
     watch = WatchAgain();
     Reload();
-    if (Network() == before) continue;
-    next_status = next_tending = absl::InfinitePast();
+  }
+}
+
+void CniWatch::FollowNetwork() {
+  while (!stopping()) {
+    const std::shared_ptr<const CniNetworkList> network = Network();
+    const auto outdated = [&] { return Network() != network; };
+    const absl::Time start = network == nullptr ? absl::InfiniteFuture() : absl::InfinitePast();
+    absl::Time next_status = start, next_tending = start;
+    while (!stopping() && !outdated()) {
+      if (absl::Now() >= next_status) next_status = AskStatus(network, outdated);
+      if (absl::Now() >= next_tending) next_tending = tend_(*network, outdated);
+      absl::MutexLock lock(&mu_);
+      const auto changed = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+        return stopping_ || configs_.network != network;
+      };
+      mu_.AwaitWithDeadline(absl::Condition(&changed), std::min(next_status, next_tending));
+    }
   }
 }
 
@@ -78,13 +93,11 @@ std::optional<DirectoryWatch> CniWatch::WatchAgain() const {
   return *std::move(watch);
 }
 
-void CniWatch::AwaitChange(const std::optional<DirectoryWatch>& watch, absl::Time until) const {
-  if (!watch.has_value()) until = std::min(until, absl::Now() + kPause);
-  const absl::Duration left =
-      std::min(kLongestWait, std::max(absl::ZeroDuration(), until - absl::Now()));
+void CniWatch::AwaitChange(const std::optional<DirectoryWatch>& watch) const {
+  const absl::Duration patience = watch.has_value() ? kLongestWait : kPause;
   pollfd fds[] = {{.fd = wake_.get(), .events = POLLIN, .revents = 0},
                   {.fd = watch.has_value() ? watch->fd() : -1, .events = POLLIN, .revents = 0}};
-  const int ready = ::poll(fds, 2, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+  const int ready = ::poll(fds, 2, static_cast<int>(absl::ToInt64Milliseconds(patience)));
   if (ready <= 0 || fds[0].revents != 0) return;
   ::poll(fds, 1, static_cast<int>(absl::ToInt64Milliseconds(kDebounce)));
 }
@@ -126,15 +139,14 @@ void CniWatch::Tell(bool changed, bool problems_changed) const {
     options_.log->Warning("CNI configuration passed over", {{"file", problem}});
 }
 
-absl::Time CniWatch::AskStatus() {
-  const std::shared_ptr<const CniNetworkList> network = Network();
-  if (network == nullptr) return absl::InfiniteFuture();
+absl::Time CniWatch::AskStatus(const std::shared_ptr<const CniNetworkList>& network,
+                               const std::function<bool()>& outdated) {
   if (!network->VersionAtLeast(kCniHasStatus)) {
     absl::MutexLock lock(&mu_);
-    status_known_ = true;
+    if (configs_.network == network) status_known_ = true;
     return absl::InfiniteFuture();
   }
-  const absl::Status status = CniStatus(plugins_, *network);
+  const absl::Status status = CniStatus(plugins_, *network, outdated);
   absl::MutexLock lock(&mu_);
   if (stopping_ || configs_.network != network) return absl::InfinitePast();
   status_failures_ = status.ok() ? 0 : status_failures_ + 1;
@@ -143,11 +155,6 @@ absl::Time CniWatch::AskStatus() {
     status_error_ = std::string(status.message());
   status_known_ = true;
   return absl::Now() + (status.ok() ? kPause : kPauseNotReady);
-}
-
-absl::Time CniWatch::TendNetwork() {
-  const std::shared_ptr<const CniNetworkList> network = Network();
-  return network == nullptr ? absl::InfiniteFuture() : tend_(*network);
 }
 
 std::shared_ptr<const CniNetworkList> CniWatch::Network() const {

@@ -1,6 +1,6 @@
 // Which CNI network the node has: follows the directory of configurations and those of the plugins
-// as they change, and asks the plugins for their status, both on a thread of its own. Used by
-// CniNetwork. Thread-safe.
+// as they change, and asks the plugins for their status, each on a thread of its own: one that
+// hangs does not hold up the configuration that replaces it. Used by CniNetwork. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -31,8 +31,10 @@ class CniWatch {
     std::string default_network;  // name; "" for the first in the directory
     const Log* log = nullptr;     // may be null
   };
-  // Called on the thread for a new network, and again at the time that it returns.
-  using Tend = std::function<absl::Time(const CniNetworkList& network)>;
+  // Called for a new network, and again at the time that it returns. Another one takes its place
+  // once it is `outdated`.
+  using Tend = std::function<absl::Time(const CniNetworkList& network,
+                                        const std::function<bool()>& outdated)>;
 
   // Has read the directory when it returns. `plugins` must outlive it.
   static absl::StatusOr<std::unique_ptr<CniWatch>> Start(Options options, CniPlugins& plugins,
@@ -52,14 +54,17 @@ class CniWatch {
  private:
   CniWatch(Options options, CniPlugins& plugins, Tend tend, UniqueFd wake);
 
-  void Loop();
-  // Waits for a change of the directories, or until `until`.
-  void AwaitChange(const std::optional<DirectoryWatch>& watch, absl::Time until) const;
+  // The threads.
+  void FollowFiles();
+  void FollowNetwork();
+  // Waits for a change of the directories.
+  void AwaitChange(const std::optional<DirectoryWatch>& watch) const;
   std::optional<DirectoryWatch> WatchAgain() const;
   void Reload();
   void Tell(bool changed, bool problems_changed) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  absl::Time AskStatus();
-  absl::Time TendNetwork();
+  // When to ask again.
+  absl::Time AskStatus(const std::shared_ptr<const CniNetworkList>& network,
+                       const std::function<bool()>& outdated);
   std::shared_ptr<const CniNetworkList> Network() const;
   bool stopping() const {
     absl::MutexLock lock(&mu_);
@@ -69,7 +74,7 @@ class CniWatch {
   const Options options_;
   CniPlugins& plugins_;
   const Tend tend_;
-  const UniqueFd wake_;  // eventfd: the thread shall look
+  const UniqueFd wake_;  // eventfd: FollowFiles shall look
 
   mutable absl::Mutex mu_;
   CniConfigs configs_ ABSL_GUARDED_BY(mu_);
@@ -77,7 +82,7 @@ class CniWatch {
   int status_failures_ ABSL_GUARDED_BY(mu_) = 0;
   bool status_known_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
+  std::thread files_thread_, network_thread_;
 };
 
 }  // namespace berth

@@ -40,7 +40,7 @@ absl::StatusOr<PluginCgroups::Slot> PluginCgroups::Take() {
     }
     path = absl::StrCat(parent_, "/", made_++);
   }
-  RETURN_IF_ERROR(cgroups_.CreateAccounting(path));
+  RETURN_IF_ERROR(cgroups_.CreateTracking(path));
   ASSIGN_OR_RETURN(CgroupHandle handle, cgroups_.Open(path));
   return Slot{.path = std::move(path), .handle = std::move(handle)};
 }

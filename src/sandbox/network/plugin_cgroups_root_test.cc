@@ -60,6 +60,13 @@ TEST_F(PluginCgroupsRootTest, FewAreKeptHoweverManyWereUsedAtOnce) {
   EXPECT_LT(Directories(), 10);
 }
 
+TEST_F(PluginCgroupsRootTest, IsInOneHierarchyOnly) {
+  auto slot = cgroups_->Take();
+  ASSERT_TRUE(slot.ok()) << slot.status();
+  EXPECT_EQ(slot->handle.tasks.size(), slot->handle.unified ? 0u : 1u);
+  cgroups_->GiveBack(*std::move(slot));
+}
+
 TEST_F(PluginCgroupsRootTest, WhatAProgramLeftInASessionOfItsOwnIsKilled) {
   auto slot = cgroups_->Take();
   ASSERT_TRUE(slot.ok()) << slot.status();

@@ -1,5 +1,9 @@
 #include "src/sandbox/network/pod_link.h"
 
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include <cstring>
 #include <utility>
 
 #include "src/base/status_macros.h"
@@ -20,6 +24,13 @@ InterfaceCounters CountersOf(const Link& link) {
           .tx_packets = link.stats.tx_packets,
           .tx_errors = link.stats.tx_errors,
           .tx_dropped = link.stats.tx_dropped};
+}
+
+// Read without the kernel's lock of all links, which the end of another pod may hold for long.
+bool IsLoopbackUp(int netlink_fd) {
+  ifreq request = {};
+  std::memcpy(request.ifr_name, "lo", sizeof("lo"));
+  return ::ioctl(netlink_fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
 }
 
 void AddFamily(NetlinkBatch& batch, int index, const IpPrefix& address, const IpPrefix& gateway) {
@@ -51,6 +62,7 @@ absl::StatusOr<std::vector<IpPrefix>> ConfigurePodLink(int netlink_fd,
 }
 
 absl::Status SetLoopbackUp(int netlink_fd) {
+  if (IsLoopbackUp(netlink_fd)) return absl::OkStatus();
   ASSIGN_OR_RETURN(NetlinkSocket pod, NetlinkSocket::Wrap(netlink_fd));
   NetlinkBatch batch;
   SetLink(batch, "lo", {.up = true});
