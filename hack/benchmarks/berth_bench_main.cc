@@ -169,6 +169,8 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
                  "an existing folder for what pulls of commands write");
   app.add_option("--cni", options.cni_plugins, "folder of CNI plugins to measure beside");
   app.add_option("--cni-scratch", options.cni_scratch, "an existing folder for what they keep");
+  app.add_option("--metrics-socket", options.metrics_socket,
+                 "unix socket on which the first peer serves /metrics");
   app.add_flag("--skopeo", options.skopeo, "skopeo copy and umoci unpack beside the pulls");
   app.add_option("--conmon-root", options.conmon_root,
                  "root file system with busybox, for logs by conmon beside");

@@ -1,12 +1,26 @@
-// The lists that a kubelet asks for every second or ten, with many containers running.
+// The lists that a kubelet asks for every second or ten, with many containers running, and what
+// Prometheus asks for.
+#include <algorithm>
+#include <set>
+
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "hack/benchmarks/process_table.h"
 #include "hack/benchmarks/scenario.h"
+#include "hack/benchmarks/scrape.h"
 #include "src/base/status_macros.h"
 
 namespace berth::bench {
 namespace {
 
 constexpr int kContainersPerPod = 10;
+// Lists are measured with that many first; with more, in fewer rounds.
+constexpr int kFewContainers = 100;
+// Weighed as they come in life, so that what a runtime keeps for a moment is made anew.
+constexpr int kWeighedCalls = 5;
+constexpr absl::Duration kBetweenCalls = absl::Seconds(1);
+constexpr int kRoundsBetweenWeighing = 10;
+constexpr int kScrapes = 50;
 
 struct List {
   const char* call;
@@ -19,8 +33,10 @@ constexpr List kLists[] = {
     {"ListContainerStats", &Peer::CountContainerStats, true},
 };
 
-absl::Status Fill(const Bench& bench, const Peer& peer, std::vector<ScopedPod>& pods) {
-  for (int made = 0; made < bench.options.containers; ++made) {
+// Runs containers until `pods` have `containers` of them.
+absl::Status Fill(const Bench& bench, const Peer& peer, int had, int containers,
+                  std::vector<ScopedPod>& pods) {
+  for (int made = had; made < containers; ++made) {
     if (made % kContainersPerPod == 0) {
       ASSIGN_OR_RETURN(ScopedPod pod, ScopedPod::Run(peer, bench.PodFor(peer, Network::kHost)));
       pods.push_back(std::move(pod));
@@ -32,31 +48,94 @@ absl::Status Fill(const Bench& bench, const Peer& peer, std::vector<ScopedPod>& 
   return absl::OkStatus();
 }
 
-absl::Status AskOnce(Bench& bench, const Peer& peer, const List& list, int pods) {
-  const Metric metric = {
-      .name = absl::StrCat(list.call, ", ", bench.options.containers, " containers"),
-      .unit = "ms",
-      .pace = ""};
-  ASSIGN_OR_RETURN(const int count,
-                   Timed(bench, metric, peer.name(), [&] { return (peer.*list.count)(); }));
-  const int expected = list.of_containers ? bench.options.containers : pods;
+// One of several lists, of a peer with so many containers in so many pods.
+struct Asked {
+  const List& list;
+  const Peer& peer;
+  int containers, pods;
+
+  std::string Name() const { return absl::StrCat(list.call, ", ", containers, " containers"); }
+};
+
+absl::Status AskOnce(Bench& bench, const Asked& asked) {
+  const Metric metric = {.name = asked.Name(), .unit = "ms", .pace = ""};
+  ASSIGN_OR_RETURN(const int count, Timed(bench, metric, asked.peer.name(),
+                                          [&] { return (asked.peer.*asked.list.count)(); }));
+  const int expected = asked.list.of_containers ? asked.containers : asked.pods;
   if (count >= expected) return absl::OkStatus();
   return absl::InternalError(
-      absl::StrCat(peer.name(), ": ", list.call, ": ", count, " entries, want ", expected));
+      absl::StrCat(asked.peer.name(), ": ", asked.Name(), ": ", count, " entries"));
+}
+
+// CPU time of the daemon and all its helpers for one call. The pods' processes sleep.
+absl::Status WeighCalls(Bench& bench, const Asked& asked) {
+  const auto cgroup = bench.cgroups.find(asked.peer.name());
+  if (cgroup == bench.cgroups.end() || !cgroup->second.Holds(asked.peer.daemon()))
+    return absl::OkStatus();
+  ASSIGN_OR_RETURN(const absl::Duration before, cgroup->second.CpuTime());
+  for (int call = 0; call < kWeighedCalls; ++call) {
+    RETURN_IF_ERROR((asked.peer.*asked.list.count)().status());
+    absl::SleepFor(kBetweenCalls);
+  }
+  ASSIGN_OR_RETURN(const absl::Duration after, cgroup->second.CpuTime());
+  bench.report.Add({.name = absl::StrCat(asked.Name(), ": CPU of the runtime, a call a second"),
+                    .unit = "ms",
+                    .pace = ""},
+                   asked.peer.name(), absl::ToDoubleMilliseconds(after - before) / kWeighedCalls);
+  return absl::OkStatus();
+}
+
+// Scrapes of the peer that has an endpoint for them, and what they leave in its memory.
+absl::Status MeasureScrapes(Bench& bench, int containers) {
+  if (bench.options.metrics_socket.empty()) return absl::OkStatus();
+  const Peer& peer = bench.peers.front();
+  const std::string name = absl::StrCat("scrape of /metrics, ", containers, " containers");
+  RETURN_IF_ERROR(Scrape(bench.options.metrics_socket).status());  // what it keeps from now on
+  const int64_t before = RssKib(peer.daemon());
+  for (int i = 0; i < kScrapes; ++i) {
+    ASSIGN_OR_RETURN(const size_t bytes,
+                     Timed(bench, {.name = name, .unit = "ms", .pace = ""}, peer.name(),
+                           [&] { return Scrape(bench.options.metrics_socket); }));
+    bench.report.Add({.name = name + ": size", .unit = "KiB", .pace = ""}, peer.name(),
+                     static_cast<double>(bytes) / 1024);
+  }
+  bench.report.Add({.name = absl::StrCat(name, ": memory grown by ", kScrapes, " of them"),
+                    .unit = "KiB",
+                    .pace = ""},
+                   peer.name(), static_cast<double>(RssKib(peer.daemon()) - before));
+  return absl::OkStatus();
+}
+
+absl::Status MeasureLists(Bench& bench, int containers,
+                          const std::map<std::string, std::vector<ScopedPod>>& pods) {
+  const int rounds =
+      std::max(2, 2 * bench.options.rounds * kFewContainers / std::max(containers, kFewContainers));
+  for (int round = 0; round < rounds; ++round) {
+    for (const Peer* peer : bench.Order(round)) {
+      for (const List& list : kLists) {
+        const Asked asked = {.list = list,
+                             .peer = *peer,
+                             .containers = containers,
+                             .pods = static_cast<int>(pods.at(peer->name()).size())};
+        RETURN_IF_ERROR(AskOnce(bench, asked));
+        if (round % kRoundsBetweenWeighing == 0) RETURN_IF_ERROR(WeighCalls(bench, asked));
+      }
+    }
+  }
+  return MeasureScrapes(bench, containers);
 }
 
 }  // namespace
 
 absl::Status MeasureListing(Bench& bench) {
   std::map<std::string, std::vector<ScopedPod>> pods;
-  for (const Peer& peer : bench.peers) RETURN_IF_ERROR(Fill(bench, peer, pods[peer.name()]));
-  for (int round = 0; round < 2 * bench.options.rounds; ++round) {
-    for (const Peer* peer : bench.Order(round)) {
-      for (const List& list : kLists) {
-        RETURN_IF_ERROR(
-            AskOnce(bench, *peer, list, static_cast<int>(pods.at(peer->name()).size())));
-      }
-    }
+  int had = 0;
+  for (const int containers : std::set<int>{std::min(kFewContainers, bench.options.containers),
+                                            bench.options.containers}) {
+    for (const Peer& peer : bench.peers)
+      RETURN_IF_ERROR(Fill(bench, peer, had, containers, pods[peer.name()]));
+    RETURN_IF_ERROR(MeasureLists(bench, containers, pods));
+    had = containers;
   }
   return absl::OkStatus();
 }

@@ -18,7 +18,7 @@ namespace berth::bench {
 
 struct Options {
   int rounds = 20;           // repetitions of a pod cycle; exec and start take twice as many
-  int containers = 100;      // listed
+  int containers = 100;      // listed, a hundred of them first
   int idle_pods = 10;        // whose memory is measured
   int throughput_pods = 40;  // in all, `concurrency` at a time
   int concurrency = 10;
@@ -34,8 +34,9 @@ struct Options {
   bool skopeo = false;       // skopeo and umoci as a peer of pulls
   std::string conmon_root;   // root file system with busybox, for conmon as a peer of logs
   std::string log_directory;
-  std::string cni_plugins;  // folder of the CNI plugins to measure beside; empty: none
-  std::string cni_scratch;  // an existing folder for what they keep
+  std::string cni_plugins;     // folder of the CNI plugins to measure beside; empty: none
+  std::string cni_scratch;     // an existing folder for what they keep
+  std::string metrics_socket;  // of the first peer; empty: no scrape is measured
 };
 
 struct Bench {
