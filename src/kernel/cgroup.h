@@ -16,18 +16,11 @@
 #include "absl/strings/string_view.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/cgroup_limits.h"
+#include "src/kernel/cgroup_reader.h"
+#include "src/kernel/cgroup_stats.h"
 #include "src/kernel/device_filter.h"
 
 namespace berth {
-
-struct CgroupUsage {
-  uint64_t cpu_ns = 0;
-  uint64_t memory_bytes = 0, memory_inactive_file = 0, memory_rss = 0, page_faults = 0,
-           major_page_faults = 0;
-  std::optional<uint64_t> memory_limit;  // absent: none
-  std::optional<uint64_t> swap_bytes;
-  uint64_t pids = 0;
-};
 
 // How a process enters a cgroup and how its end is seen, as descriptors for a monitor.
 struct CgroupHandle {
@@ -83,7 +76,10 @@ class Cgroups {
   absl::Status RestrictDevices(const std::string& path,
                                const std::vector<DeviceRule>& more = {}) const;
   absl::StatusOr<CgroupHandle> Open(const std::string& path) const;
+  // NotFound.
   absl::StatusOr<CgroupUsage> Read(const std::string& path) const;
+  // For more than one look at it.
+  CgroupReader Reader(const std::string& path, CgroupReader::Keep keep) const;
 
   // SIGKILL to all below `path` (for what is left when no monitor is there to do it).
   void Kill(const std::string& path) const;
@@ -107,8 +103,6 @@ class Cgroups {
   std::string FileOf(const CgroupWrite& write, const std::string& path) const;
   void OrderWrites(const std::string& path, std::vector<CgroupWrite>* writes) const;
   absl::StatusOr<std::string> InheritedCpuset(const std::string& path, const char* file) const;
-  absl::StatusOr<CgroupUsage> ReadV1(const std::string& path) const;
-  absl::StatusOr<CgroupUsage> ReadV2(const std::string& path) const;
 
   Mode mode_ = Mode::kV1;
   std::vector<Hierarchy> hierarchies_;

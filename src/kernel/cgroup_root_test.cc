@@ -122,7 +122,7 @@ TEST_F(CgroupTest, LimitsAreWrittenAndReadBack) {
   EXPECT_EQ(Value("pids.max"), "33");
   const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
   ASSERT_TRUE(usage.ok()) << usage.status();
-  EXPECT_EQ(usage->memory_limit, 64u << 20);
+  EXPECT_EQ(usage->memory_limit, uint64_t{64} << 20);
 }
 
 TEST_F(CgroupTest, NoLimitIsToldAsNone) {

@@ -78,6 +78,7 @@ absl::StatusOr<TcpListener> ListenTcp(absl::string_view address) {
   listener.address = v6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
   const auto& bytes = endpoint.address.bytes;
   listener.any_address = std::all_of(bytes.begin(), bytes.end(), [](uint8_t b) { return b == 0; });
+  listener.loopback = v6 ? host == "::1" : bytes[0] == 127;
   return listener;
 }
 

@@ -30,6 +30,19 @@ TEST(ListenTcp, KnowsAnAddressThatNobodyCanConnectTo) {
   EXPECT_TRUE(listener->any_address);
 }
 
+TEST(ListenTcp, KnowsWhatOnlyThisNodeReaches) {
+  for (const char* address : {"127.0.0.1:0", "127.9.9.9:0", "[::1]:0"}) {
+    const absl::StatusOr<TcpListener> listener = ListenTcp(address);
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    EXPECT_TRUE(listener->loopback) << address;
+  }
+  for (const char* address : {"0.0.0.0:0", "[::]:0"}) {
+    const absl::StatusOr<TcpListener> listener = ListenTcp(address);
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    EXPECT_FALSE(listener->loopback) << address;
+  }
+}
+
 TEST(ListenTcp, NamesAnAddressThatIsTaken) {
   const absl::StatusOr<TcpListener> first = ListenTcp("127.0.0.1:0");
   ASSERT_TRUE(first.ok());

@@ -2,191 +2,131 @@
 
 #include <prometheus/collectable.h>
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <utility>
+
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 
 namespace berth {
 namespace {
 
-prometheus::ClientMetric Sample(prometheus::MetricType type, int64_t value, std::string label = "",
-                                std::string label_value = "") {
-  prometheus::ClientMetric metric;
-  if (!label.empty()) metric.label = {{std::move(label), std::move(label_value)}};
-  if (type == prometheus::MetricType::Gauge) {
-    metric.gauge.value = static_cast<double>(value);
-  } else {
-    metric.counter.value = static_cast<double>(value);
-  }
-  return metric;
-}
-
-// Numbers that another part of the daemon keeps.
-class PullCollector : public prometheus::Collectable {
- public:
-  explicit PullCollector(std::function<DaemonMetrics::Pulls()> read) : read_(std::move(read)) {}
-
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    constexpr auto kGauge = prometheus::MetricType::Gauge;
-    constexpr auto kCounter = prometheus::MetricType::Counter;
-    const DaemonMetrics::Pulls pulls = read_();
-    return {{"berth_image_pulls_running",
-             "Image pulls that run now",
-             kGauge,
-             {Sample(kGauge, pulls.running)}},
-            {"berth_image_pulls_total",
-             "Image pulls that ended, by result",
-             kCounter,
-             {Sample(kCounter, pulls.succeeded, "result", "succeeded"),
-              Sample(kCounter, pulls.failed, "result", "failed"),
-              Sample(kCounter, pulls.cancelled, "result", "cancelled")}},
-            {"berth_image_pull_bytes_total",
-             "Bytes of compressed layers received",
-             kCounter,
-             {Sample(kCounter, pulls.received_bytes)}},
-            {"berth_image_pull_layers_total",
-             "Layers of pulled images, by where they came from",
-             kCounter,
-             {Sample(kCounter, pulls.layers_fetched, "source", "registry"),
-              Sample(kCounter, pulls.layers_present, "source", "store")}}};
-  }
-
- private:
-  const std::function<DaemonMetrics::Pulls()> read_;
-};
-
-class NetworkCollector : public prometheus::Collectable {
- public:
-  explicit NetworkCollector(std::function<DaemonMetrics::Network()> read)
-      : read_(std::move(read)) {}
-
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    constexpr auto kGauge = prometheus::MetricType::Gauge;
-    constexpr auto kCounter = prometheus::MetricType::Counter;
-    const DaemonMetrics::Network network = read_();
-    return {{"berth_network_ready",
-             "Networks of the built-in kind that wait for a pod",
-             kGauge,
-             {Sample(kGauge, network.ready)}},
-            {"berth_network_taken_total",
-             "Networks that pods began with, by whether they were ready",
-             kCounter,
-             {Sample(kCounter, network.taken_ready, "from", "ready"),
-              Sample(kCounter, network.made_at_once, "from", "made")}},
-            {"berth_network_removals_pending",
-             "Networks of pods that the kernel has still to remove",
-             kGauge,
-             {Sample(kGauge, network.removals_pending)}},
-            {"berth_network_removals_total",
-             "Networks of pods that were removed",
-             kCounter,
-             {Sample(kCounter, network.removals_done)}},
-            {"berth_network_host_ports",
-             "Ports of the node that lead to pods, each family counted",
-             kGauge,
-             {Sample(kGauge, network.host_ports)}},
-            {"berth_network_table_mended_total",
-             "How often the packet filter table was put back after somebody changed it",
-             kCounter,
-             {Sample(kCounter, network.table_mended)}}};
-  }
-
- private:
-  const std::function<DaemonMetrics::Network()> read_;
-};
-
-class CniCollector : public prometheus::Collectable {
- public:
-  explicit CniCollector(std::function<DaemonMetrics::Cni()> read) : read_(std::move(read)) {}
-
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    constexpr auto kGauge = prometheus::MetricType::Gauge;
-    constexpr auto kCounter = prometheus::MetricType::Counter;
-    const DaemonMetrics::Cni cni = read_();
-    const auto operation = [](const char* name, const char* result, int64_t value) {
-      prometheus::ClientMetric metric = Sample(kCounter, value, "operation", name);
-      metric.label.push_back({"result", result});
-      return metric;
-    };
-    return {{"berth_cni_attached", "Pods on a CNI network", kGauge, {Sample(kGauge, cni.attached)}},
-            {"berth_cni_pending_deletions",
-             "Attachments of pods that are gone, not yet taken back by the plugins",
-             kGauge,
-             {Sample(kGauge, cni.pending_deletions)}},
-            {"berth_cni_namespaces_ready",
-             "Empty network namespaces that wait for a pod",
-             kGauge,
-             {Sample(kGauge, cni.ready)}},
-            {"berth_cni_operations_total",
-             "Runs of the plugins of a CNI network, by operation and result",
-             kCounter,
-             {operation("ADD", "succeeded", cni.adds), operation("ADD", "failed", cni.failed_adds),
-              operation("DEL", "succeeded", cni.deletions),
-              operation("DEL", "failed", cni.failed_deletions),
-              operation("CHECK", "failed", cni.failed_checks)}}};
-  }
-
- private:
-  const std::function<DaemonMetrics::Cni()> read_;
-};
-
-class LogCollector : public prometheus::Collectable {
- public:
-  explicit LogCollector(std::function<int64_t()> dropped) : dropped_(std::move(dropped)) {}
-
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    constexpr auto kCounter = prometheus::MetricType::Counter;
-    return {{"berth_container_log_dropped_bytes_total",
-             "Bytes of containers' output that a log's limit or a full disk kept out of it",
-             kCounter,
-             {Sample(kCounter, dropped_())}}};
-  }
-
- private:
-  const std::function<int64_t()> dropped_;
-};
+using Labels = std::map<std::string, std::string>;
+using prometheus::MetricType;
 
 const prometheus::Histogram::BucketBoundaries kSeconds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
+const prometheus::Histogram::BucketBoundaries kPullSeconds = {0.1, 0.5, 1,  2.5, 5,
+                                                              10,  30,  60, 300, 1800};
+
+// Family::Add searches under a lock and copies the labels; the references that it gives stay
+// valid.
+class Histograms {
+ public:
+  Histograms(prometheus::Registry& registry, const char* name, const char* help,
+             std::vector<std::string> labels,
+             const prometheus::Histogram::BucketBoundaries& buckets)
+      : family_(prometheus::BuildHistogram().Name(name).Help(help).Register(registry)),
+        labels_(std::move(labels)),
+        buckets_(buckets) {}
+
+  void Observe(const std::vector<absl::string_view>& values, absl::Duration took) {
+    prometheus::Histogram* histogram;
+    {
+      absl::MutexLock lock(&mu_);
+      std::string key;
+      for (absl::string_view value : values) absl::StrAppend(&key, value, "/");
+      prometheus::Histogram*& known = known_[key];
+      if (known == nullptr) {
+        Labels labels;
+        for (size_t i = 0; i < labels_.size(); ++i) labels[labels_[i]] = std::string(values[i]);
+        known = &family_.Add(labels, buckets_);
+      }
+      histogram = known;
+    }
+    histogram->Observe(absl::ToDoubleSeconds(took));
+  }
+
+ private:
+  prometheus::Family<prometheus::Histogram>& family_;
+  const std::vector<std::string> labels_;
+  const prometheus::Histogram::BucketBoundaries& buckets_;
+  absl::Mutex mu_;
+  absl::flat_hash_map<std::string, prometheus::Histogram*> known_ ABSL_GUARDED_BY(mu_);
+};
+
+// Readings of the same name become one family.
+void AddReadings(const std::vector<MetricReading>& readings,
+                 std::vector<prometheus::MetricFamily>* families) {
+  std::map<std::string, size_t> at;
+  for (const MetricReading& reading : readings) {
+    const bool counter = absl::EndsWith(reading.name, "_total");
+    const auto [found, is_new] = at.try_emplace(reading.name, families->size());
+    if (is_new) {
+      families->push_back({.name = reading.name,
+                           .help = reading.help,
+                           .type = counter ? MetricType::Counter : MetricType::Gauge});
+    }
+    prometheus::ClientMetric metric;
+    for (const auto& [name, value] : reading.labels) metric.label.push_back({name, value});
+    if (counter) {
+      metric.counter.value = reading.value;
+    } else {
+      metric.gauge.value = reading.value;
+    }
+    (*families)[found->second].metric.push_back(std::move(metric));
+  }
+}
 
 }  // namespace
 
 class DaemonMetrics::Impl {
  public:
   explicit Impl(const std::string& version)
-      : registry(std::make_shared<prometheus::Registry>()),
-        operations(prometheus::BuildCounter()
+      : operations(prometheus::BuildCounter()
                        .Name("berth_cri_operations_total")
                        .Help("CRI operations served, by operation and gRPC code")
-                       .Register(*registry)),
-        durations(prometheus::BuildHistogram()
-                      .Name("berth_cri_operation_duration_seconds")
-                      .Help("Time that CRI operations took")
-                      .Register(*registry)) {
+                       .Register(registry)),
+        pull_errors(prometheus::BuildCounter()
+                        .Name("berth_image_pull_errors_total")
+                        .Help("Image pulls that failed, by reason")
+                        .Register(registry)),
+        durations(registry, "berth_cri_operation_duration_seconds", "Time that CRI operations took",
+                  {"operation"}, kSeconds),
+        stages(registry, "berth_stage_duration_seconds",
+               "Time that the stages of operations on pods and containers took",
+               {"operation", "stage"}, kSeconds),
+        pulls(registry, "berth_image_pull_duration_seconds", "Time that image pulls took",
+              {"result"}, kPullSeconds),
+        network(registry, "berth_network_operation_duration_seconds",
+                "Time that setting up and taking down pods' networks took", {"operation", "result"},
+                kSeconds),
+        store(registry, "berth_store_transaction_duration_seconds",
+              "Time that transactions of the metadata database took", {"kind"}, kSeconds) {
     prometheus::BuildGauge()
         .Name("berth_build_info")
         .Help("1, labelled with the version of berthd")
-        .Register(*registry)
+        .Register(registry)
         .Add({{"version", version}})
         .Set(1);
   }
 
-  std::shared_ptr<prometheus::Registry> registry;
+  prometheus::Registry registry;
   prometheus::Family<prometheus::Counter>& operations;
-  prometheus::Family<prometheus::Histogram>& durations;
-  std::vector<std::shared_ptr<prometheus::Collectable>> collectors;  // of other parts' numbers
-  std::unique_ptr<prometheus::Exposer> exposer;
+  prometheus::Family<prometheus::Counter>& pull_errors;
+  Histograms durations, stages, pulls, network, store;
+  std::vector<std::function<std::vector<MetricReading>()>> readers;
 
-  // Family::Add searches under a lock; the references that it gives stay valid.
   absl::Mutex mu;
   absl::flat_hash_map<std::string, prometheus::Counter*> counters ABSL_GUARDED_BY(mu);
-  absl::flat_hash_map<std::string, prometheus::Histogram*> histograms ABSL_GUARDED_BY(mu);
 };
 
 DaemonMetrics::DaemonMetrics(const std::string& version) : impl_(std::make_unique<Impl>(version)) {}
@@ -194,8 +134,6 @@ DaemonMetrics::~DaemonMetrics() = default;
 
 void DaemonMetrics::CountOperation(absl::string_view operation, absl::string_view code,
                                    absl::Duration duration) {
-  prometheus::Counter* counter;
-  prometheus::Histogram* histogram;
   {
     absl::MutexLock lock(&impl_->mu);
     prometheus::Counter*& known = impl_->counters[absl::StrCat(operation, "/", code)];
@@ -203,51 +141,62 @@ void DaemonMetrics::CountOperation(absl::string_view operation, absl::string_vie
       known = &impl_->operations.Add(
           {{"operation", std::string(operation)}, {"code", std::string(code)}});
     }
-    counter = known;
-    prometheus::Histogram*& known_histogram = impl_->histograms[operation];
-    if (known_histogram == nullptr) {
-      known_histogram = &impl_->durations.Add({{"operation", std::string(operation)}}, kSeconds);
-    }
-    histogram = known_histogram;
+    known->Increment();
   }
-  counter->Increment();
-  histogram->Observe(absl::ToDoubleSeconds(duration));
+  impl_->durations.Observe({operation}, duration);
 }
 
-void DaemonMetrics::ShowPulls(std::function<Pulls()> read) {
-  impl_->collectors.push_back(std::make_shared<PullCollector>(std::move(read)));
+void DaemonMetrics::ObserveStage(absl::string_view operation, absl::string_view stage,
+                                 absl::Duration took) {
+  impl_->stages.Observe({operation, stage}, took);
 }
 
-void DaemonMetrics::ShowNetwork(std::function<Network()> read) {
-  impl_->collectors.push_back(std::make_shared<NetworkCollector>(std::move(read)));
+void DaemonMetrics::CountPull(absl::string_view reason, absl::Duration took) {
+  impl_->pulls.Observe({reason.empty() ? "succeeded" : "failed"}, took);
+  if (!reason.empty()) impl_->pull_errors.Add({{"reason", std::string(reason)}}).Increment();
 }
 
-void DaemonMetrics::ShowCni(std::function<Cni()> read) {
-  impl_->collectors.push_back(std::make_shared<CniCollector>(std::move(read)));
+void DaemonMetrics::ObserveNetwork(absl::string_view operation, bool ok, absl::Duration took) {
+  impl_->network.Observe({operation, ok ? "ok" : "error"}, took);
 }
 
-void DaemonMetrics::ShowLogs(std::function<int64_t()> dropped_bytes) {
-  impl_->collectors.push_back(std::make_shared<LogCollector>(std::move(dropped_bytes)));
+void DaemonMetrics::ObserveStore(absl::string_view kind, absl::Duration took) {
+  impl_->store.Observe({kind}, took);
 }
 
-absl::Status DaemonMetrics::Listen(const std::string& address) {
-  try {  // civetweb's wrapper throws: this is its one door
-    impl_->exposer = std::make_unique<prometheus::Exposer>(address, /*num_threads=*/1);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("metrics.listen ", address, ": ", error.what()));
-  }
-  impl_->exposer->RegisterCollectable(impl_->registry);
-  for (const auto& collector : impl_->collectors) impl_->exposer->RegisterCollectable(collector);
-  return absl::OkStatus();
+void DaemonMetrics::AddReader(std::function<std::vector<MetricReading>()> read) {
+  impl_->readers.push_back(std::move(read));
 }
 
 std::string DaemonMetrics::Text() const {
-  std::vector<prometheus::MetricFamily> families = impl_->registry->Collect();
-  for (const auto& collector : impl_->collectors) {
-    std::vector<prometheus::MetricFamily> more = collector->Collect();
-    std::move(more.begin(), more.end(), std::back_inserter(families));
+  std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();
+  std::vector<MetricReading> readings;
+  for (const auto& read : impl_->readers) {
+    std::vector<MetricReading> more = read();
+    std::move(more.begin(), more.end(), std::back_inserter(readings));
   }
+  AddReadings(readings, &families);
   return prometheus::TextSerializer().Serialize(families);
+}
+
+// The formats differ in the name of a counter's family, which OpenMetrics gives without "_total".
+std::string DaemonMetrics::OpenMetricsText() const {
+  std::string out;
+  const std::string text = Text();
+  std::string family;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    absl::string_view rest = line;
+    const bool help = absl::ConsumePrefix(&rest, "# HELP ");
+    if (!help && !absl::ConsumePrefix(&rest, "# TYPE ")) {
+      absl::StrAppend(&out, line, "\n");
+      continue;
+    }
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(rest, absl::MaxSplits(' ', 1));
+    absl::StrAppend(&out, help ? "# HELP " : "# TYPE ", absl::StripSuffix(parts.first, "_total"),
+                    " ", parts.second, "\n");
+  }
+  return out;
 }
 
 }  // namespace berth

@@ -1,16 +1,27 @@
-// The daemon's own metrics, and the HTTP endpoint that shows them to Prometheus. Thread-safe.
+// The daemon's own metrics, for Prometheus. Labels come from fixed sets only: nothing that a tenant
+// names is one. Thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace berth {
+
+// A number that another part of the daemon keeps, as it is at a scrape. A counter's name ends in
+// "_total".
+struct MetricReading {
+  const char* name;  // both are literals
+  const char* help;
+  double value = 0;
+  std::map<std::string, std::string> labels;
+};
 
 class DaemonMetrics {
  public:
@@ -18,47 +29,32 @@ class DaemonMetrics {
   ~DaemonMetrics();
 
   // One served rpc: berth_cri_operations_total{operation,code} and
-  // berth_cri_operation_duration_seconds{operation}. Both labels come from fixed sets.
+  // berth_cri_operation_duration_seconds{operation}.
   void CountOperation(absl::string_view operation, absl::string_view code, absl::Duration duration);
+  // berth_stage_duration_seconds{operation,stage}: a part of what an operation does.
+  void ObserveStage(absl::string_view operation, absl::string_view stage, absl::Duration took);
+  // berth_image_pull_duration_seconds{result}, and berth_image_pull_errors_total{reason} unless
+  // `reason` is "".
+  void CountPull(absl::string_view reason, absl::Duration took);
+  // berth_network_operation_duration_seconds{operation,result}.
+  void ObserveNetwork(absl::string_view operation, bool ok, absl::Duration took);
+  // berth_store_transaction_duration_seconds{kind}: "read", "write", "sync".
+  void ObserveStore(absl::string_view kind, absl::Duration took);
 
-  struct Pulls {
-    int64_t running = 0, succeeded = 0, failed = 0, cancelled = 0;
-    int64_t received_bytes = 0, layers_fetched = 0, layers_present = 0;
-  };
-  // berth_image_pulls_running, berth_image_pulls_total{result}, berth_image_pull_bytes_total,
-  // berth_image_pull_layers_total{source}: `read` is asked at each scrape. Before Listen.
-  void ShowPulls(std::function<Pulls()> read);
+  // `read` is asked at each scrape. Not while others are called.
+  void AddReader(std::function<std::vector<MetricReading>()> read);
 
-  struct Network {
-    int64_t ready = 0, taken_ready = 0, made_at_once = 0;
-    int64_t removals_pending = 0, removals_done = 0;
-    int64_t host_ports = 0, table_mended = 0;
-  };
-  // berth_network_ready, berth_network_taken_total{from}, berth_network_removals_pending,
-  // berth_network_removals_total, berth_network_host_ports, berth_network_table_mended_total: as
-  // above.
-  void ShowNetwork(std::function<Network()> read);
-
-  struct Cni {
-    int64_t attached = 0, pending_deletions = 0, ready = 0;
-    int64_t adds = 0, failed_adds = 0, deletions = 0, failed_deletions = 0, failed_checks = 0;
-  };
-  // berth_cni_attached, berth_cni_pending_deletions, berth_cni_namespaces_ready,
-  // berth_cni_operations_total{operation,result}: as above.
-  void ShowCni(std::function<Cni()> read);
-
-  // berth_container_log_dropped_bytes_total, as ShowPulls.
-  void ShowLogs(std::function<int64_t()> dropped_bytes);
-
-  // Serves /metrics on "host:port" from now on; Unavailable if the address cannot be bound.
-  absl::Status Listen(const std::string& address);
-
-  // The text format, as /metrics shows it.
+  // The Prometheus text format 0.0.4.
   std::string Text() const;
+  // The same in the OpenMetrics format, without its "# EOF".
+  std::string OpenMetricsText() const;
 
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// What the kernel tells of this process: the usual process_* metrics.
+std::vector<MetricReading> ReadProcessMetrics();
 
 }  // namespace berth

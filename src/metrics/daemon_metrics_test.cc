@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
+
 namespace berth {
 namespace {
+
+void ExpectLine(const std::string& text, const std::string& line) {
+  EXPECT_TRUE(absl::StrContains("\n" + text, "\n" + line + "\n")) << line << "\n" << text;
+}
 
 TEST(DaemonMetrics, CountsByOperationAndCode) {
   DaemonMetrics metrics("1.2.3");
@@ -11,66 +17,65 @@ TEST(DaemonMetrics, CountsByOperationAndCode) {
   metrics.CountOperation("Version", "OK", absl::Milliseconds(2));
   metrics.CountOperation("RunPodSandbox", "ALREADY_EXISTS", absl::Seconds(1));
   const std::string text = metrics.Text();
-  EXPECT_NE(text.find("berth_cri_operations_total{code=\"OK\",operation=\"Version\"} 2"),
-            std::string::npos)
-      << text;
-  EXPECT_NE(
-      text.find(
-          "berth_cri_operation_duration_seconds_bucket{operation=\"Version\",le=\"0.0025\"} 2"),
-      std::string::npos)
-      << text;
-  EXPECT_NE(text.find("berth_build_info{version=\"1.2.3\"} 1"), std::string::npos);
+  ExpectLine(text, "berth_cri_operations_total{code=\"OK\",operation=\"Version\"} 2");
+  ExpectLine(text,
+             "berth_cri_operation_duration_seconds_bucket{operation=\"Version\",le=\"0.0025\"} 2");
+  ExpectLine(text, "berth_build_info{version=\"1.2.3\"} 1");
 }
 
-TEST(DaemonMetrics, SaysWhyItCannotListen) {
-  DaemonMetrics first("1"), second("1");
-  ASSERT_TRUE(first.Listen("127.0.0.1:39475").ok());
-  const absl::Status status = second.Listen("127.0.0.1:39475");
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_NE(status.message().find("127.0.0.1:39475"), absl::string_view::npos);
-}
-
-TEST(DaemonMetrics, ShowsWhatLogsHaveDropped) {
-  DaemonMetrics metrics("1.0");
-  metrics.ShowLogs([] { return 4711; });
-  EXPECT_NE(metrics.Text().find("berth_container_log_dropped_bytes_total 4711\n"),
-            std::string::npos);
-}
-
-TEST(DaemonMetrics, ShowsThePullsOfTheMomentOfTheScrape) {
-  DaemonMetrics metrics("1.0");
-  DaemonMetrics::Pulls pulls;
-  metrics.ShowPulls([&] { return pulls; });
-  pulls = {.running = 2, .succeeded = 7, .failed = 1, .received_bytes = 4096, .layers_present = 5};
-  const std::string text = metrics.Text();
-  for (const char* line :
-       {"berth_image_pulls_running 2\n", "berth_image_pulls_total{result=\"succeeded\"} 7\n",
-        "berth_image_pulls_total{result=\"failed\"} 1\n", "berth_image_pull_bytes_total 4096\n",
-        "berth_image_pull_layers_total{source=\"store\"} 5\n"})
-    EXPECT_NE(text.find(line), std::string::npos) << line << text;
-}
-
-TEST(DaemonMetrics, ShowsTheNetworkAsItIsWhenAsked) {
+TEST(DaemonMetrics, ObservesStagesPullsNetworkAndStore) {
   DaemonMetrics metrics("1");
-  DaemonMetrics::Network network;
-  metrics.ShowNetwork([&] { return network; });
-  network = {.ready = 8, .taken_ready = 5, .made_at_once = 1, .removals_pending = 2};
+  metrics.ObserveStage("RunPodSandbox", "network", absl::Milliseconds(3));
+  metrics.CountPull("", absl::Seconds(4));
+  metrics.CountPull("unauthorized", absl::Milliseconds(10));
+  metrics.ObserveNetwork("attach", false, absl::Milliseconds(7));
+  metrics.ObserveStore("sync", absl::Milliseconds(1));
   const std::string text = metrics.Text();
-  for (const char* line :
-       {"berth_network_ready 8\n", "berth_network_taken_total{from=\"ready\"} 5\n",
-        "berth_network_taken_total{from=\"made\"} 1\n", "berth_network_removals_pending 2\n"})
-    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  ExpectLine(text,
+             "berth_stage_duration_seconds_count{operation=\"RunPodSandbox\",stage=\"network\"} 1");
+  ExpectLine(text, "berth_image_pull_duration_seconds_sum{result=\"succeeded\"} 4");
+  ExpectLine(text, "berth_image_pull_errors_total{reason=\"unauthorized\"} 1");
+  ExpectLine(
+      text,
+      "berth_network_operation_duration_seconds_count{operation=\"attach\",result=\"error\"} 1");
+  ExpectLine(text, "berth_store_transaction_duration_seconds_count{kind=\"sync\"} 1");
 }
 
-TEST(DaemonMetrics, ShowsWhatCniPluginsStillHoldOfPodsThatAreGone) {
-  DaemonMetrics metrics("1.0");
-  metrics.ShowCni(
-      [] { return DaemonMetrics::Cni{.attached = 3, .pending_deletions = 2, .adds = 5}; });
+TEST(DaemonMetrics, ShowsReadingsOfTheMomentOfTheScrapeAsOneFamilyEach) {
+  DaemonMetrics metrics("1");
+  double running = 1;
+  metrics.AddReader([&]() -> std::vector<MetricReading> {
+    return {{"berth_things", "Things", running, {{"state", "running"}}},
+            {"berth_other_total", "Others", 5},
+            {"berth_things", "Things", 9, {{"state", "stopped"}}}};
+  });
+  running = 7;
   const std::string text = metrics.Text();
-  EXPECT_NE(text.find("berth_cni_pending_deletions 2"), std::string::npos) << text;
-  EXPECT_NE(text.find("berth_cni_attached 3"), std::string::npos);
-  EXPECT_NE(text.find("berth_cni_operations_total{operation=\"ADD\",result=\"succeeded\"} 5"),
-            std::string::npos);
+  ExpectLine(text,
+             "# TYPE berth_things gauge\nberth_things{state=\"running\"} "
+             "7\nberth_things{state=\"stopped\"} 9");
+  ExpectLine(text, "# TYPE berth_other_total counter\nberth_other_total 5");
+}
+
+TEST(DaemonMetrics, NamesCountersAsOpenMetricsDoes) {
+  DaemonMetrics metrics("1");
+  metrics.CountOperation("Version", "OK", absl::Milliseconds(2));
+  const std::string text = metrics.OpenMetricsText();
+  ExpectLine(text, "# TYPE berth_cri_operations counter");
+  ExpectLine(text, "berth_cri_operations_total{code=\"OK\",operation=\"Version\"} 1");
+  ExpectLine(text, "# TYPE berth_cri_operation_duration_seconds histogram");
+}
+
+TEST(ReadProcessMetrics, TellsOfThisProcess) {
+  DaemonMetrics metrics("1");
+  metrics.AddReader(ReadProcessMetrics);
+  std::map<std::string, double> values;
+  for (const MetricReading& reading : ReadProcessMetrics()) values[reading.name] = reading.value;
+  EXPECT_GE(values["process_open_fds"], 3);
+  EXPECT_GT(values["process_max_fds"], values["process_open_fds"]);
+  EXPECT_GT(values["process_resident_memory_bytes"], 100 << 10);
+  EXPECT_GE(values["process_threads"], 1);
+  EXPECT_GT(values["process_start_time_seconds"], 1.6e9);
 }
 
 }  // namespace

@@ -58,7 +58,12 @@ absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id,
                                                    "\" attempt ", container.config.attempt,
                                                    " exists already with id ", id));
     }
-    return MakeContainer(pod, container, name);
+    OperationLog::Operation operation = options_.operations->Begin(
+        "CreateContainer", {.name = SubjectOf(pod->config, container.config), .pod_id = pod->id});
+    absl::StatusOr<std::string> made = MakeContainer(pod, container, name, operation);
+    if (made.ok() && container.config.attempt > 0) ++counters_.restarts;
+    operation.End(made.status()).IgnoreError();
+    return made;
   });
 }
 
@@ -118,10 +123,13 @@ absl::StatusOr<std::vector<ContainerImage::Mounted>> Node::LeaseMountedImages(
 }
 
 absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedContainer& container,
-                                                const std::string& name) {
+                                                const std::string& name,
+                                                OperationLog::Operation& operation) {
   auto record = std::make_shared<ContainerRecord>();
   record->id = NewId();
   record->pod_id = pod->id;
+  operation.SetContainer(record->id);
+  operation.Stage("image");
   record->created_at = absl::GetCurrentTimeNanos();
   record->config = container.config;
   record->request = container.request;
@@ -149,6 +157,7 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
     ASSIGN_OR_RETURN(const ContainerPtr target, state_.FindContainer(record->config.target_id));
     record->config.target_id = target->id;
   }
+  operation.Stage("plan");
   // All that may be wrong with it is told now, not at its start.
   RETURN_IF_ERROR(PrepareContainer(*record, *pod).status());
   if (cgroups_.mode() != Cgroups::Mode::kV2 && !record->config.limits.unified.empty()) {
@@ -158,6 +167,7 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
 
   // The row comes last: a directory without one is swept at the next start, a row without its
   // directory is a container that cannot be started.
+  operation.Stage("record");
   Undo undo;
   const std::string directory = ContainerDir(record->id);
   undo.Push([&] { MoveToTrash(directory); });

@@ -177,11 +177,21 @@ void Node::ReleaseIfIdle() {
   if (!released.ok()) log_.Warning("not all is cleaned up", {{"error", released.message()}});
 }
 
-absl::StatusOr<CgroupUsage> Node::ContainerUsage(const ContainerRecord& container) const {
-  if (container.status.state != ContainerState::kRunning) {
-    return absl::NotFoundError(absl::StrCat("container ", container.id, " is not running"));
+absl::StatusOr<std::vector<InterfaceCounters>> Node::PodInterfaces(absl::string_view pod_id) const {
+  UniqueFd netlink;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto runtime = runtimes_.find(pod_id);
+    if (runtime != runtimes_.end() && runtime->second->netlink.valid())
+      netlink = UniqueFd(::fcntl(runtime->second->netlink.get(), F_DUPFD_CLOEXEC, 0));
   }
-  return cgroups_.Read(container.cgroup);
+  if (!netlink.valid())
+    return absl::NotFoundError(absl::StrCat("pod sandbox ", pod_id, " is on the node's network"));
+  return ReadInterfaceCounters(netlink.get());
+}
+
+absl::StatusOr<FileSystemFacts> Node::DataFileSystem() const {
+  return ReadFileSystemFacts(data_dir_fd_.get());
 }
 
 std::optional<Node::LayerUsage> Node::WritableLayerUsage(absl::string_view container_id) const {

@@ -20,6 +20,7 @@
 #include "src/copy/copy_protocol.h"
 #include "src/image/image_store.h"
 #include "src/kernel/cgroup.h"
+#include "src/kernel/file_system_facts.h"
 #include "src/kernel/lsm.h"
 #include "src/kernel/selinux.h"
 #include "src/runtime/cdi.h"
@@ -29,9 +30,13 @@
 #include "src/runtime/seccomp_profile.h"
 #include "src/runtime/volumes.h"
 #include "src/sandbox/container_spec.h"
+#include "src/sandbox/event_hub.h"
 #include "src/sandbox/exit_watcher.h"
+#include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/network.h"
+#include "src/sandbox/node_counters.h"
 #include "src/sandbox/node_state.h"
+#include "src/sandbox/operation_log.h"
 #include "src/sandbox/parked_process.h"
 #include "src/sandbox/running_copies.h"
 #include "src/store/database.h"
@@ -67,19 +72,21 @@ struct ExecResult {
 class Node {
  public:
   struct Options {
-    std::string data_dir;          // pods/<id>, containers/<id>, trash/; the image store's layers/
-    std::string state_dir;         // pods/<id>: monitor sockets and exit records; lost at a reboot
-    std::string monitor_path;      // berth-monitor
-    std::string copy_path;         // berth-copy
-    int64_t pids_limit = 0;        // processes of one container; 0 for no limit
-    std::vector<Rlimit> rlimits;   // of every process of a container
-    std::string cgroup_root;       // where pods without a cgroup_parent go, e.g. "/berth"
-    bool systemd_cgroups = false;  // pods are systemd scopes; else their cgroups are made here
+    std::string data_dir;           // pods/<id>, containers/<id>, trash/; the image store's layers/
+    std::string state_dir;          // pods/<id>: monitor sockets and exit records; lost at a reboot
+    std::string monitor_path;       // berth-monitor
+    std::string copy_path;          // berth-copy
+    int64_t pids_limit = 0;         // processes of one container; 0 for no limit
+    std::vector<Rlimit> rlimits;    // of every process of a container
+    uint64_t descriptor_limit = 0;  // soft RLIMIT_NOFILE that pods inherit, instead of berthd's own
+    std::string cgroup_root;        // where pods without a cgroup_parent go, e.g. "/berth"
+    bool systemd_cgroups = false;   // pods are systemd scopes; else their cgroups are made here
     std::vector<std::string> cdi_dirs, hook_dirs;
     std::map<std::string, std::string> handlers;  // name -> path of an OCI runtime
     wire::LogLimits log_limits = {};              // of each container
     RequestParsers parsers;
     const Log* log = nullptr;
+    OperationLog* operations = nullptr;  // must outlive the node
   };
 
   // Loads and reconciles what an earlier berthd left; returns when every state is known.
@@ -147,14 +154,19 @@ class Node {
   absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
   // The same as config.json of the OCI runtime specification.
   absl::StatusOr<std::string> ContainerOciSpec(absl::string_view id) const;
-  // NotFound while it does not run.
-  absl::StatusOr<CgroupUsage> ContainerUsage(const ContainerRecord& container) const;
+  // Of the interfaces in a ready pod's network namespace. NotFound for pods on the node's network.
+  absl::StatusOr<std::vector<InterfaceCounters>> PodInterfaces(absl::string_view pod_id) const;
   // Bytes and inodes of the writable layer as of the last background pass; nullopt before the
   // first.
   struct LayerUsage {
     int64_t bytes = 0, inodes = 0, at = 0;
   };
   std::optional<LayerUsage> WritableLayerUsage(absl::string_view container_id) const;
+  // Of the file system that the writable layers are on.
+  absl::StatusOr<FileSystemFacts> DataFileSystem() const;
+
+  EventHub& events() { return events_; }
+  const NodeCounters& counters() const { return counters_; }
 
   struct Handler {
     std::string name;  // "" is the built-in one
@@ -203,13 +215,15 @@ class Node {
   std::string BundleDir(absl::string_view container_id) const;
   MonitorClient Monitor(absl::string_view pod_id) const;
 
-  absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name);
+  absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name,
+                                      OperationLog::Operation& operation);
   // `network`: the pod's namespace; -1: the monitor makes it.
   absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, int network,
                                             SpawnedProcess* process);
   absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
                                                          const MonitorHello& monitor);
-  absl::Status StopPodOnce(const PodPtr& pod);
+  // `operation` may be null.
+  absl::Status StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation);
   void EndMonitor(const PodRecord& pod);
   void DiscardPod(const PodRecord& pod);
   // Kills what is left in it, and waits a moment for that to be gone.
@@ -217,7 +231,8 @@ class Node {
   void PersistPod(absl::string_view id);
 
   absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,
-                                            const std::string& name);
+                                            const std::string& name,
+                                            OperationLog::Operation& operation);
   absl::StatusOr<ContainerImage> ResolveImage(const Image& image,
                                               const ContainerConfig& config) const;
   absl::StatusOr<PreparedContainer> PrepareContainer(const ContainerRecord& container,
@@ -231,7 +246,8 @@ class Node {
   absl::StatusOr<std::vector<ContainerImage::Mounted>> LeaseMountedImages(
       const ContainerConfig& config, std::vector<ImageLease>* leases) const;
 
-  absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod);
+  absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod,
+                             OperationLog::Operation& operation);
   absl::Status MakeContainerCgroup(const ContainerRecord& container,
                                    const std::vector<DeviceRule>& device_rules) const;
   absl::StatusOr<ContainerStart> PrepareStart(const ContainerRecord& container,
@@ -279,6 +295,7 @@ class Node {
   void StopScope(const PodRecord& pod) const;
   absl::StatusOr<UniqueFd> OpenLog(const ContainerRecord& container, const PodRecord& pod) const;
   absl::Status RemoveContainerLocked(const ContainerPtr& container);
+  OperationLog::Operation BeginOperation(const char* kind, const ContainerRecord& container) const;
   void PersistContainer(absl::string_view id);
   void MoveToTrash(const std::string& path);
 
@@ -305,7 +322,9 @@ class Node {
   mutable SeccompCache seccomp_;
   mutable CdiRegistry cdi_;
   SelinuxCategories selinux_categories_;
-  NodeState state_;
+  EventHub events_;
+  mutable NodeCounters counters_;
+  NodeState state_{events_};
   KeyedLocks locks_;
   RunningCopies copies_;
   JoinedOperations<std::string> pod_creations_, container_creations_;

@@ -37,50 +37,97 @@ std::shared_ptr<const NodeSnapshot> NodeState::Snapshot() const {
 }
 
 void NodeState::Replace(absl::FunctionRef<void(NodeSnapshot&)> change) {
-  absl::MutexLock lock(&mu_);
   auto next = std::make_shared<NodeSnapshot>(*snapshot_);
   change(*next);
   snapshot_ = std::move(next);
 }
 
+void NodeState::Publish(EventType type, const PodPtr& pod) {
+  if (pod == nullptr || !events_.HasSubscribers()) return;
+  NodeEvent event{.type = type, .of_pod = true, .id = pod->id, .pod = pod};
+  for (const auto& [id, container] : snapshot_->containers) {
+    if (container->pod_id == pod->id) event.containers.push_back(container);
+  }
+  events_.Publish(std::move(event));
+}
+
+void NodeState::Publish(EventType type, const ContainerPtr& container) {
+  if (container == nullptr || !events_.HasSubscribers()) return;
+  const auto pod = snapshot_->pods.find(container->pod_id);
+  if (pod == snapshot_->pods.end()) return;
+  NodeEvent event{.type = type, .id = container->id, .pod = pod->second};
+  for (const auto& [id, other] : snapshot_->containers) {
+    if (other->pod_id == container->pod_id) event.containers.push_back(other);
+  }
+  if (type == EventType::kDeleted) event.containers.push_back(container);
+  events_.Publish(std::move(event));
+}
+
+void NodeState::PublishStateChange(ContainerState before, const ContainerPtr& container) {
+  const ContainerStatus& after = container->status;
+  if (before == after.state) return;
+  // The exit of a short process can be known before its start is.
+  const bool ran = after.state == ContainerState::kRunning || after.reason != kStartErrorReason;
+  if (before == ContainerState::kCreated && ran) Publish(EventType::kStarted, container);
+  if (after.state == ContainerState::kExited) Publish(EventType::kStopped, container);
+}
+
 void NodeState::PutPod(PodPtr pod) {
+  absl::MutexLock lock(&mu_);
   Replace([&](NodeSnapshot& snapshot) { snapshot.pods[pod->id] = pod; });
+  Publish(EventType::kCreated, pod);
+  if (pod->status.state == PodState::kReady) Publish(EventType::kStarted, pod);
 }
 
 void NodeState::PutContainer(ContainerPtr container) {
+  absl::MutexLock lock(&mu_);
   Replace([&](NodeSnapshot& snapshot) { snapshot.containers[container->id] = container; });
+  Publish(EventType::kCreated, container);
 }
 
 void NodeState::RemovePod(absl::string_view id) {
-  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.erase(std::string(id)); });
+  absl::MutexLock lock(&mu_);
+  const auto found = snapshot_->pods.find(id);
+  if (found == snapshot_->pods.end()) return;
+  const PodPtr pod = found->second;
+  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.erase(pod->id); });
+  Publish(EventType::kDeleted, pod);
 }
 
 void NodeState::RemoveContainer(absl::string_view id) {
-  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.erase(std::string(id)); });
+  absl::MutexLock lock(&mu_);
+  const auto found = snapshot_->containers.find(id);
+  if (found == snapshot_->containers.end()) return;
+  const ContainerPtr container = found->second;
+  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.erase(container->id); });
+  Publish(EventType::kDeleted, container);
 }
 
 PodPtr NodeState::UpdatePod(absl::string_view id, absl::FunctionRef<void(PodStatus&)> change) {
-  PodPtr result;
-  Replace([&](NodeSnapshot& snapshot) {
-    const auto found = snapshot.pods.find(std::string(id));
-    if (found == snapshot.pods.end()) return;
-    auto next = std::make_shared<PodRecord>(*found->second);
-    change(next->status);
-    result = found->second = std::move(next);
-  });
+  absl::MutexLock lock(&mu_);
+  const auto found = snapshot_->pods.find(id);
+  if (found == snapshot_->pods.end()) return nullptr;
+  const PodState before = found->second->status.state;
+  auto next = std::make_shared<PodRecord>(*found->second);
+  change(next->status);
+  const PodPtr result = std::move(next);
+  Replace([&](NodeSnapshot& snapshot) { snapshot.pods[result->id] = result; });
+  if (before == PodState::kReady && result->status.state == PodState::kNotReady)
+    Publish(EventType::kStopped, result);
   return result;
 }
 
 ContainerPtr NodeState::UpdateContainer(absl::string_view id,
                                         absl::FunctionRef<void(ContainerRecord&)> change) {
-  ContainerPtr result;
-  Replace([&](NodeSnapshot& snapshot) {
-    const auto found = snapshot.containers.find(std::string(id));
-    if (found == snapshot.containers.end()) return;
-    auto next = std::make_shared<ContainerRecord>(*found->second);
-    change(*next);
-    result = found->second = std::move(next);
-  });
+  absl::MutexLock lock(&mu_);
+  const auto found = snapshot_->containers.find(id);
+  if (found == snapshot_->containers.end()) return nullptr;
+  const ContainerState before = found->second->status.state;
+  auto next = std::make_shared<ContainerRecord>(*found->second);
+  change(*next);
+  const ContainerPtr result = std::move(next);
+  Replace([&](NodeSnapshot& snapshot) { snapshot.containers[result->id] = result; });
+  PublishStateChange(before, result);
   return result;
 }
 

@@ -1,5 +1,6 @@
 // All pods and containers of the node, in memory. Readers get an immutable snapshot and never wait
-// for a writer's work; writers replace single records. Thread-safe. (docs/adr/0004: snapshots are
+// for a writer's work; writers replace single records. What that changes is published: when an
+// event is told, the snapshot has it. Thread-safe. (docs/adr/0004: snapshots are
 // shared_ptr.)
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "src/sandbox/event_hub.h"
 #include "src/sandbox/records.h"
 
 namespace berth {
@@ -26,7 +28,8 @@ struct NodeSnapshot {
 
 class NodeState {
  public:
-  NodeState() : snapshot_(std::make_shared<const NodeSnapshot>()) {}
+  explicit NodeState(EventHub& events)
+      : events_(events), snapshot_(std::make_shared<const NodeSnapshot>()) {}
 
   std::shared_ptr<const NodeSnapshot> Snapshot() const;
 
@@ -51,8 +54,13 @@ class NodeState {
                       absl::FunctionRef<bool(const ContainerRecord&)> done) const;
 
  private:
-  void Replace(absl::FunctionRef<void(NodeSnapshot&)> change);
+  void Replace(absl::FunctionRef<void(NodeSnapshot&)> change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Publish(EventType type, const PodPtr& pod) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Publish(EventType type, const ContainerPtr& container) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PublishStateChange(ContainerState before, const ContainerPtr& container)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  EventHub& events_;
   mutable absl::Mutex mu_;
   std::shared_ptr<const NodeSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);
 };

@@ -26,7 +26,8 @@ bool HasExited(const ContainerRecord& container) {
 }
 
 TEST(NodeState, FindsByFullIdAndByUnambiguousPrefix) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutPod(MakePod("abc1"));
   state.PutPod(MakePod("abd2"));
   state.PutContainer(MakeContainer("abc9"));
@@ -36,7 +37,8 @@ TEST(NodeState, FindsByFullIdAndByUnambiguousPrefix) {
 }
 
 TEST(NodeState, AnAmbiguousPrefixNamesTheCandidates) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   for (const char* id : {"ab1", "ab2", "ac"}) state.PutPod(MakePod(id));
   const absl::Status status = state.FindPod("ab").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -44,13 +46,15 @@ TEST(NodeState, AnAmbiguousPrefixNamesTheCandidates) {
 }
 
 TEST(NodeState, NamesOnlyAFewOfManyCandidates) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   for (int i = 0; i < 100; ++i) state.PutContainer(MakeContainer("a" + std::to_string(i + 100)));
   EXPECT_LT(state.FindContainer("a").status().message().size(), 100u);
 }
 
 TEST(NodeState, WhatDoesNotExistIsNotFound) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutPod(MakePod("abc"));
   for (const char* id : {"", "abcd", "b", "ABC"}) {
     EXPECT_EQ(state.FindPod(id).status().code(), absl::StatusCode::kNotFound) << id;
@@ -59,7 +63,8 @@ TEST(NodeState, WhatDoesNotExistIsNotFound) {
 }
 
 TEST(NodeState, AnIdThatBeginsAnotherIsFoundItself) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutPod(MakePod("abc"));
   state.PutPod(MakePod("abcd"));
   ASSERT_TRUE(state.FindPod("abc").ok());
@@ -67,7 +72,8 @@ TEST(NodeState, AnIdThatBeginsAnotherIsFoundItself) {
 }
 
 TEST(NodeState, ASnapshotNeverChanges) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutPod(MakePod("a"));
   state.PutContainer(MakeContainer("c"));
   const std::shared_ptr<const NodeSnapshot> before = state.Snapshot();
@@ -82,7 +88,8 @@ TEST(NodeState, ASnapshotNeverChanges) {
 }
 
 TEST(NodeState, AnUpdateReturnsTheNewRecordAndNullForWhatIsGone) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutContainer(MakeContainer("c"));
   const ContainerPtr updated =
       state.UpdateContainer("c", [](ContainerRecord& record) { record.status.pid = 5; });
@@ -94,7 +101,8 @@ TEST(NodeState, AnUpdateReturnsTheNewRecordAndNullForWhatIsGone) {
 }
 
 TEST(NodeState, AwaitReturnsAtOnceForWhatIsDoneOrGone) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutContainer(MakeContainer("c"));
   EXPECT_TRUE(state.AwaitContainer("gone", absl::InfiniteFuture(), HasExited));
   state.UpdateContainer(
@@ -103,14 +111,16 @@ TEST(NodeState, AwaitReturnsAtOnceForWhatIsDoneOrGone) {
 }
 
 TEST(NodeState, AwaitIsFalseAtItsDeadline) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutContainer(MakeContainer("c"));
   EXPECT_FALSE(state.AwaitContainer("c", absl::Now(), HasExited));
 }
 
 TEST(NodeState, AwaitWakesByTheChangeAndByTheRemoval) {
   for (const bool remove : {false, true}) {
-    NodeState state;
+    EventHub events;
+    NodeState state(events);
     state.PutContainer(MakeContainer("c"));
     bool done = false;
     std::thread waiter(
@@ -129,7 +139,8 @@ TEST(NodeState, AwaitWakesByTheChangeAndByTheRemoval) {
 }
 
 TEST(NodeState, LosesNoUpdateOfManyThreads) {
-  NodeState state;
+  EventHub events;
+  NodeState state(events);
   state.PutContainer(MakeContainer("c"));
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -140,6 +151,79 @@ TEST(NodeState, LosesNoUpdateOfManyThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(state.Snapshot()->containers.at("c")->status.exit_code, 2000);
+}
+
+// "C"reated, "S"tarted, s"T"opped, "D"eleted; small letters for pods.
+std::string Told(EventHub::Subscription& subscription) {
+  std::string told;
+  while (const EventPtr event = subscription.Next(absl::InfinitePast())) {
+    const char letter = "CSTD"[static_cast<int>(event->type)];
+    told += event->of_pod ? static_cast<char>(letter + ('a' - 'A')) : letter;
+  }
+  return told;
+}
+
+class NodeStateEvents : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto pod = std::make_shared<PodRecord>(PodRecord{.id = "pod"});
+    pod->status.state = PodState::kReady;
+    state_.PutPod(pod);
+    auto container =
+        std::make_shared<ContainerRecord>(ContainerRecord{.id = "one", .pod_id = "pod"});
+    state_.PutContainer(container);
+    auto other = std::make_shared<ContainerRecord>(ContainerRecord{.id = "x", .pod_id = "other"});
+    state_.PutContainer(other);
+  }
+  void SetState(ContainerState next, const std::string& reason = "") {
+    state_.UpdateContainer("one", [&](ContainerRecord& record) {
+      record.status.state = next;
+      record.status.reason = reason;
+    });
+  }
+
+  EventHub events_;
+  NodeState state_{events_};
+  const std::unique_ptr<EventHub::Subscription> subscription_ = events_.Subscribe(100);
+};
+
+TEST_F(NodeStateEvents, TellALifeInOrder) {
+  EXPECT_EQ(Told(*subscription_), "csC") << "what is in no pod is not told";
+  SetState(ContainerState::kRunning);
+  SetState(ContainerState::kRunning);
+  SetState(ContainerState::kExited);
+  state_.UpdatePod("pod", [](PodStatus& status) { status.state = PodState::kNotReady; });
+  state_.UpdatePod("pod", [](PodStatus& status) { status.ips.clear(); });
+  state_.RemoveContainer("one");
+  state_.RemoveContainer("one");
+  state_.RemovePod("pod");
+  EXPECT_EQ(Told(*subscription_), "STtDd");
+}
+
+TEST_F(NodeStateEvents, AProcessThatEndsBeforeItsStartIsKnownHasStarted) {
+  Told(*subscription_);
+  SetState(ContainerState::kExited, "Completed");
+  EXPECT_EQ(Told(*subscription_), "ST");
+}
+
+TEST_F(NodeStateEvents, AFailedStartHasNotStarted) {
+  Told(*subscription_);
+  SetState(ContainerState::kExited, kStartErrorReason);
+  EXPECT_EQ(Told(*subscription_), "T");
+}
+
+TEST_F(NodeStateEvents, HoldThePodAndItsContainersAsTheyWere) {
+  Told(*subscription_);
+  SetState(ContainerState::kRunning);
+  state_.RemoveContainer("one");
+  const EventPtr started = subscription_->Next(absl::InfinitePast());
+  const EventPtr deleted = subscription_->Next(absl::InfinitePast());
+  ASSERT_NE(deleted, nullptr);
+  ASSERT_EQ(started->containers.size(), 1u);
+  EXPECT_EQ(started->containers[0]->status.state, ContainerState::kRunning);
+  EXPECT_EQ(started->pod->id, "pod");
+  ASSERT_EQ(deleted->containers.size(), 1u) << "what was deleted is told as it was before";
+  EXPECT_EQ(deleted->containers[0]->id, "one");
 }
 
 }  // namespace

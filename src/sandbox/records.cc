@@ -208,4 +208,13 @@ absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text) {
                                 });
 }
 
+std::string SubjectOf(const PodConfig& pod) {
+  return absl::StrCat(pod.pod_namespace.empty() ? "" : absl::StrCat(pod.pod_namespace, "/"),
+                      pod.name);
+}
+
+std::string SubjectOf(const PodConfig& pod, const ContainerConfig& container) {
+  return absl::StrCat(SubjectOf(pod), "/", container.name);
+}
+
 }  // namespace berth

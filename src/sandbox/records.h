@@ -40,6 +40,9 @@ struct PodRecord {
 //   kCreated --start--> kRunning --exit--> kExited        kCreated --failed start--> kExited
 enum class ContainerState { kCreated, kRunning, kExited };
 
+// ContainerStatus::reason of a container whose start failed: none of it ever ran.
+inline constexpr char kStartErrorReason[] = "StartError";
+
 struct ContainerStatus {
   ContainerState state = ContainerState::kCreated;
   int64_t started_at = 0, finished_at = 0;
@@ -84,6 +87,10 @@ struct ContainerRecord {
   int stop_signal = 15;
   ContainerStatus status;
 };
+
+// Who an object is for people: "namespace/pod", and "namespace/pod/container".
+std::string SubjectOf(const PodConfig& pod);
+std::string SubjectOf(const PodConfig& pod, const ContainerConfig& container);
 
 // What limits the container now, or will when it starts.
 inline const CgroupLimits& LimitsOf(const ContainerRecord& container) {

@@ -25,9 +25,11 @@ constexpr int kUnknownExitCode = 255;
 }  // namespace
 
 void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
+  bool ended = false;
   const ContainerPtr container = state_.UpdateContainer(id, [&](ContainerRecord& record) {
     ContainerStatus& status = record.status;
     if (status.state == ContainerState::kExited) return;
+    ended = true;
     status.state = ContainerState::kExited;
     status.exit_code = event.exit_code;
     status.finished_at = event.finished_at;
@@ -36,6 +38,7 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
     CountLogDropped(event, &status);
   });
   if (container == nullptr) return;
+  if (ended && event.oom) ++counters_.oom_kills;
   PersistContainer(id);
   // Empty by now; if something in it is still dying, the container's removal gets it.
   cgroups_.Remove(container->cgroup).IgnoreError();
@@ -70,6 +73,7 @@ void Node::OnMonitorLost(const std::string& pod_id) {
   const absl::StatusOr<PodPtr> pod = state_.FindPod(pod_id);
   if (!pod.ok()) return;
   log_.Error("monitor of a pod is gone; its containers are ended", {{"pod", pod_id}});
+  ++counters_.monitors_lost;
   cgroups_.Kill((*pod)->status.cgroup);
   MarkLost(**pod, "the pod's monitor ended unexpectedly");
 }
@@ -247,6 +251,7 @@ void Node::RemoveOrphans() {
     const absl::StatusOr<std::vector<std::string>> names = ListDir(AT_FDCWD, directory);
     for (const std::string& name : names.value_or(std::vector<std::string>())) {
       if (known.find(name) != known.end()) continue;
+      ++counters_.leaks_reaped;
       log_.Warning("orphaned directory removed", {{"path", absl::StrCat(directory, "/", name)}});
       MoveToTrash(absl::StrCat(directory, "/", name));
     }

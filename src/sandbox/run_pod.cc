@@ -1,4 +1,8 @@
 // RunPodSandbox: directories, cgroup, monitor, network; undone in reverse if a step fails.
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -40,21 +44,29 @@ absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
       return absl::AlreadyExistsError(
           absl::StrCat("pod sandbox \"", name, "\" exists already with id ", id));
     }
-    return MakePod(pod, name);
+    OperationLog::Operation operation =
+        options_.operations->Begin("RunPodSandbox", {.name = SubjectOf(pod.config)});
+    absl::StatusOr<std::string> made = MakePod(pod, name, operation);
+    operation.End(made.status()).IgnoreError();
+    return made;
   });
 }
 
-absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::string& name) {
+absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::string& name,
+                                          OperationLog::Operation& operation) {
   const bool own_network = pod.config.namespaces.network == NamespaceMode::kPod;
   NetworkClaim claim;
   auto record = std::make_shared<PodRecord>();
   Undo undo;
   if (own_network) {
+    operation.Stage("claim");
     ASSIGN_OR_RETURN(claim, network_.Begin({.ports = pod.config.ports,
                                             .made_in_advance = MayBeMadeInAdvance(pod.config)}));
     undo.Push([&] { network_.Detach(claim.pod_id).IgnoreError(); });
   }
   record->id = claim.pod_id.empty() ? NewId() : claim.pod_id;
+  operation.SetPod(record->id);
+  operation.Stage("record");
   record->created_at = absl::GetCurrentTimeNanos();
   record->config = pod.config;
   record->request = pod.request;
@@ -68,6 +80,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
                                         .config = pod.bytes,
                                         .status = EncodePodStatus(record->status)}));
   undo.Push([&] { DiscardPod(*record); });
+  operation.Stage("files");
   if (lsm_.selinux) {
     ASSIGN_OR_RETURN(record->status.selinux_level, selinux_categories_.Allocate());
   }
@@ -77,6 +90,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
 
   ParkedProcess parked;
+  operation.Stage("monitor");
   if (options_.systemd_cgroups) {
     ASSIGN_OR_RETURN(parked, MakeScope(*record));
   }
@@ -93,11 +107,13 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   if (!hello.ok()) return hello.status();
   record->status.pod_init_pid = hello->pod_init_pid;
   if (own_network) {
+    operation.Stage("network");
     ASSIGN_OR_RETURN(record->status.ips, AttachNetwork(*record, *hello));
     RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
     absl::MutexLock lock(&mu_);
     runtimes_[record->id]->netlink = std::move(hello->netlink);
   }
+  operation.Stage("ready");
   ASSIGN_OR_RETURN(UniqueFd watch, Monitor(record->id).Watch());
   record->status.state = PodState::kReady;
   RETURN_IF_ERROR(UpdatePodStatus(database_, record->id, EncodePodStatus(record->status)));
@@ -181,6 +197,14 @@ absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int networ
                        .pod_pid_namespace = pod.config.namespaces.pid == NamespaceMode::kPod,
                        .cgroup = &cgroup,
                    }));
+  // It starts nothing before it is greeted.
+  rlimit descriptors = {};
+  if (options_.descriptor_limit > 0 &&
+      ::prlimit(process->pid, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
+    descriptors.rlim_cur = std::min<rlim_t>(options_.descriptor_limit, descriptors.rlim_max);
+    if (::prlimit(process->pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
+      return ErrnoStatus("prlimit", "berth-monitor");
+  }
   return Monitor(pod.id).Hello(plan);
 }
 

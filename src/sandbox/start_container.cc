@@ -50,14 +50,19 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
     return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
   }
   copies_.End(container->id);
+  OperationLog::Operation operation = options_.operations->Begin(
+      "StartContainer", {.name = SubjectOf(pod->config, container->config),
+                         .pod_id = pod->id,
+                         .container_id = container->id});
   const int64_t started_at = absl::GetCurrentTimeNanos();
-  const absl::StatusOr<int> pid = Launch(*container, *pod);
+  const absl::StatusOr<int> pid = Launch(*container, *pod, operation);
+  operation.End(pid.status()).IgnoreError();
   state_.UpdateContainer(container->id, [&](ContainerRecord& record) {
     ContainerStatus& status = record.status;
     if (!pid.ok()) {
       status.state = ContainerState::kExited;
       status.exit_code = kStartErrorCode;
-      status.reason = "StartError";
+      status.reason = kStartErrorReason;
       status.message = std::string(pid.status().message());
       status.finished_at = absl::GetCurrentTimeNanos();
       return;
@@ -79,14 +84,19 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
              : Annotate(pid.status(), absl::StrCat("start container ", container->config.name));
 }
 
-absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodRecord& pod) {
+absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodRecord& pod,
+                                 OperationLog::Operation& operation) {
+  operation.Stage("plan");
   ASSIGN_OR_RETURN(PreparedContainer prepared, PrepareContainer(container, pod));
+  operation.Stage("volumes and log");
   ASSIGN_OR_RETURN(ContainerStart start, PrepareStart(container, pod, prepared));
   Undo undo;
   undo.Push([&] { cgroups_.Remove(container.cgroup).IgnoreError(); });
+  operation.Stage("cgroup");
   RETURN_IF_ERROR(MakeContainerCgroup(container, prepared.device_rules));
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container.cgroup));
   start.cgroup = &cgroup;
+  operation.Stage("launch");
   absl::StatusOr<int> pid =
       pod.config.runtime_handler.empty()
           ? LaunchBuiltIn(container, pod, std::move(prepared), std::move(start))

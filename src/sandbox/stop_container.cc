@@ -27,14 +27,18 @@ absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeou
   if (!found.ok()) return found.status();
   const ContainerRecord& container = **found;
   if (container.status.state != ContainerState::kRunning) return absl::OkStatus();
+  OperationLog::Operation operation = BeginOperation("StopContainer", container);
+  operation.Stage("signal");
   const absl::Duration grace = std::max(timeout, absl::ZeroDuration());
   const absl::Status asked =
       Monitor(container.pod_id).Stop(container.id, container.stop_signal, grace);
   if (!asked.ok() && !absl::IsNotFound(asked)) cgroups_.Kill(container.cgroup);
   const absl::Time until = std::min(deadline, absl::Now() + grace + kKillTimeout);
-  if (state_.AwaitContainer(container.id, until, HasExited)) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat(
-      "stop container ", container.id, ": it has not exited yet; its monitor goes on stopping it"));
+  operation.Stage("exit");
+  if (state_.AwaitContainer(container.id, until, HasExited)) return operation.End(absl::OkStatus());
+  return operation.End(absl::DeadlineExceededError(
+      absl::StrCat("stop container ", container.id,
+                   ": it has not exited yet; its monitor goes on stopping it")));
 }
 
 absl::Status Node::RemoveContainer(absl::string_view wanted) {
@@ -44,7 +48,17 @@ absl::Status Node::RemoveContainer(absl::string_view wanted) {
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", (*found)->id));
   const absl::StatusOr<ContainerPtr> container = state_.FindContainer((*found)->id);
   if (!container.ok()) return absl::OkStatus();  // another caller has removed it meanwhile
-  return RemoveContainerLocked(*container);
+  OperationLog::Operation operation = BeginOperation("RemoveContainer", **container);
+  return operation.End(RemoveContainerLocked(*container));
+}
+
+OperationLog::Operation Node::BeginOperation(const char* kind,
+                                             const ContainerRecord& container) const {
+  const absl::StatusOr<PodPtr> pod = state_.FindPod(container.pod_id);
+  return options_.operations->Begin(
+      kind, {.name = pod.ok() ? SubjectOf((*pod)->config, container.config) : container.config.name,
+             .pod_id = container.pod_id,
+             .container_id = container.id});
 }
 
 absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {

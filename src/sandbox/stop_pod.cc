@@ -29,10 +29,14 @@ absl::Status Node::StopPod(absl::string_view id) {
   if (absl::IsNotFound(pod.status())) return absl::OkStatus();
   if (!pod.ok()) return pod.status();
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", (*pod)->id));
-  return StopPodOnce(*pod);
+  if ((*pod)->status.state == PodState::kNotReady) return StopPodOnce(*pod, nullptr);
+  OperationLog::Operation operation = options_.operations->Begin(
+      "StopPodSandbox", {.name = SubjectOf((*pod)->config), .pod_id = (*pod)->id});
+  return operation.End(StopPodOnce(*pod, &operation));
 }
 
-absl::Status Node::StopPodOnce(const PodPtr& pod) {
+absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation) {
+  if (operation != nullptr) operation->Stage("containers");
   // From here on no container can be made or started in it.
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.state = PodState::kNotReady; });
   PersistPod(pod->id);
@@ -56,6 +60,7 @@ absl::Status Node::StopPodOnce(const PodPtr& pod) {
                        " does not die (is it in an uninterruptible wait?)"));
     }
   }
+  if (operation != nullptr) operation->Stage("network");
   RETURN_IF_ERROR(network_.Detach(pod->id));
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
   PersistPod(pod->id);
@@ -69,14 +74,21 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   const PodPtr& pod = *found;
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", pod->id));
   if (!state_.FindPod(pod->id).ok()) return absl::OkStatus();
-  RETURN_IF_ERROR(StopPodOnce(pod));
+  OperationLog::Operation operation = options_.operations->Begin(
+      "RemovePodSandbox", {.name = SubjectOf(pod->config), .pod_id = pod->id});
+  operation.Stage("stop");
+  if (absl::Status stopped = StopPodOnce(pod, nullptr); !stopped.ok())
+    return operation.End(stopped);
+  operation.Stage("containers");
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id == pod->id) RETURN_IF_ERROR(RemoveContainer(id));
+    if (container->pod_id != pod->id) continue;
+    if (absl::Status removed = RemoveContainer(id); !removed.ok()) return operation.End(removed);
   }
+  operation.Stage("clean up");
   DiscardPod(*pod);
   state_.RemovePod(pod->id);
-  return absl::OkStatus();
+  return operation.End(absl::OkStatus());
 }
 
 void Node::EndMonitor(const PodRecord& pod) {
@@ -102,6 +114,7 @@ absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
   absl::Status removed = cgroups_.Remove(path);
   if (removed.ok()) return removed;
   cgroups_.Kill(path);
+  ++counters_.cgroups_killed;
   for (int tries = 0; tries < kCgroupTries && !removed.ok(); ++tries) {
     absl::SleepFor(kCgroupRetry);  // a killed process leaves its cgroup when the kernel gets to it
     removed = cgroups_.Remove(path);

@@ -5,22 +5,27 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
+#include <optional>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
@@ -28,18 +33,22 @@
 #include "src/image/pull_cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
+#include "src/kernel/tcp_listener.h"
 #include "src/metrics/daemon_metrics.h"
 #include "src/runtime/rlimits.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_network.h"
 #include "src/sandbox/network/network_choice.h"
 #include "src/sandbox/node.h"
+#include "src/sandbox/stats_sampler.h"
 #include "src/sandbox/streaming/stream_service.h"
 #include "src/server/cni_setup.h"
 #include "src/server/convert/requests.h"
+#include "src/server/http_endpoint.h"
 #include "src/server/listener.h"
 #include "src/server/notify.h"
 #include "src/server/runtime_service.h"
+#include "src/server/telemetry.h"
 
 namespace berth {
 namespace {
@@ -191,31 +200,37 @@ absl::StatusOr<std::unique_ptr<BridgeNetwork>> OpenBridge(const Config& config,
                              database);
 }
 
-void ShowNetwork(DaemonMetrics& metrics, const BridgeNetwork& network) {
-  metrics.ShowNetwork([&network] {
-    const BridgeNetwork::Counts counts = network.counts();
-    return DaemonMetrics::Network{.ready = counts.ready,
-                                  .taken_ready = counts.taken_ready,
-                                  .made_at_once = counts.made_at_once,
-                                  .removals_pending = counts.removals_pending,
-                                  .removals_done = counts.removals_done,
-                                  .host_ports = counts.host_ports,
-                                  .table_mended = counts.table_mended};
-  });
+// Sockets, pods and kept-open cgroup files take descriptors: as many as this process may have.
+// Returns the limit as it was, which is what pods inherit.
+rlimit RaiseDescriptorLimit() {
+  rlimit before = {};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit raised = {.rlim_cur = before.rlim_max, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &raised);
+  return before;
 }
 
-void ShowCni(DaemonMetrics& metrics, const CniNetwork& cni) {
-  metrics.ShowCni([&cni] {
-    const CniNetwork::Counts counts = cni.counts();
-    return DaemonMetrics::Cni{.attached = counts.attached,
-                              .pending_deletions = counts.pending_deletions,
-                              .ready = counts.ready,
-                              .adds = counts.adds,
-                              .failed_adds = counts.failed_adds,
-                              .deletions = counts.deletions,
-                              .failed_deletions = counts.failed_deletions,
-                              .failed_checks = counts.failed_checks};
-  });
+absl::StatusOr<StatsSampler::Options> SamplerOptions(const Config& config,
+                                                     size_t descriptor_limit) {
+  ASSIGN_OR_RETURN(const int64_t min_age,
+                   NumberOf("stats.min_age_ms", config.stats_min_age_ms, 0, 60000));
+  ASSIGN_OR_RETURN(const int64_t interval,
+                   NumberOf("stats.interval_seconds", config.stats_interval_seconds, 1, 600));
+  return StatsSampler::Options{.min_age = absl::Milliseconds(min_age),
+                               .interval = absl::Seconds(interval),
+                               .window = absl::Seconds(interval),
+                               .max_descriptors = descriptor_limit / 2};
+}
+
+// Who asks is not known there: it is for this node only.
+absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
+  absl::string_view path = address;
+  if (absl::ConsumePrefix(&path, "unix://"))
+    return ListenUnix(std::string(path), SOCK_STREAM, 0660);
+  ASSIGN_OR_RETURN(TcpListener listener, ListenTcp(address));
+  if (!listener.loopback)
+    return absl::InvalidArgumentError(absl::StrCat(address, " is not a loopback address"));
+  return std::move(listener.socket);
 }
 
 absl::Status Serve(const Config& config, const Log& log) {
@@ -233,8 +248,19 @@ absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(MakeDirs(config.state_dir, 0700));
   ASSIGN_OR_RETURN(const UniqueFd lock, LockDataDir(config.data_dir));
   ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
+  DaemonMetrics metrics(kVersion);
+  std::function<void(const OperationRecord&)> operation_ended;
+  OperationLog operations({}, [&operation_ended](const OperationRecord& operation) {
+    if (operation_ended) operation_ended(operation);
+  });
+  const rlimit descriptors = RaiseDescriptorLimit();
+  ASSIGN_OR_RETURN(const StatsSampler::Options sampler_options,
+                   SamplerOptions(config, descriptors.rlim_max));
   ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
                    Database::Open(config.data_dir + "/berth.db"));
+  database->Observe([&metrics](absl::string_view kind, absl::Duration took) {
+    metrics.ObserveStore(kind, took);
+  });
   ASSIGN_OR_RETURN(const std::unique_ptr<PullCgroups> pull_cgroups,
                    PullCgroups::Open({.parent = PullCgroupParent(CgroupRootOf(config)),
                                       .systemd = config.cgroup_driver == "systemd",
@@ -294,6 +320,7 @@ absl::Status Serve(const Config& config, const Log& log) {
                   .copy_path = helpers + "/berth-copy",
                   .pids_limit = pids_limit,
                   .rlimits = *std::move(rlimits),
+                  .descriptor_limit = descriptors.rlim_cur,
                   .cgroup_root = CgroupRootOf(config),
                   .systemd_cgroups = config.cgroup_driver == "systemd",
                   .cdi_dirs = absl::StrSplit(config.cdi_dirs, ':', absl::SkipEmpty()),
@@ -302,31 +329,52 @@ absl::Status Serve(const Config& config, const Log& log) {
                   .log_limits = {.bytes_per_second = static_cast<uint64_t>(log_rate),
                                  .max_bytes = static_cast<uint64_t>(log_max_bytes)},
                   .parsers = StoredRequestParsers(),
-                  .log = &log},
+                  .log = &log,
+                  .operations = &operations},
                  *database, *images, networks));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
-  DaemonMetrics metrics(kVersion);
-  metrics.ShowPulls([&images = *images] {
-    const ImageStore::PullCounts counts = images.Counts();
-    return DaemonMetrics::Pulls{.running = counts.running,
-                                .succeeded = counts.succeeded,
-                                .failed = counts.failed,
-                                .cancelled = counts.cancelled,
-                                .received_bytes = counts.received_bytes,
-                                .layers_fetched = counts.layers_fetched,
-                                .layers_present = counts.layers_present};
-  });
-  ShowNetwork(metrics, *network);
-  ShowCni(metrics, *cni);
-  metrics.ShowLogs([&node = *node] { return static_cast<int64_t>(node.LogDroppedBytes()); });
-  if (!config.metrics_listen.empty()) RETURN_IF_ERROR(metrics.Listen(config.metrics_listen));
+  EventLog event_log(node->events());
+  operation_ended = [&](const OperationRecord& operation) {
+    ObserveOperation(operation, metrics);
+    event_log.Add(operation);
+  };
+  const auto unobserved = absl::MakeCleanup([&] { operation_ended = nullptr; });
+  StatsSampler sampler(
+      {.snapshot = [&node] { return node->Snapshot(); },
+       .cgroups = &node->cgroups(),
+       .interfaces = [&node](absl::string_view pod) { return node->PodInterfaces(pod); },
+       .events = &node->events()},
+      sampler_options);
+  EventStreams event_streams(node->events(), log);
+  const Calls calls(log, metrics);
+  metrics.AddReader([&images = *images] { return ReadPulls(images); });
+  metrics.AddReader([&network = *network] { return ReadNetwork(network.counts()); });
+  metrics.AddReader([&cni = *cni] { return ReadCni(cni.counts()); });
+  metrics.AddReader([&] { return ReadNode(*node, sampler); });
+  metrics.AddReader([&] { return ReadServer(calls, event_streams); });
+  metrics.AddReader(ReadProcessMetrics);
+  std::atomic<bool> serving = false;
+  const TelemetryEndpoint telemetry({.metrics = metrics,
+                                     .node = *node,
+                                     .sampler = sampler,
+                                     .containers = config.metrics_containers == "true",
+                                     .ready = [&serving] { return serving.load(); }});
+  std::optional<HttpEndpoint> endpoint;
+  if (!config.metrics_listen.empty()) {
+    absl::StatusOr<UniqueFd> listener = ListenForScrapes(config.metrics_listen);
+    if (!listener.ok()) return Annotate(listener.status(), "metrics.listen");
+    endpoint.emplace(*std::move(listener), [&telemetry](const HttpRequest& request) {
+      return telemetry.Answer(request);
+    });
+  }
 
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamService> streams,
                    StartStreaming(config, helpers, *node, log));
-  const Calls calls(log, metrics);
-  RuntimeService runtime_service(*node, config, calls, PolicyOf(config, *node), streams.get());
-  ImageService image_service(*node, *images, calls);
-  AdminService admin_service(*node, *images, calls);
+  RuntimeService runtime_service(*node, config, calls,
+                                 {.sampler = sampler, .events = event_streams},
+                                 PolicyOf(config, *node), streams.get());
+  ImageService image_service(*node, *images, calls, operations);
+  AdminService admin_service(*node, *images, calls, operations, event_log);
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   builder.SetMaxSendMessageSize(-1);
@@ -340,15 +388,19 @@ absl::Status Serve(const Config& config, const Log& log) {
   ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));
   {
     const Listener listener(std::move(socket), *server, log);
+    serving = true;
     NotifyServiceManager("READY=1");
     log.Info("serving",
              {{"socket", config.socket}, {"version", kVersion}, {"data_dir", config.data_dir}});
     int signal = 0;
     sigwait(&stop_signals, &signal);
     log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
+    serving = false;
     NotifyServiceManager("STOPPING=1");
     unlink(config.socket.c_str());
   }
+  event_streams.Stop();
+  event_log.Stop();
   // gRPC would wait for idle clients too, and a connected kubelet is one.
   calls.AwaitIdle(absl::Now() + kShutdownTimeout);
   server->Shutdown(std::chrono::system_clock::now());

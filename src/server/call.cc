@@ -15,7 +15,7 @@ constexpr size_t kMaxMessageBytes = 4096;  // of a status, which travels in HTTP
 
 // Who calls: connections are handed to gRPC as descriptors, so that peer() is "fd:N" (see
 // Listener).
-std::string CallerOf(const grpc::ServerContext& context) {
+std::string CallerOf(const grpc::ServerContextBase& context) {
   int fd = -1;
   ucred peer = {};
   socklen_t length = sizeof(peer);
@@ -29,7 +29,7 @@ std::string CallerOf(const grpc::ServerContext& context) {
 
 }  // namespace
 
-absl::Time DeadlineOf(const grpc::ServerContext& context) {
+absl::Time DeadlineOf(const grpc::ServerContextBase& context) {
   const auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
   return absl::FromChrono(deadline);
@@ -41,7 +41,25 @@ void Calls::AwaitIdle(absl::Time deadline) const {
   mu_.AwaitWithDeadline(absl::Condition(&idle), deadline);
 }
 
-grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContext* context,
+Calls::InFlight Calls::ReadInFlight() const {
+  absl::MutexLock lock(&mu_);
+  return {.calls = in_flight_ - streams_, .streams = streams_};
+}
+
+grpc::Status Calls::ServeStream(absl::string_view operation, grpc::ServerContextBase* context,
+                                absl::FunctionRef<absl::Status()> body) const {
+  {
+    absl::MutexLock lock(&mu_);
+    ++streams_;
+  }
+  const auto done = absl::MakeCleanup([this] {
+    absl::MutexLock lock(&mu_);
+    --streams_;
+  });
+  return Serve(operation, context, body);
+}
+
+grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContextBase* context,
                           absl::FunctionRef<absl::Status()> body) const {
   const absl::Time begin = absl::Now();
   {

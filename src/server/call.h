@@ -20,17 +20,25 @@ class Calls {
   Calls(const Log& log, DaemonMetrics& metrics) : log_(log), metrics_(metrics) {}
   // Waits until no call is being served.
   void AwaitIdle(absl::Time deadline) const;
-  grpc::Status Serve(absl::string_view operation, grpc::ServerContext* context,
+  grpc::Status Serve(absl::string_view operation, grpc::ServerContextBase* context,
                      absl::FunctionRef<absl::Status()> body) const;
+  // The same, counted as a stream while it lasts.
+  grpc::Status ServeStream(absl::string_view operation, grpc::ServerContextBase* context,
+                           absl::FunctionRef<absl::Status()> body) const;
+  struct InFlight {
+    int calls = 0, streams = 0;
+  };
+  InFlight ReadInFlight() const;
 
  private:
   const Log& log_;
   DaemonMetrics& metrics_;
   mutable absl::Mutex mu_;
-  mutable int in_flight_ ABSL_GUARDED_BY(mu_) = 0;
+  mutable int in_flight_ ABSL_GUARDED_BY(mu_) = 0;  // streams included
+  mutable int streams_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 // The deadline that the caller set, or InfiniteFuture.
-absl::Time DeadlineOf(const grpc::ServerContext& context);
+absl::Time DeadlineOf(const grpc::ServerContextBase& context);
 
 }  // namespace berth

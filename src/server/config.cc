@@ -111,7 +111,13 @@ constexpr Key kKeys[] = {
      "which of a pod's addresses comes first; plugin: as the plugin gives them",
      "ipv4|ipv6|plugin"},
     {"metrics", "listen", &Config::metrics_listen,
-     "host:port of the Prometheus endpoint; \"\" for none", ""},
+     "loopback ADDRESS:PORT or unix:///PATH of the Prometheus endpoint; \"\" for none", ""},
+    {"metrics", "containers", &Config::metrics_containers,
+     "series of each pod and container there, labelled by their names", "true|false"},
+    {"stats", "min_age_ms", &Config::stats_min_age_ms,
+     "a cgroup is read anew once what is known of it is so old, 0 to 60000", ""},
+    {"stats", "interval_seconds", &Config::stats_interval_seconds,
+     "it is read at least so often, for CPU rates over that time, 1 to 600", ""},
 };
 
 const Key* FindKey(absl::string_view section, absl::string_view name) {

@@ -56,7 +56,10 @@ struct Config {
   std::string cni_netns_dir = "/run/netns";
   std::string cni_plugin_seconds = "60";
   std::string cni_primary_family = "ipv4";
-  std::string metrics_listen;  // "127.0.0.1:9476"; "" off
+  std::string metrics_listen;  // "127.0.0.1:9476", "unix:///run/berth/metrics.sock"; "" off
+  std::string metrics_containers = "true";
+  std::string stats_min_age_ms = "500";
+  std::string stats_interval_seconds = "10";
   std::map<std::string, HandlerConfig> handlers;
 };
 

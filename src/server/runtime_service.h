@@ -2,14 +2,16 @@
 // not overridden here answers UNIMPLEMENTED.
 #pragma once
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "berth/v1/berth.grpc.pb.h"
 #include "cri/runtime/v1/api.grpc.pb.h"
 #include "src/sandbox/node.h"
+#include "src/sandbox/stats_sampler.h"
 #include "src/server/call.h"
 #include "src/server/config.h"
 #include "src/server/convert/request_policy.h"
+#include "src/server/event_log.h"
+#include "src/server/event_streams.h"
+#include "src/server/reply_cache.h"
 
 namespace berth {
 
@@ -22,14 +24,36 @@ inline constexpr char kVersion[] = "0.1.0";
   grpc::Status name(grpc::ServerContext* context, const runtime::v1::name##Request* request, \
                     runtime::v1::name##Response* response) override
 
-class RuntimeService final : public runtime::v1::RuntimeService::Service {
+// A list as a stream of batches.
+#define BERTH_STREAM_RPC(name)                                                               \
+  grpc::Status name(grpc::ServerContext* context, const runtime::v1::name##Request* request, \
+                    grpc::ServerWriter<runtime::v1::name##Response>* writer) override
+// Answered with bytes that are there already.
+#define BERTH_RAW_RPC(name)                                                                   \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context,                        \
+                                 const grpc::ByteBuffer* request, grpc::ByteBuffer* response) \
+      override
+
+template <class Base>
+using RawLists = runtime::v1::RuntimeService::WithRawCallbackMethod_ListContainers<
+    runtime::v1::RuntimeService::WithRawCallbackMethod_ListPodSandbox<
+        runtime::v1::RuntimeService::WithRawCallbackMethod_ListContainerStats<
+            runtime::v1::RuntimeService::WithRawCallbackMethod_GetContainerEvents<Base>>>>;
+
+class RuntimeService final : public RawLists<runtime::v1::RuntimeService::Service> {
  public:
+  struct Observers {
+    StatsSampler& sampler;
+    EventStreams& events;
+  };
   // Without `streams` the streaming service is off.
-  RuntimeService(Node& node, const Config& config, const Calls& calls, RequestPolicy policy = {},
-                 StreamService* streams = nullptr)
+  RuntimeService(Node& node, const Config& config, const Calls& calls, Observers observers,
+                 RequestPolicy policy = {}, StreamService* streams = nullptr)
       : node_(node),
         config_(config),
         calls_(calls),
+        sampler_(observers.sampler),
+        events_(observers.events),
         policy_(std::move(policy)),
         streams_(streams) {}
 
@@ -41,13 +65,15 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   BERTH_RPC(StopPodSandbox);
   BERTH_RPC(RemovePodSandbox);
   BERTH_RPC(PodSandboxStatus);
-  BERTH_RPC(ListPodSandbox);
+  BERTH_RAW_RPC(ListPodSandbox);
+  BERTH_STREAM_RPC(StreamPodSandboxes);
   BERTH_RPC(CreateContainer);
   BERTH_RPC(StartContainer);
   BERTH_RPC(StopContainer);
   BERTH_RPC(RemoveContainer);
   BERTH_RPC(ContainerStatus);
-  BERTH_RPC(ListContainers);
+  BERTH_RAW_RPC(ListContainers);
+  BERTH_STREAM_RPC(StreamContainers);
   BERTH_RPC(UpdateContainerResources);
   BERTH_RPC(UpdatePodSandboxResources);
   BERTH_RPC(ExecSync);
@@ -59,35 +85,47 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   BERTH_RPC(CheckpointPod);
   BERTH_RPC(RestorePod);
   BERTH_RPC(ContainerStats);
-  BERTH_RPC(ListContainerStats);
+  BERTH_RAW_RPC(ListContainerStats);
+  BERTH_STREAM_RPC(StreamContainerStats);
+  BERTH_RPC(PodSandboxStats);
+  BERTH_RPC(ListPodSandboxStats);
+  BERTH_STREAM_RPC(StreamPodSandboxStats);
+  BERTH_RPC(ListMetricDescriptors);
+  BERTH_RPC(ListPodSandboxMetrics);
+  BERTH_STREAM_RPC(StreamPodSandboxMetrics);
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* GetContainerEvents(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
  private:
-  // Fills the stats of a running container; `out` keeps only its attributes if it has just ended.
-  void FillStats(const ContainerRecord& container, runtime::v1::ContainerStats* out);
-
+  void FillStats(const ContainerSample& sample, runtime::v1::ContainerStats* out) const;
+  // `containers` are those of all pods.
+  void FillStats(const PodSample& sample, const ContainerSamples& containers,
+                 runtime::v1::PodSandboxStats* out) const;
+  std::vector<runtime::v1::PodSandboxMetrics> ReadMetrics() const;
   absl::StatusOr<std::string> UrlFor(SessionRequest session) const;
-
-  struct CpuSample {
-    int64_t at_ns = 0;
-    uint64_t usage_ns = 0;
-    std::optional<uint64_t> rate;  // nanocores
-  };
 
   Node& node_;
   const Config& config_;
   const Calls& calls_;
+  StatsSampler& sampler_;
+  EventStreams& events_;
   const RequestPolicy policy_;
   StreamService* const streams_;
-  absl::Mutex mu_;
-  absl::flat_hash_map<std::string, CpuSample> cpu_samples_ ABSL_GUARDED_BY(mu_);
+  ReplyCache containers_{runtime::v1::ListContainersResponse::kContainersFieldNumber,
+                         std::make_unique<runtime::v1::Container>()};
+  ReplyCache pods_{runtime::v1::ListPodSandboxResponse::kItemsFieldNumber,
+                   std::make_unique<runtime::v1::PodSandbox>()};
+  ReplyCache container_stats_{runtime::v1::ListContainerStatsResponse::kStatsFieldNumber,
+                              std::make_unique<runtime::v1::ContainerStats>()};
 };
 
 class ImageService final : public runtime::v1::ImageService::Service {
  public:
-  ImageService(Node& node, ImageStore& images, const Calls& calls)
-      : node_(node), images_(images), calls_(calls) {}
+  ImageService(Node& node, ImageStore& images, const Calls& calls, OperationLog& operations)
+      : node_(node), images_(images), calls_(calls), operations_(operations) {}
 
   BERTH_RPC(ListImages);
+  BERTH_STREAM_RPC(StreamImages);
   BERTH_RPC(ImageStatus);
   BERTH_RPC(PullImage);
   BERTH_RPC(RemoveImage);
@@ -97,15 +135,19 @@ class ImageService final : public runtime::v1::ImageService::Service {
   Node& node_;
   ImageStore& images_;
   const Calls& calls_;
+  OperationLog& operations_;
 };
 
 #undef BERTH_RPC
+#undef BERTH_STREAM_RPC
+#undef BERTH_RAW_RPC
 
 // berth.v1.BerthService: what the CRI has no word for.
 class AdminService final : public berth::v1::BerthService::Service {
  public:
-  AdminService(Node& node, ImageStore& images, const Calls& calls)
-      : node_(node), images_(images), calls_(calls) {}
+  AdminService(Node& node, ImageStore& images, const Calls& calls, OperationLog& operations,
+               EventLog& events)
+      : node_(node), images_(images), calls_(calls), operations_(operations), events_(events) {}
 
   grpc::Status PullImage(grpc::ServerContext* context, const berth::v1::PullImageRequest* request,
                          grpc::ServerWriter<berth::v1::PullImageProgress>* writer) override;
@@ -132,11 +174,19 @@ class AdminService final : public berth::v1::BerthService::Service {
   grpc::Status ContainerPlan(grpc::ServerContext* context,
                              const berth::v1::ContainerPlanRequest* request,
                              berth::v1::ContainerPlanResponse* response) override;
+  grpc::Status ListOperations(grpc::ServerContext* context,
+                              const berth::v1::ListOperationsRequest* request,
+                              berth::v1::ListOperationsResponse* response) override;
+  grpc::Status WatchEvents(grpc::ServerContext* context,
+                           const berth::v1::WatchEventsRequest* request,
+                           grpc::ServerWriter<berth::v1::WatchEventsResponse>* writer) override;
 
  private:
   Node& node_;
   ImageStore& images_;
   const Calls& calls_;
+  OperationLog& operations_;
+  EventLog& events_;
 };
 
 }  // namespace berth

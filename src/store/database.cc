@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/store/schema.h"
 
@@ -169,9 +170,8 @@ absl::Status Database::Run(absl::string_view begin,
   return status;
 }
 
-absl::Status Database::Write(Durability durability,
-                             absl::FunctionRef<absl::Status(Transaction&)> body) {
-  absl::MutexLock lock(&mu_);
+absl::Status Database::WriteLocked(Durability durability,
+                                   absl::FunctionRef<absl::Status(Transaction&)> body) {
   if (durability != durability_) {
     RETURN_IF_ERROR(Execute(db_, durability == Durability::kCrash ? "PRAGMA synchronous=NORMAL"
                                                                   : "PRAGMA synchronous=FULL"));
@@ -180,9 +180,28 @@ absl::Status Database::Write(Durability durability,
   return Run("BEGIN IMMEDIATE", body);
 }
 
+absl::Status Database::Write(Durability durability,
+                             absl::FunctionRef<absl::Status(Transaction&)> body) {
+  const absl::Time begin = absl::Now();
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mu_);
+    status = WriteLocked(durability, body);
+  }
+  if (observer_)
+    observer_(durability == Durability::kPowerLoss ? "sync" : "write", absl::Now() - begin);
+  return status;
+}
+
 absl::Status Database::Read(absl::FunctionRef<absl::Status(Transaction&)> body) {
-  absl::MutexLock lock(&mu_);
-  return Run("BEGIN", body);
+  const absl::Time begin = absl::Now();
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mu_);
+    status = Run("BEGIN", body);
+  }
+  if (observer_) observer_("read", absl::Now() - begin);
+  return status;
 }
 
 }  // namespace berth

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -70,6 +72,12 @@ class Database {
     sqlite3* db_;
   };
 
+  // Called after each transaction with its kind ("read", "write", "sync" for kPowerLoss) and how
+  // long its caller waited. To be set before the database is shared.
+  void Observe(std::function<void(absl::string_view kind, absl::Duration took)> observer) {
+    observer_ = std::move(observer);
+  }
+
   // Runs `body` between BEGIN IMMEDIATE and COMMIT; a failed body or commit rolls back and is
   // returned.
   absl::Status Write(Durability durability, absl::FunctionRef<absl::Status(Transaction&)> body);
@@ -79,7 +87,11 @@ class Database {
  private:
   explicit Database(sqlite3* db) : db_(db) {}
   absl::Status Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body);
+  absl::Status WriteLocked(Durability durability,
+                           absl::FunctionRef<absl::Status(Transaction&)> body)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  std::function<void(absl::string_view, absl::Duration)> observer_;
   absl::Mutex mu_;
   sqlite3* const db_;
   Durability durability_ ABSL_GUARDED_BY(mu_) = Durability::kPowerLoss;

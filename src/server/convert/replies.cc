@@ -152,6 +152,13 @@ void FillContainerStatus(const ContainerRecord& container, cri::ContainerStatus*
   out->set_stop_signal(SignalOf(container.stop_signal));
 }
 
+std::vector<Image> ImagesFor(const ImageStore& images, const cri::ImageFilter& filter) {
+  const std::string& wanted = filter.image().image();
+  if (wanted.empty()) return images.List();
+  absl::StatusOr<Image> image = images.Find(wanted);
+  return image.ok() ? std::vector<Image>{*std::move(image)} : std::vector<Image>();
+}
+
 void FillImage(const Image& image, cri::Image* out) {
   out->set_id(image.id);
   for (const std::string& tag : image.repo_tags) out->add_repo_tags(tag);

@@ -17,15 +17,17 @@ grpc::Status AdminService::PullImage(grpc::ServerContext* context,
       message.set_total_bytes(from.total_bytes);
       writer->Write(message);  // a caller that is gone is seen by IsCancelled
     };
-    ASSIGN_OR_RETURN(
-        const std::string id,
+    OperationLog::Operation operation =
+        operations_.Begin("PullImage", {.name = request->reference()});
+    const absl::StatusOr<std::string> id =
         images_.Pull({.reference = request->reference(),
                       .auth = {.username = request->username(), .password = request->password()},
                       .progress = progress,
-                      .cancelled = [context] { return context->IsCancelled(); }}));
+                      .cancelled = [context] { return context->IsCancelled(); }});
+    RETURN_IF_ERROR(operation.End(id.status()));
     berth::v1::PullImageProgress last;
     last.set_state("done");
-    last.set_image_id(id);
+    last.set_image_id(*id);
     writer->Write(last);
     return absl::OkStatus();
   });

@@ -1,29 +1,32 @@
-#include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
+#include "src/server/convert/stats_replies.h"
+#include "src/server/raw_reply.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::ListContainerStats(grpc::ServerContext* context,
-                                                const cri::ListContainerStatsRequest* request,
-                                                cri::ListContainerStatsResponse* response) {
-  return calls_.Serve("ListContainerStats", context, [&]() -> absl::Status {
-    const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
-    for (const auto& [id, container] : snapshot->containers) {
-      if (container->status.state == ContainerState::kExited ||
-          !Matches(request->filter(), *container))
-        continue;
-      FillStats(*container, response->add_stats());
-    }
-    absl::MutexLock lock(&mu_);
-    absl::erase_if(cpu_samples_, [&](const auto& sample) {
-      return snapshot->containers.count(sample.first) == 0;
-    });
-    return absl::OkStatus();
-  });
+grpc::ServerUnaryReactor* RuntimeService::ListContainerStats(grpc::CallbackServerContext* context,
+                                                             const grpc::ByteBuffer* request,
+                                                             grpc::ByteBuffer* response) {
+  return ServeRaw<cri::ListContainerStatsRequest>(
+      calls_, "ListContainerStats", context, *request, response,
+      [&](const cri::ListContainerStatsRequest& asked) {
+        const std::shared_ptr<const ContainerSamples> samples = sampler_.Containers();
+        const auto entries = [&] {
+          std::vector<ReplyCache::Entry> entries;
+          for (const auto& sample : *samples) {
+            if (!Matches(asked.filter(), *sample->container)) continue;
+            entries.push_back({sample, [this, sample](google::protobuf::MessageLite* out) {
+                                 FillStats(*sample, static_cast<cri::ContainerStats*>(out));
+                               }});
+          }
+          return entries;
+        };
+        return IsEmpty(asked.filter()) ? container_stats_.All(samples, entries)
+                                       : container_stats_.Some(entries());
+      });
 }
 
 }  // namespace berth

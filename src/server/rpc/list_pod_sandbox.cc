@@ -1,22 +1,36 @@
-#include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
+#include "src/server/raw_reply.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {
+namespace {
 
 namespace cri = runtime::v1;
 
-grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context,
-                                            const cri::ListPodSandboxRequest* request,
-                                            cri::ListPodSandboxResponse* response) {
-  return calls_.Serve("ListPodSandbox", context, [&]() -> absl::Status {
-    const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
-    for (const auto& [id, pod] : snapshot->pods) {
-      if (Matches(request->filter(), *pod)) FillPodSandbox(*pod, response->add_items());
-    }
-    return absl::OkStatus();
-  });
+ReplyCache::Entry EntryOf(const PodPtr& pod) {
+  return {pod, [pod](google::protobuf::MessageLite* out) {
+            FillPodSandbox(*pod, static_cast<cri::PodSandbox*>(out));
+          }};
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* RuntimeService::ListPodSandbox(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return ServeRaw<cri::ListPodSandboxRequest>(
+      calls_, "ListPodSandbox", context, *request, response,
+      [&](const cri::ListPodSandboxRequest& asked) {
+        const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
+        const auto entries = [&] {
+          std::vector<ReplyCache::Entry> entries;
+          for (const auto& [id, pod] : snapshot->pods) {
+            if (Matches(asked.filter(), *pod)) entries.push_back(EntryOf(pod));
+          }
+          return entries;
+        };
+        return IsEmpty(asked.filter()) ? pods_.All(snapshot, entries) : pods_.Some(entries());
+      });
 }
 
 }  // namespace berth

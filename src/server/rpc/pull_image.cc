@@ -21,6 +21,12 @@ absl::Status CheckHandler(const Node& node, const std::string& name) {
       absl::StrCat("image.runtime_handler: \"", name, "\" is not configured"));
 }
 
+// Which pod a kubelet pulls for: `berth why` tells of the pull as the pod's.
+std::string PodOf(const cri::PodSandboxConfig& config) {
+  if (!config.has_metadata()) return "";
+  return absl::StrCat(config.metadata().namespace_(), "/", config.metadata().name());
+}
+
 }  // namespace
 
 grpc::Status ImageService::PullImage(grpc::ServerContext* context,
@@ -31,10 +37,14 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
       return absl::InvalidArgumentError("image.image: is empty");
     RETURN_IF_ERROR(CheckHandler(node_, request->image().runtime_handler()));
     ASSIGN_OR_RETURN(RegistryAuth auth, ParseAuth(request->auth()));
+    OperationLog::Operation operation = operations_.Begin(
+        "PullImage",
+        {.name = request->image().image(), .for_pod = PodOf(request->sandbox_config())});
     const absl::StatusOr<std::string> id = images_.Pull(
         {.reference = request->image().image(), .auth = std::move(auth), .cancelled = [context] {
            return context->IsCancelled();
          }});
+    operation.End(id.status()).IgnoreError();
     // The kubelet recognises sentinels like these two only in errors of code Unknown.
     if (absl::IsUnavailable(id.status())) {
       const std::string message =

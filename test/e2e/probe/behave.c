@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -224,13 +225,60 @@ static int spawn_orphans(int argc, char** argv) {
   return argc > 3 ? sleep_forever() : 0;
 }
 
+// eat-memory BYTES [child]: with `child` one of its own does it, and it stays when that was killed.
 static int eat_memory(int argc, char** argv) {
+  const pid_t child = argc > 3 ? fork() : 0;
+  if (child > 0) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    say(WIFSIGNALED(status) ? "child killed\n" : "child ended\n");
+    return sleep_forever();
+  }
   size_t bytes = (size_t)number(argc, argv, 2, 0);
   volatile char* memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return 121;
   for (size_t at = 0; at < bytes; at += 4096) memory[at] = 1;
   say("eaten\n");
   return sleep_forever();
+}
+
+// burn-cpu MILLISECONDS: uses so much CPU time, no matter how long that takes.
+static int burn_cpu(int argc, char** argv) {
+  struct timespec used;
+  do {
+    for (volatile int i = 0; i < 100000; ++i) {
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  } while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < number(argc, argv, 2, 0));
+  say("burnt\n");
+  return sleep_forever();
+}
+
+// write-direct PATH BYTES: past the page cache, so that the device's counters have it at once.
+static int write_direct(int argc, char** argv) {
+  static char block[64 << 10] __attribute__((aligned(4096)));
+  if (argc < 4) return EINVAL;
+  int fd = open(argv[2], O_WRONLY | O_CREAT | O_DIRECT | O_CLOEXEC, 0644);
+  if (fd < 0) return errno;
+  for (long long left = number(argc, argv, 3, 0); left > 0; left -= sizeof block) {
+    if (write(fd, block, sizeof block) != sizeof block) return errno != 0 ? errno : EIO;
+  }
+  return fsync(fd) == 0 ? 0 : errno;
+}
+
+// send-packets ADDRESS COUNT BYTES: UDP datagrams with so much payload, to port 9.
+static int send_packets(int argc, char** argv) {
+  static char payload[1400];
+  struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(9)};
+  if (argc < 5 || inet_pton(AF_INET, argv[2], &peer.sin_addr) != 1) return EINVAL;
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  for (long long left = number(argc, argv, 3, 1); left > 0; --left) {
+    // A refusal that an earlier one got is told by the next: it was sent all the same.
+    size_t bytes = (size_t)number(argc, argv, 4, 1);
+    if (bytes > sizeof payload) return EINVAL;
+    if (sendto(fd, payload, bytes, 0, (void*)&peer, sizeof peer) < 0 && errno != ECONNREFUSED) return errno;
+  }
+  return 0;
 }
 
 // fork-bomb N: forks until N children live or fork fails; prints how many lived and why it ended; kills them.
@@ -394,6 +442,8 @@ int behave(int argc, char** argv) {
                {"lines", lines},         {"emit", emit},
                {"writers", writers},
                {"spawn-orphans", spawn_orphans}, {"eat-memory", eat_memory},
+               {"burn-cpu", burn_cpu},   {"send-packets", send_packets},
+               {"write-direct", write_direct},
                {"ignore-term", run_ignore_term}, {"term-exit", term_exit},
                {"tick", run_tick},       {"fork-bomb", fork_bomb},
                {"write", write_file},    {"read", read_file},
