@@ -323,6 +323,44 @@ absl::StatusOr<v1::CopyInResponse> Client::CopyIn(const v1::CopyInBegin& begin,
   return response;
 }
 
+absl::StatusOr<cri::ListPodSandboxStatsResponse> Client::ListPodSandboxStats() {
+  return Call(stubs_->runtime, &cri::RuntimeService::Stub::ListPodSandboxStats,
+              cri::ListPodSandboxStatsRequest());
+}
+
+absl::StatusOr<cri::ListPodSandboxMetricsResponse> Client::ListPodSandboxMetrics() {
+  return Call(stubs_->runtime, &cri::RuntimeService::Stub::ListPodSandboxMetrics,
+              cri::ListPodSandboxMetricsRequest());
+}
+
+absl::StatusOr<cri::RuntimeConfigResponse> Client::RuntimeConfig() {
+  return Call(stubs_->runtime, &cri::RuntimeService::Stub::RuntimeConfig,
+              cri::RuntimeConfigRequest());
+}
+
+absl::StatusOr<cri::ImageFsInfoResponse> Client::ImageFsInfo() {
+  return Call(stubs_->images, &cri::ImageService::Stub::ImageFsInfo, cri::ImageFsInfoRequest());
+}
+
+absl::StatusOr<v1::ListOperationsResponse> Client::ListOperations(const std::string& object) {
+  v1::ListOperationsRequest request;
+  request.set_object(object);
+  return Call(stubs_->berth, &v1::BerthService::Stub::ListOperations, request);
+}
+
+absl::Status Client::WatchEvents(
+    bool follow, const std::function<void(const v1::WatchEventsResponse&)>& on_events,
+    int cancel_fd) {
+  grpc::ClientContext context;
+  const CancelWatch watch(&context, cancel_fd);
+  v1::WatchEventsRequest request;
+  request.set_follow(follow);
+  const auto reader = stubs_->berth.WatchEvents(&context, request);
+  for (v1::WatchEventsResponse events; reader->Read(&events);) on_events(events);
+  const absl::Status status = FromGrpc(reader->Finish());
+  return absl::IsCancelled(status) ? absl::OkStatus() : status;
+}
+
 absl::StatusOr<v1::ContainerPlanResponse> Client::ContainerPlan(const std::string& container_id) {
   v1::ContainerPlanRequest request;
   request.set_container_id(container_id);

@@ -63,6 +63,17 @@ class Client {
   using ArchiveSource = std::function<absl::Status(const SendBytes& send)>;
   absl::StatusOr<v1::CopyInResponse> CopyIn(const v1::CopyInBegin& begin,
                                             const ArchiveSource& archive, int cancel_fd);
+  absl::StatusOr<cri::ListPodSandboxStatsResponse> ListPodSandboxStats();
+  absl::StatusOr<cri::ListPodSandboxMetricsResponse> ListPodSandboxMetrics();
+  absl::StatusOr<cri::RuntimeConfigResponse> RuntimeConfig();
+  absl::StatusOr<cri::ImageFsInfoResponse> ImageFsInfo();
+  // The last operations on `object` ("" for all), oldest first.
+  absl::StatusOr<v1::ListOperationsResponse> ListOperations(const std::string& object);
+  // Calls `on_events` for what happened and, with `follow`, for what happens until `cancel_fd`
+  // becomes readable; that end is OK.
+  absl::Status WatchEvents(bool follow,
+                           const std::function<void(const v1::WatchEventsResponse&)>& on_events,
+                           int cancel_fd);
   absl::StatusOr<v1::ContainerPlanResponse> ContainerPlan(const std::string& container_id);
 
   absl::StatusOr<cri::ListImagesResponse> ListImages();

@@ -22,6 +22,8 @@ absl::Span<const CommandEntry> Commands();
 // One per file of the same name.
 std::unique_ptr<Command> MakeAttach();
 std::unique_ptr<Command> MakeCp();
+std::unique_ptr<Command> MakeDoctor();
+std::unique_ptr<Command> MakeEvents();
 std::unique_ptr<Command> MakeExec();
 std::unique_ptr<Command> MakeImage();
 std::unique_ptr<Command> MakeImages();
@@ -37,7 +39,9 @@ std::unique_ptr<Command> MakeRmi();
 std::unique_ptr<Command> MakeRun();
 std::unique_ptr<Command> MakeStats();
 std::unique_ptr<Command> MakeStop();
+std::unique_ptr<Command> MakeTop();
 std::unique_ptr<Command> MakeVersion();
+std::unique_ptr<Command> MakeWhy();
 
 // The actions of `berth image` that have no command of their own (image_actions.cc).
 std::unique_ptr<Command> MakeImageInspect();

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string Text(const json& object, const char* key) {
+std::string TextMember(const json& object, const char* key) {
   const auto member = object.is_object() ? object.find(key) : object.end();
   return object.is_object() && member != object.end() && member->is_string()
              ? member->get<std::string>()
@@ -27,20 +27,20 @@ const json& Member(const json& object, const char* key) {
 
 absl::StatusOr<int> ParseExitReport(absl::string_view text) {
   const json report = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (Text(report, "status") == "Success") return 0;
-  if (Text(report, "status") != "Failure") {
+  if (TextMember(report, "status") == "Success") return 0;
+  if (TextMember(report, "status") != "Failure") {
     return absl::UnknownError(absl::StrCat("the session ended with no report: ", text));
   }
-  if (Text(report, "reason") == "NonZeroExitCode") {
+  if (TextMember(report, "reason") == "NonZeroExitCode") {
     for (const json& cause : Member(Member(report, "details"), "causes")) {
       int code = 0;
-      if (Text(cause, "reason") == "ExitCode" && absl::SimpleAtoi(Text(cause, "message"), &code) &&
-          code > 0 && code <= 255) {
+      if (TextMember(cause, "reason") == "ExitCode" &&
+          absl::SimpleAtoi(TextMember(cause, "message"), &code) && code > 0 && code <= 255) {
         return code;
       }
     }
   }
-  const std::string message = Text(report, "message");
+  const std::string message = TextMember(report, "message");
   return absl::UnknownError(message.empty() ? "the session failed without a reason" : message);
 }
 

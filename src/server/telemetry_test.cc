@@ -44,6 +44,18 @@ TEST(ReadCni, TellsWhatPluginsStillHoldOfPodsThatAreGone) {
     EXPECT_TRUE(absl::StrContains(text, line)) << line << text;
 }
 
+TEST(ReadNetwork, TellsTheCountsAsTheyAreWhenAsked) {
+  DaemonMetrics metrics("1");
+  BridgeNetwork::Counts counts;
+  metrics.AddReader([&] { return ReadNetwork(counts); });
+  counts = {.ready = 8, .taken_ready = 5, .made_at_once = 1, .removals_pending = 2};
+  const std::string text = metrics.Text();
+  for (const char* line :
+       {"berth_network_ready 8\n", "berth_network_taken_total{from=\"ready\"} 5\n",
+        "berth_network_taken_total{from=\"made\"} 1\n", "berth_network_removals_pending 2\n"})
+    EXPECT_TRUE(absl::StrContains(text, line)) << line << text;
+}
+
 TEST(ObserveOperation, CountsStagesAndTheNetworkOfTheFailedStage) {
   DaemonMetrics metrics("1");
   ObserveOperation({.kind = "RunPodSandbox",
