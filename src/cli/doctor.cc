@@ -1,7 +1,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/cli/client.h"
@@ -13,7 +15,7 @@
 namespace berth::cli {
 namespace {
 
-struct Line {
+struct Checked {
   std::string name;
   Finding finding;
 };
@@ -32,25 +34,46 @@ Cell Mark(Health health) {
   return {"?", Tone::kFaint};
 }
 
+// Where berthd's configuration says things are: elsewhere than usual, perhaps.
+void TakeConfiguration(const cri::StatusResponse& status, NodeFacts* facts) {
+  const auto info = status.info().find("config");
+  if (info == status.info().end()) return;
+  const auto config = nlohmann::json::parse(info->second, nullptr, /*allow_exceptions=*/false);
+  const auto text = [&](const char* key) {
+    return config.is_object() && config.contains(key) && config[key].is_string()
+               ? config[key].get<std::string>()
+               : "";
+  };
+  facts->network_mode = text("networkMode");
+  if (!text("cniConfDir").empty()) facts->cni_conf_dir = text("cniConfDir");
+  if (!text("cniBinDirs").empty())
+    facts->cni_bin_dirs = absl::StrSplit(text("cniBinDirs"), ':', absl::SkipEmpty());
+  if (!text("certsDirs").empty())
+    facts->certs_dirs = absl::StrSplit(text("certsDirs"), ':', absl::SkipEmpty());
+}
+
 // What berthd tells of itself, and what it says the node is like.
-std::vector<Line> AskDaemon(const std::string& socket, NodeFacts* facts) {
+std::vector<Checked> AskDaemon(const std::string& socket, NodeFacts* facts) {
   absl::StatusOr<Client> client = Client::Connect(socket);
   if (!client.ok()) {
     return {{"berthd",
              {Health::kBad, std::string(client.status().message()), "systemctl start berthd"}}};
   }
-  std::vector<Line> lines;
+  std::vector<Checked> checked;
   const auto version = client->Version();
   if (!version.ok()) {
     return {{"berthd",
              {Health::kBad, std::string(version.status().message()), "systemctl status berthd"}}};
   }
-  lines.push_back({"berthd",
-                   {Health::kGood,
-                    absl::StrCat(version->runtime_name(), " ", version->runtime_version()), ""}});
-  if (const auto status = client->Status({}); status.ok()) {
+  checked.push_back({"berthd",
+                     {Health::kGood,
+                      absl::StrCat(version->runtime_name(), " ", version->runtime_version()), ""}});
+  cri::StatusRequest verbose;
+  verbose.set_verbose(true);
+  if (const auto status = client->Status(verbose); status.ok()) {
+    TakeConfiguration(*status, facts);
     for (const cri::RuntimeCondition& condition : status->status().conditions()) {
-      lines.push_back(
+      checked.push_back(
           {condition.type(),
            condition.status()
                ? Finding{Health::kGood, "yes", ""}
@@ -69,13 +92,14 @@ std::vector<Line> AskDaemon(const std::string& socket, NodeFacts* facts) {
           return !each.running() && each.code() != "OK" &&
                  absl::Now() - absl::FromUnixNanos(each.started_at()) < absl::Hours(1);
         });
-    lines.push_back({"last hour", failed == 0 ? Finding{Health::kGood, "no operation failed", ""}
-                                              : Finding{Health::kWarning,
-                                                        absl::StrCat(failed, " operations failed"),
-                                                        "berth events --filter type=failed; berth "
-                                                        "why OBJECT"}});
+    checked.push_back(
+        {"last hour", failed == 0
+                          ? Finding{Health::kGood, "no operation failed", ""}
+                          : Finding{Health::kWarning, absl::StrCat(failed, " operations failed"),
+                                    "berth events --filter type=failed; berth "
+                                    "why OBJECT"}});
   }
-  return lines;
+  return checked;
 }
 
 // Exit code 1: something is bad.
@@ -88,12 +112,12 @@ class DoctorCommand : public Command {
 
   absl::StatusOr<int> Run(Invocation& invocation) override {
     NodeFacts facts{.root = root_, .socket = invocation.socket};
-    std::vector<Line> lines;
-    if (root_.empty()) lines = AskDaemon(invocation.socket, &facts);
-    for (const NodeCheck& check : NodeChecks()) lines.push_back({check.name, check.look(facts)});
+    std::vector<Checked> checked;
+    if (root_.empty()) checked = AskDaemon(invocation.socket, &facts);
+    for (const NodeCheck& check : NodeChecks()) checked.push_back({check.name, check.look(facts)});
     Table table({"", "CHECK", "FOUND", "WHAT TO DO"});
     bool bad = false;
-    for (const Line& line : lines) {
+    for (const Checked& line : checked) {
       bad |= line.finding.health == Health::kBad;
       table.AddRow({Mark(line.finding.health), line.name, line.finding.found,
                     line.finding.advice.empty() ? "-" : line.finding.advice});

@@ -23,6 +23,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "src/cli/cni_check.h"
 
 namespace berth::cli {
 namespace {
@@ -225,24 +226,6 @@ Finding Forwarding(const NodeFacts& facts) {
                  "when the built-in network makes its first pod)");
 }
 
-Finding Cni(const NodeFacts& facts) {
-  std::vector<std::string> configurations;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(facts.root + "/etc/cni/net.d", error)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension == ".conf" || extension == ".conflist" || extension == ".json")
-      configurations.push_back(entry.path().filename().string());
-  }
-  if (configurations.empty()) return Good("no CNI configuration: the built-in bridge is used");
-  std::sort(configurations.begin(), configurations.end());
-  for (const char* directory : {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"}) {
-    if (Exists(facts, directory))
-      return Good(absl::StrCat(configurations[0], ", plugins in ", directory));
-  }
-  return Bad(absl::StrCat("/etc/cni/net.d/", configurations[0], ", but no plugins"),
-             "install containernetworking-plugins, or the plugins of your network to /opt/cni/bin");
-}
-
 // "" for a file that is good.
 std::string WhatIsWrongWith(const NodeFacts& facts, const fs::path& file) {
   try {  // toml++ throws: this is its one door here
@@ -339,7 +322,7 @@ constexpr NodeCheck kChecks[] = {
     {"cgroups", Cgroups},       {"pressure", Pressure},
     {"limits", Limits},         {"disk", Disk},
     {"clock", Clock},           {"socket", Socket},
-    {"forwarding", Forwarding}, {"CNI", Cni},
+    {"forwarding", Forwarding}, {"CNI", CheckCni},
     {"registries", Registries}, {"kubelet", Kubelet},
     {"crictl", Crictl},
 };

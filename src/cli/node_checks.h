@@ -25,6 +25,9 @@ struct NodeFacts {
   std::string data_dir;       // "" unknown
   std::vector<std::string> certs_dirs = {"/etc/berth/certs.d", "/etc/containerd/certs.d",
                                          "/etc/docker/certs.d"};
+  std::string network_mode;  // berthd's: "auto", "builtin", "cni"; "" unknown
+  std::string cni_conf_dir = "/etc/cni/net.d";
+  std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"};
 };
 
 struct NodeCheck {

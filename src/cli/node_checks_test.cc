@@ -42,6 +42,10 @@ class NodeChecksTest : public testing::Test {
     fs::create_directories(file.parent_path());
     std::ofstream(file) << text;
   }
+  void PutProgram(const std::string& path) {
+    Put(path, "");
+    fs::permissions(facts_.root + path, fs::perms(0755));
+  }
   void Remove(const std::string& path) { fs::remove_all(facts_.root + path); }
   Finding Look(const std::string& name) {
     for (const NodeCheck& check : NodeChecks()) {
@@ -109,10 +113,31 @@ TEST_F(NodeChecksTest, LimitsAndPressure) {
 }
 
 TEST_F(NodeChecksTest, Cni) {
-  Put("/etc/cni/net.d/10-flannel.conflist", "{}");
-  Expect("CNI", Health::kBad, "no plugins");
-  Put("/opt/cni/bin/bridge", "");
+  Put("/etc/cni/net.d/10-flannel.conflist",
+      R"({"name": "a", "plugins": [{"type": "flannel"}, {"type": "portmap"}]})");
+  Expect("CNI", Health::kBad, "no plugin flannel, portmap in /opt/cni/bin");
+  PutProgram("/opt/cni/bin/flannel");
+  Expect("CNI", Health::kBad, "no plugin portmap in");
+  PutProgram("/usr/lib/cni/portmap");
+  Expect("CNI", Health::kGood, "10-flannel.conflist: flannel, portmap");
+  Put("/etc/cni/net.d/05-broken.conf", "{");
   Expect("CNI", Health::kGood, "10-flannel.conflist");
+  Remove("/etc/cni/net.d/10-flannel.conflist");
+  Expect("CNI", Health::kBad, "05-broken.conf names no plugin");
+}
+
+TEST_F(NodeChecksTest, CniAsBerthdIsConfigured) {
+  facts_.network_mode = "cni";
+  Expect("CNI", Health::kBad, "no configuration in /etc/cni/net.d");
+  Put("/srv/net.d/1.conf", R"({"name": "a", "type": "ptp"})");
+  facts_.cni_conf_dir = "/srv/net.d";
+  facts_.cni_bin_dirs = {"/srv/bin"};
+  Expect("CNI", Health::kBad, "no plugin ptp in /srv/bin");
+  PutProgram("/srv/bin/ptp");
+  Expect("CNI", Health::kGood, "/srv/net.d/1.conf: ptp");
+  Remove("/srv");
+  facts_.network_mode = "builtin";
+  Expect("CNI", Health::kGood, "built-in bridge");
 }
 
 TEST_F(NodeChecksTest, Registries) {

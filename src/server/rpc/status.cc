@@ -8,10 +8,12 @@ namespace cri = runtime::v1;
 namespace {
 
 std::string ConfigJson(const Config& config) {
-  return nlohmann::json{{"dataDir", config.data_dir},      {"stateDir", config.data_dir},
-                        {"socket", config.socket},         {"cgroupRoot", config.cgroup_root},
-                        {"bridge", config.bridge},         {"ipv4Subnet", config.ipv4_subnet},
-                        {"ipv6Subnet", config.ipv6_subnet}}
+  return nlohmann::json{{"dataDir", config.data_dir},       {"stateDir", config.state_dir},
+                        {"socket", config.socket},          {"cgroupRoot", config.cgroup_root},
+                        {"certsDirs", config.certs_dirs},   {"networkMode", config.network_mode},
+                        {"bridge", config.bridge},          {"ipv4Subnet", config.ipv4_subnet},
+                        {"ipv6Subnet", config.ipv6_subnet}, {"cniConfDir", config.cni_conf_dir},
+                        {"cniBinDirs", config.cni_bin_dirs}}
       .dump();
 }
 
