@@ -41,9 +41,14 @@ absl::string_view Noun(Accept accept) {
   return "";
 }
 
+// NAME, POD/CONTAINER, NAMESPACE/POD or NAMESPACE/POD/CONTAINER.
 bool HasName(const Target& target, absl::string_view query) {
-  return query == target.name || (target.kind == TargetKind::kContainer &&
-                                  query == absl::StrCat(target.pod_name, "/", target.name));
+  if (query == target.name) return true;
+  const std::string in_pod = target.kind == TargetKind::kContainer
+                                 ? absl::StrCat(target.pod_name, "/", target.name)
+                                 : target.name;
+  return query == in_pod || (!target.pod_namespace.empty() &&
+                             query == absl::StrCat(target.pod_namespace, "/", in_pod));
 }
 
 template <typename Predicate>
@@ -85,6 +90,7 @@ std::vector<Target> MakeTargets(const cri::ListContainersResponse& containers,
                      .name = pod.metadata().name(),
                      .pod_id = pod.id(),
                      .pod_name = pod.metadata().name(),
+                     .pod_namespace = pod.metadata().namespace_(),
                      .pod_uid = pod.metadata().uid(),
                      .running = pod.state() == cri::SANDBOX_READY,
                      .run_pod = IsRunPod(pod)};

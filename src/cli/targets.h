@@ -20,6 +20,7 @@ struct Target {
   std::string name;    // of the container or the pod
   std::string pod_id;  // its own id for a pod
   std::string pod_name;
+  std::string pod_namespace;
   std::string pod_uid;
   bool running = false;  // container running, or pod ready
   bool run_pod =

@@ -13,9 +13,13 @@ using testing::HasSubstr;
 
 const std::vector<Target>& Node() {
   static const std::vector<Target> targets = {
-      {.kind = TargetKind::kPod, .id = "abc1", .name = "web-0"},
+      {.kind = TargetKind::kPod, .id = "abc1", .name = "web-0", .pod_namespace = "shop"},
       {.kind = TargetKind::kPod, .id = "abd2", .name = "solo"},
-      {.kind = TargetKind::kContainer, .id = "cab3", .name = "web", .pod_name = "web-0"},
+      {.kind = TargetKind::kContainer,
+       .id = "cab3",
+       .name = "web",
+       .pod_name = "web-0",
+       .pod_namespace = "shop"},
       {.kind = TargetKind::kContainer, .id = "cac4", .name = "web", .pod_name = "web-1"},
       {.kind = TargetKind::kContainer, .id = "ddd5", .name = "solo", .pod_name = "solo"},
       {.kind = TargetKind::kContainer, .id = "eee6", .name = "ddd", .pod_name = "web-1"},
@@ -54,6 +58,9 @@ INSTANTIATE_TEST_SUITE_P(
                     FindCase{"NameBeatsPrefix", "ddd", Accept::kBoth, "eee6"},
                     FindCase{"NameTwice", "web", Accept::kBoth, ""},
                     FindCase{"PodAndName", "web-1/web", Accept::kContainers, "cac4"},
+                    FindCase{"NamespaceAndPod", "shop/web-0", Accept::kBoth, "abc1"},
+                    FindCase{"NamespacePodAndName", "shop/web-0/web", Accept::kBoth, "cab3"},
+                    FindCase{"OtherNamespace", "default/web-0", Accept::kBoth, nullptr},
                     FindCase{"ContainerBeforePodOfThatName", "solo", Accept::kBoth, "ddd5"},
                     FindCase{"PodOfThatName", "solo", Accept::kPods, "abd2"},
                     FindCase{"PodIsNoContainer", "web-0", Accept::kContainers, nullptr},
