@@ -124,6 +124,13 @@ class Layers(unittest.TestCase):
         result = self.run_layers("--build-dir", self.root / "build")
         self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
 
+    def test_knows_the_members_of_a_unity_source(self):
+        self.write_commands(["src/base/id_test.cc", "build/Unity/unity_0_cxx.cxx"])
+        member = self.root / "test" / "e2e" / "pod_test.cc"
+        self.plant("build/Unity/unity_0_cxx.cxx", f'/* generated */\n\n#include "{member}"\n')
+        result = self.run_layers("--build-dir", self.root / "build")
+        self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+
     def test_names_a_test_outside_the_build(self):
         self.write_commands(["src/base/id_test.cc"])
         result = self.run_layers("--build-dir", self.root / "build")
