@@ -25,37 +25,10 @@ namespace berth::monitor {
 namespace {
 
 [[noreturn]] void RunChild(const ChildRequest& request, int channel) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  prctl(PR_SET_DUMPABLE, 0);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  struct sigaction action = {};
-  action.sa_handler = SIG_DFL;
-  sigaction(SIGPIPE, &action, nullptr);
-
   StepContext context;
-  context.fds = request.fds;
-  context.fd_count = request.fd_count;
   context.channel = channel;
-  context.log_stdout = request.log_stdout;
-  context.log_stderr = request.log_stderr;
-  context.stdin_pipe = request.stdin_pipe;
-  context.container = request.container;
-  context.tasks = request.tasks;
-  context.task_count = request.task_count;
-  context.proc = request.proc;
-  StepFailure failure;
-  if (request.leaf_tasks >= 0 && write(request.leaf_tasks, "0", 1) != 1) {
-    failure = {.step = -1, .error = errno, .call = "join exec cgroup"};
-  } else {
-    failure = RunSteps(*request.plan, &context);
-    if (failure.error == 0)
-      failure = {.step = -1, .error = ENOEXEC, .call = "plan without an exec"};
-  }
-  wire::ErrorReply reply = {.step = failure.step, .error = failure.error, .call = {}};
-  strncpy(reply.call, failure.call, sizeof(reply.call) - 1);
-  EndChild(Send(channel, wire::Type::kError, reply), failure.error);
+  const StepFailure failure = RunRequest(request, &context);
+  EndChild(Send(channel, wire::Type::kError, ReplyOf(failure)), failure.error);
 }
 
 // The monitor's end learns the sender's pid with each message.
@@ -94,6 +67,38 @@ bool OpenChannel(int* ends) {
 }
 
 }  // namespace
+
+StepFailure RunRequest(const ChildRequest& request, StepContext* context) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_DUMPABLE, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  struct sigaction action = {};
+  action.sa_handler = SIG_DFL;
+  sigaction(SIGPIPE, &action, nullptr);
+
+  context->fds = request.fds;
+  context->fd_count = request.fd_count;
+  context->log_stdout = request.log_stdout;
+  context->log_stderr = request.log_stderr;
+  context->stdin_pipe = request.stdin_pipe;
+  context->container = request.container;
+  context->tasks = request.tasks;
+  context->task_count = request.task_count;
+  context->proc = request.proc;
+  if (request.leaf_tasks >= 0 && write(request.leaf_tasks, "0", 1) != 1)
+    return {.step = -1, .error = errno, .call = "join exec cgroup"};
+  const StepFailure failure = RunSteps(*request.plan, context);
+  if (failure.error != 0) return failure;
+  return {.step = -1, .error = ENOEXEC, .call = "plan without an exec"};
+}
+
+wire::ErrorReply ReplyOf(const StepFailure& failure) {
+  wire::ErrorReply reply = {.step = failure.step, .error = failure.error, .call = {}};
+  strncpy(reply.call, failure.call, sizeof(reply.call) - 1);
+  return reply;
+}
 
 bool HasExeced(pid_t pid) {
   // Field 9 of proc_pid_stat(5): the kernel takes this flag away at the exec, before it closes

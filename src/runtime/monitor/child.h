@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "src/runtime/monitor/plan.h"
+#include "src/runtime/monitor/steps_child.h"
 #include "src/runtime/monitor_protocol.h"
 
 namespace berth::monitor {
@@ -31,6 +32,11 @@ struct Child {
   int pidfd = -1;
   int channel = -1;  // the monitor's end (channel.h)
 };
+
+// In the process that was cloned: makes it what `request` describes. Returns only if that failed.
+// `context` holds the channel, and what there is room for.
+StepFailure RunRequest(const ChildRequest& request, StepContext* context);
+wire::ErrorReply ReplyOf(const StepFailure& failure);
 
 // Whether the process `pid`, a child that is not reaped yet, has come to an exec. A channel also
 // ends where a process was killed before, or where its seccomp filter keeps it from telling.

@@ -109,7 +109,7 @@ int StepHook(const Step& step, StepContext* context, const char** call) {
   char** argv;
   char** env;
   const uint64_t strings = step.string_count() > 0 ? step.string_count() - 1 : 0;
-  if (!MakeArguments(cursor, strings, step.a(), step.b(), &argv, &env))
+  if (!MakeArguments(*context, cursor, strings, step.a(), step.b(), &argv, &env))
     return Fail(call, "hook arguments");
   const pid_t pid =
       context->channel >= 0 ? AskChannel(context->channel, ChannelTag::kAskPid) : getpid();

@@ -24,7 +24,7 @@ std::string_view Step::String(uint32_t index) const {
 }
 
 Plan::~Plan() {
-  if (base_ != nullptr) munmap(const_cast<char*>(base_), mapped_);
+  if (mapped_) munmap(const_cast<char*>(base_), bytes_);
 }
 
 bool Plan::Map(int fd) {
@@ -35,15 +35,21 @@ bool Plan::Map(int fd) {
     return false;
   void* base = mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (base == MAP_FAILED) return false;
-  base_ = static_cast<const char*>(base);
-  mapped_ = info.st_size;
-  memcpy(&header_, base_, sizeof(header_));
+  mapped_ = true;
+  return View(static_cast<const char*>(base), info.st_size);
+}
+
+bool Plan::View(const char* base, size_t bytes) {
+  base_ = base;
+  bytes_ = bytes;
   errno = EBADMSG;
-  return header_.magic == wire::kPlanMagic && header_.bytes == mapped_ && Check();
+  if (bytes < sizeof(header_)) return false;
+  memcpy(&header_, base_, sizeof(header_));
+  return header_.magic == wire::kPlanMagic && header_.bytes == bytes_ && Check();
 }
 
 bool Plan::Check() const {
-  size_t left = mapped_ - sizeof(header_);
+  size_t left = bytes_ - sizeof(header_);
   const char* at = begin();
   for (uint32_t i = 0; i < header_.step_count; ++i) {
     wire::StepHeader step;

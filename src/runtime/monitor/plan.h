@@ -41,6 +41,8 @@ class Plan {
 
   // Maps and checks the plan in `fd`. False: not a plan (errno EBADMSG) or it cannot be mapped.
   bool Map(int fd);
+  // The plan in memory of the caller's, which outlives this. False as above.
+  bool View(const char* base, size_t bytes);
   uint32_t step_count() const { return header_.step_count; }
   const char* begin() const { return base_ + sizeof(header_); }
 
@@ -48,7 +50,8 @@ class Plan {
   bool Check() const;
 
   const char* base_ = nullptr;
-  size_t mapped_ = 0;
+  size_t bytes_ = 0;
+  bool mapped_ = false;
   wire::PlanHeader header_ = {};
 };
 

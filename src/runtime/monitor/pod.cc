@@ -247,6 +247,7 @@ void Pod::Shutdown(int connection) {
   for (Container* container = containers_; container != nullptr; container = container->next)
     KillAll(container);
   if (init_pid_ > 0) kill(init_pid_, SIGKILL);
+  zygote_.End();
   SendOk(connection);
   loop_->Stop();
 }

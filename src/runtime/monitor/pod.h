@@ -9,6 +9,7 @@
 #include "src/runtime/monitor/log_writer.h"
 #include "src/runtime/monitor/loop.h"
 #include "src/runtime/monitor/packet.h"
+#include "src/runtime/monitor/zygote.h"
 
 namespace berth::monitor {
 
@@ -74,7 +75,10 @@ struct Exec {
   int leaf = -1;  // its cgroup; none outside of a container
   char leaf_name[24];
   bool leaf_killed = false;
-  bool session = false;  // its requester is a session (kExecSession)
+  bool leaf_reused = false;
+  bool by_zygote = false;
+  int held[3] = {-1, -1, -1};  // with by_zygote: what it gets, until it has been cloned
+  bool session = false;        // its requester is a session (kExecSession)
   bool terminal = false;
   int master = -1;  // of its terminal, until the requester has it
   bool exited = false, timed_out = false, failed_start = false, asking = false;
@@ -192,6 +196,14 @@ class Pod {
   void SettleStarts();
   void SettleStart(pid_t pid);
   void ReadChannels(pid_t pid, bool succeeded = false);
+  // What the zygote has told of the exec that it was given last.
+  void SettleCloned();
+  void TakeCloned();
+  void ZygoteEnded();
+  void KeepZygote();
+  void ReleaseZygote();
+  void CloneByZygote(Exec* exec, Packet* packet, const ChildRequest& request);
+  void ArmDeadline(Exec* exec, uint32_t timeout_ms);
   void KillExec(Exec* exec);
   void KillLeaf(Exec* exec);
   void ExecTimedOut(Exec* exec);
@@ -264,6 +276,9 @@ class Pod {
   uid_t root_uid_ = 0;  // what the user namespace's root is outside
   gid_t root_gid_ = 0;
   unsigned exec_count_ = 0;
+  Zygote zygote_;
+  Exec* cloned_ = nullptr;  // by the zygote, which has not told yet what became of it
+  Timer zygote_timer_;
   Container* containers_ = nullptr;
   Exec* execs_ = nullptr;
   Attachment* attachments_ = nullptr;

@@ -18,6 +18,7 @@ namespace {
 constexpr int64_t kLeafRetryMs = 5;
 constexpr int kLeafTries = 400;
 constexpr int64_t kSpareLeafMs = 60000;
+constexpr int64_t kZygoteMs = 60000;
 constexpr int64_t kLeafMostMs = 10000;  // between looks at what a session has left running
 // A process that cannot die (frozen, or waiting for a device) does not hold the answer for longer.
 constexpr int64_t kKilledMs = 100, kKillAgainMs = 1000;
@@ -54,6 +55,7 @@ bool Pod::EnterLeaf(Exec* exec, ChildRequest* request) {
   request->proc = proc_;
   if (container.spare_leaf >= 0) {
     exec->leaf = container.spare_leaf;
+    exec->leaf_reused = true;
     memcpy(exec->leaf_name, container.spare_name, sizeof(exec->leaf_name));
     container.spare_leaf = -1;
     loop_->Disarm(&container.spare_timer);
@@ -88,7 +90,54 @@ bool Pod::KeepLeaf(Exec* exec) {
                                 },
                             .owner = container};
   loop_->Arm(&container->spare_timer, kSpareLeafMs);
+  if (exec->leaf_reused && !exec->session) KeepZygote();
   return true;
+}
+
+// For the next of execs that come one after the other: a zygote takes longer to make than the
+// process of one exec.
+void Pod::KeepZygote() {
+  zygote_.Start();
+  zygote_timer_.fire = [](void* owner) { static_cast<Pod*>(owner)->ReleaseZygote(); };
+  zygote_timer_.owner = this;
+  loop_->Arm(&zygote_timer_, kZygoteMs);
+}
+
+void Pod::ReleaseZygote() {
+  SettleCloned();
+  if (cloned_ == nullptr) return zygote_.End();
+  loop_->Arm(&zygote_timer_, kZygoteMs);
+}
+
+void Pod::SettleCloned() {
+  if (cloned_ == nullptr) return;
+  if (cloned_->pid < 0) cloned_->pid = zygote_.child();
+  if (zygote_.Ready()) TakeCloned();
+}
+
+void Pod::TakeCloned() {
+  Exec* exec = cloned_;
+  cloned_ = nullptr;
+  for (int& fd : exec->held) CloseFd(&fd);
+  exec->failure = zygote_.failure();
+  exec->failed_start = exec->failure.call[0] != '\0';
+  if (exec->pid > 0) {
+    if (exec->leaf_killed && !exec->exited) KillLeaf(exec);  // it may have come into it after that
+    return;
+  }
+  if (!exec->failed_start)
+    exec->failure = ReplyOf({.step = -1, .error = ECANCELED, .call = "killed before the clone"});
+  if (exec->requester >= 0) Send(exec->requester, wire::Type::kError, exec->failure);
+  exec->requester = -1;
+  exec->exited = true;
+  RemoveLeaf(exec);
+}
+
+void Pod::ZygoteEnded() {
+  loop_->Disarm(&zygote_timer_);
+  SettleCloned();
+  if (cloned_ != nullptr) TakeCloned();
+  zygote_.Forget();
 }
 
 void Pod::RemoveSpareLeaf(Container* container) {
@@ -108,14 +157,19 @@ void Pod::StartExec(int connection, Packet* packet) {
   if (!outside && container == nullptr) return;
   if (!outside && container->state != Container::State::kRunning)
     return SendError(connection, -1, ESRCH, "exec");
-  if (!plan.Map(packet->fds()[0])) return SendError(connection, -1, errno, "read plan");
+  SettleCloned();
+  const bool session = packet->type() == wire::Type::kExecSession;
+  const bool by_zygote = !outside && !session && packet->fd_count() == 3 && zygote_.Ready() &&
+                         zygote_.Read(packet->fds()[0], &plan) && !Asks(plan);
+  if (!by_zygote && !plan.Map(packet->fds()[0]))
+    return SendError(connection, -1, errno, "read plan");
   Exec* exec = Make<Exec>();
   if (exec == nullptr) return SendError(connection, -1, ENOMEM, "exec");
   exec->pod = this;
   exec->container = container;
   memcpy(exec->id, wanted.container_id, sizeof(exec->id));
   exec->requester = connection;
-  exec->session = packet->type() == wire::Type::kExecSession;
+  exec->session = session;
   exec->terminal = exec->session && (wanted.flags & wire::kTerminalFlag) != 0;
   snprintf(exec->leaf_name, sizeof(exec->leaf_name), "exec-%u", ++exec_count_);
   exec->next = execs_;
@@ -132,6 +186,10 @@ void Pod::StartExec(int connection, Packet* packet) {
       .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
   const bool entered = outside || EnterLeaf(exec, &request);
   Child child;
+  if (entered && by_zygote) {
+    CloneByZygote(exec, packet, request);
+    return ArmDeadline(exec, wanted.timeout_ms);
+  }
   const bool ready = entered && StartChild(request, &child, &call);
   const int error = errno;
   CloseFd(&request.leaf_tasks);
@@ -152,13 +210,26 @@ void Pod::StartExec(int connection, Packet* packet) {
   // Of another one it is enough to know at its end how it began.
   exec->watched =
       (exec->session || Asks(plan)) && loop_->Add(exec->channel, &exec->channel_handler);
+  ArmDeadline(exec, wanted.timeout_ms);
+}
+
+void Pod::CloneByZygote(Exec* exec, Packet* packet, const ChildRequest& request) {
+  exec->by_zygote = true;
+  zygote_.Begin(request);
+  exec->held[0] = packet->TakeFd(1);
+  exec->held[1] = packet->TakeFd(2);
+  exec->held[2] = request.leaf_tasks;
+  cloned_ = exec;
+}
+
+void Pod::ArmDeadline(Exec* exec, uint32_t timeout_ms) {
   exec->deadline = {.fire =
                         [](void* owner) {
                           auto* self = static_cast<Exec*>(owner);
                           self->pod->ExecTimedOut(self);
                         },
                     .owner = exec};
-  if (wanted.timeout_ms != 0) loop_->Arm(&exec->deadline, wanted.timeout_ms);
+  if (timeout_ms != 0) loop_->Arm(&exec->deadline, timeout_ms);
 }
 
 bool Pod::ExecChannelReady(Exec* exec, bool succeeded) {
@@ -291,9 +362,10 @@ void Pod::RemoveExec(Exec* exec) {
   loop_->Disarm(&exec->deadline);
   loop_->Disarm(&exec->reap_leaf);
   if (exec->watched && exec->channel >= 0) loop_->Remove(exec->channel);
-  CloseFd(&exec->channel);
-  CloseFd(&exec->master);
-  CloseFd(&exec->leaf);
+  if (exec == cloned_) cloned_ = nullptr;
+  for (int* fd :
+       {&exec->channel, &exec->master, &exec->leaf, &exec->held[0], &exec->held[1], &exec->held[2]})
+    CloseFd(fd);
   Unlink(&execs_, exec);
   Destroy(exec);
 }

@@ -28,7 +28,7 @@ bool Pod::KnowsProcess(pid_t pid) const {
   for (const Exec* each = execs_; each != nullptr; each = each->next) {
     if (each->pid == pid && !each->exited) return true;
   }
-  return pid == init_pid_;
+  return pid == init_pid_ || zygote_.Is(pid);
 }
 
 // A process that nobody knows may be a container whose start has not been read to its end: it was
@@ -60,6 +60,9 @@ void Pod::ReadChannels(pid_t pid, bool succeeded) {
     while (each->pid == pid && !each->exited && each->channel >= 0 &&
            ExecChannelReady(each, succeeded)) {
     }
+    if (each->pid != pid || each->exited || !each->by_zygote) continue;
+    if (each == cloned_) TakeCloned();
+    if (!succeeded && !each->failed_start) each->failed_start = !HasExeced(pid);
   }
 }
 
@@ -74,6 +77,7 @@ void Pod::SettleStart(pid_t pid) {
 
 void Pod::Reap() {
   while (true) {
+    SettleCloned();
     siginfo_t info = {};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
     const pid_t pid = info.si_pid;
@@ -83,6 +87,7 @@ void Pod::Reap() {
     int status;
     if (waitpid(pid, &status, WNOHANG) != pid) continue;
     if (pid == init_pid_) init_pid_ = -1;
+    if (zygote_.Is(pid)) ZygoteEnded();
     for (Container* each = containers_; each != nullptr; each = each->next) {
       if (each->pid != pid) continue;
       Exited(each, status);

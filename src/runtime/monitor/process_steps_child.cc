@@ -155,15 +155,18 @@ int StepChdir(const Step& step, StepContext* context, const char** call) {
   return 0;
 }
 
-bool MakeArguments(const char* strings, uint64_t count, int64_t argc, int64_t envc, char*** argv,
-                   char*** env) {
+bool MakeArguments(const StepContext& context, const char* strings, uint64_t count, int64_t argc,
+                   int64_t envc, char*** argv, char*** env) {
   const auto arguments = static_cast<uint64_t>(argc), variables = static_cast<uint64_t>(envc);
   if (arguments == 0 || arguments > count || variables != count - arguments) {
     errno = EINVAL;
     return false;
   }
-  const size_t bytes = (arguments + variables + 2) * sizeof(char*);
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const uint64_t pointers = arguments + variables + 2;
+  void* memory = context.pointers;
+  if (pointers > context.pointer_room)
+    memory = mmap(nullptr, pointers * sizeof(char*), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   *argv = static_cast<char**>(memory);
   *env = *argv + arguments + 1;
@@ -171,13 +174,15 @@ bool MakeArguments(const char* strings, uint64_t count, int64_t argc, int64_t en
     (*argv)[i] = const_cast<char*>(NextString(&strings).data());
   for (uint64_t i = 0; i < variables; ++i)
     (*env)[i] = const_cast<char*>(NextString(&strings).data());
+  (*argv)[arguments] = (*env)[variables] = nullptr;
   return true;
 }
 
-int StepExec(const Step& step, StepContext*, const char** call) {
+int StepExec(const Step& step, StepContext* context, const char** call) {
   char** argv;
   char** env;
-  if (!MakeArguments(step.strings(), step.string_count(), step.a(), step.b(), &argv, &env))
+  if (!MakeArguments(*context, step.strings(), step.string_count(), step.a(), step.b(), &argv,
+                     &env))
     return Fail(call, "exec arguments");
   sys::CloseRangeCloexec(3);
   ExecInPath(argv, env);

@@ -16,9 +16,9 @@ int StepSetRlimit(const Step& step, StepContext* context, const char** call);
 int StepChdir(const Step& step, StepContext* context, const char** call);
 int StepExec(const Step& step, StepContext* context, const char** call);
 
-// argv and env of the `count` encoded strings at `strings`, in memory that is never given back:
-// only an exec follows. False with errno.
-bool MakeArguments(const char* strings, uint64_t count, int64_t argc, int64_t envc, char*** argv,
-                   char*** env);
+// argv and env of the `count` encoded strings at `strings`, whose memory only the next exec gives
+// back. False with errno.
+bool MakeArguments(const StepContext& context, const char* strings, uint64_t count, int64_t argc,
+                   int64_t envc, char*** argv, char*** env);
 
 }  // namespace berth::monitor

@@ -17,6 +17,10 @@ struct StepContext {
   int container = -1;          // pidfd of the container's first process (kJoinContainer)
   const int* tasks = nullptr;  // kJoinContainerCgroups
   int task_count = 0;
+  // Where an exec's argument and environment pointers go; else, or where they do not fit, they are
+  // mapped and never given back.
+  char** pointers = nullptr;
+  uint64_t pointer_room = 0;
 
   // State between steps.
   int root = -1;               // the container's root directory while it is not "/" yet

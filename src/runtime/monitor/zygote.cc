@@ -1,0 +1,175 @@
+#include "src/runtime/monitor/zygote.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/runtime/monitor/pod.h"
+#include "src/runtime/monitor/syscalls.h"
+
+namespace berth::monitor {
+namespace {
+
+enum State : uint32_t { kIdle, kBusy };
+
+constexpr size_t kPlanRoom = 48 << 10;
+constexpr uint64_t kPointerRoom = 1 << 10;
+
+// vfork(2) with the arguments of clone3(2): the process goes on in `run` on this stack, below this
+// frame, while the caller waits.
+[[gnu::noinline]] pid_t CloneSharingMemory(clone_args* args, void (*run)(void*), void* argument) {
+#if defined(__x86_64__)
+  long result = SYS_clone3;
+  asm volatile("syscall" : "+a"(result) : "D"(args), "S"(sizeof(*args)) : "rcx", "r11", "memory");
+  if (result == 0) {
+    run(argument);
+    __builtin_trap();
+  }
+  if (result < 0) errno = static_cast<int>(-result);
+  return result < 0 ? -1 : static_cast<pid_t>(result);
+#else
+  (void)args, (void)run, (void)argument;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+void Futex(uint32_t* word, int operation, uint32_t value) {
+  syscall(SYS_futex, word, operation, value, nullptr, nullptr, 0);
+}
+
+}  // namespace
+
+// Mapped by the monitor, the zygote and, until its exec, what it clones.
+struct Zygote::Shared {
+  uint32_t state;
+  pid_t child;  // written by the kernel before the process runs (CLONE_PARENT_SETTID)
+  wire::ErrorReply failure;
+  ChildRequest request;
+  Plan* plan;  // in the zygote's memory
+  int fds[wire::kMaxMessageFds];
+  int tasks[kMaxHierarchies];
+  size_t plan_bytes;
+  alignas(void*) char plan_room[kPlanRoom];
+  char* pointers[kPointerRoom];
+
+  static void RunChild(void* argument) {
+    auto* self = static_cast<Shared*>(argument);
+    ChildRequest request = self->request;
+    request.plan = self->plan;
+    request.fds = self->fds;
+    request.tasks = self->tasks;
+    StepContext context;
+    context.pointers = self->pointers;
+    context.pointer_room = kPointerRoom;
+    const StepFailure failure = RunRequest(request, &context);
+    self->failure = ReplyOf(failure);
+    EndChild(true, failure.error);
+  }
+
+  void CloneChild() {
+    Plan view;
+    plan = &view;
+    const char* call = "read plan";
+    clone_args args = {};
+    args.flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID;
+    args.parent_tid = reinterpret_cast<uint64_t>(&child);
+    if (request.clone_into_cgroup >= 0) {
+      args.flags |= CLONE_INTO_CGROUP;
+      args.cgroup = request.clone_into_cgroup;
+    }
+    bool ready = view.View(plan_room, plan_bytes);
+    if (ready && request.pid_namespace >= 0) {
+      call = "enter pid namespace";
+      ready = sys::SetNs(request.pid_namespace, CLONE_NEWPID) == 0;
+    }
+    if (ready) {
+      call = "clone3";
+      ready = CloneSharingMemory(&args, RunChild, this) > 0;
+    }
+    if (ready) return;
+    failure = ReplyOf({.step = -1, .error = errno, .call = call});
+  }
+
+  [[noreturn]] void Serve(pid_t monitor) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != monitor) _exit(1);
+    while (true) {
+      while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != kBusy) Futex(&state, FUTEX_WAIT, kIdle);
+      CloneChild();
+      const bool cloned = child > 0;
+      __atomic_store_n(&state, kIdle, __ATOMIC_RELEASE);
+      if (!cloned) kill(monitor, SIGCHLD);
+    }
+  }
+};
+
+void Zygote::Start() {
+  if (pid_ > 0) return;
+  void* memory =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return;
+  shared_ = static_cast<Shared*>(memory);
+  const pid_t monitor = getpid();
+  clone_args args = {};
+  args.flags = CLONE_FILES;
+  args.exit_signal = SIGCHLD;
+  pid_ = sys::Clone3(&args);
+  if (pid_ == 0) shared_->Serve(monitor);
+  if (pid_ < 0) Forget();
+}
+
+void Zygote::End() {
+  if (pid_ <= 0) return;
+  kill(pid_, SIGKILL);
+  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  Forget();
+}
+
+// What it cloned may still be reading its plan: the next zygote gets other memory.
+void Zygote::Forget() {
+  pid_ = -1;
+  munmap(shared_, sizeof(Shared));
+  shared_ = nullptr;
+}
+
+bool Zygote::Ready() const {
+  return pid_ > 0 && __atomic_load_n(&shared_->state, __ATOMIC_ACQUIRE) == kIdle;
+}
+
+bool Zygote::Read(int fd, Plan* plan) {
+  const ssize_t n = pread(fd, shared_->plan_room, kPlanRoom, 0);
+  if (n <= 0 || !plan->View(shared_->plan_room, n)) return false;
+  const char* at = plan->begin();
+  for (uint32_t i = 0; i < plan->step_count(); ++i) {
+    const Step step(at);
+    if (step.string_count() + 2 > kPointerRoom) return false;
+    at += step.bytes();
+  }
+  shared_->plan_bytes = n;
+  return true;
+}
+
+void Zygote::Begin(const ChildRequest& request) {
+  shared_->request = request;
+  memcpy(shared_->fds, request.fds, request.fd_count * sizeof(int));
+  memcpy(shared_->tasks, request.tasks, request.task_count * sizeof(int));
+  shared_->child = -1;
+  shared_->failure = {};
+  __atomic_store_n(&shared_->state, kBusy, __ATOMIC_RELEASE);
+  Futex(&shared_->state, FUTEX_WAKE, 1);
+}
+
+pid_t Zygote::child() const { return __atomic_load_n(&shared_->child, __ATOMIC_ACQUIRE); }
+
+const wire::ErrorReply& Zygote::failure() const { return shared_->failure; }
+
+}  // namespace berth::monitor

@@ -1,0 +1,153 @@
+// Execs that come one after the other, whose processes a zygote of the monitor clones.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/kernel/file.h"
+#include "src/runtime/testing/monitor_fixture.h"
+
+namespace berth {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class ZygoteTest : public MonitorTest {
+ protected:
+  // Runs execs until there is a zygote: its pid, 0 if none comes.
+  pid_t AwaitZygote(const Container& container) {
+    const size_t others = Children().size();
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (absl::Now() < deadline) {
+      EXPECT_TRUE(Exec(container, "true").ok());
+      OpenFds();  // a round trip: the end of the exec has been dealt with
+      const std::vector<std::string> children = Children();
+      pid_t pid = 0;
+      if (children.size() > others && absl::SimpleAtoi(children.back(), &pid)) return pid;
+    }
+    return 0;
+  }
+
+  static std::string MappedSize(pid_t pid) {
+    const std::string statm =
+        ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", pid, "/statm")).value_or("");
+    return statm.substr(0, statm.find(' '));
+  }
+};
+
+TEST_F(ZygoteTest, ClonesChildrenOfTheMonitorAndKeepsNothingOfThem) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  const pid_t zygote = AwaitZygote(container);
+  ASSERT_GT(zygote, 0);
+  const size_t fds = OpenFds();
+  const std::string mapped = MappedSize(zygote);
+  for (int i = 0; i < 100; ++i) {
+    const absl::StatusOr<ExecSyncResult> result =
+        Exec(container, "echo out; echo err >&2; cat /proc/self/cgroup | grep -c exec-; exit 9");
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_EQ(result->exit_code, 9);
+    ASSERT_EQ(result->error_output, "err\n");
+    ASSERT_THAT(result->output, HasSubstr("out\n"));
+  }
+  EXPECT_TRUE(AwaitExecsGone(container));
+  EXPECT_EQ(OpenFds(), fds);
+  EXPECT_EQ(MappedSize(zygote), mapped);
+  EXPECT_THAT(Children(), SizeIs(2)) << "the container and the zygote";
+}
+
+TEST_F(ZygoteTest, TellsWhatFailsBeforeTheExec) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  ASSERT_GT(AwaitZygote(container), 0);
+  for (int i = 0; i < 3; ++i) {
+    const LaunchPlan plan = BuildExecPlan({.args = {"nope"}});
+    const absl::Status failed =
+        client_->ExecSync({.container_id = container.id, .plan = &plan}).status();
+    EXPECT_EQ(failed.message(), "exec: \"nope\": executable file not found in $PATH");
+    const absl::StatusOr<ExecSyncResult> next = Exec(container, "exit 3");
+    ASSERT_TRUE(next.ok()) << next.status();
+    EXPECT_EQ(next->exit_code, 3);
+  }
+}
+
+TEST_F(ZygoteTest, WhatItClonedEndsAtItsDeadlineWithAllThatItStarted) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  ASSERT_GT(AwaitZygote(container), 0);
+  const absl::StatusOr<ExecSyncResult> late =
+      Exec(container, "sleep 500 & sleep 500", absl::Milliseconds(300));
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kDeadlineExceeded) << late.status();
+  EXPECT_TRUE(AwaitExecsGone(container));
+}
+
+TEST_F(ZygoteTest, OneThatIsKilledIsReplaced) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  const pid_t first = AwaitZygote(container);
+  ASSERT_GT(first, 0);
+  ASSERT_EQ(kill(first, SIGKILL), 0);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(Exec(container, "true").ok());
+  OpenFds();
+  EXPECT_EQ(kill(first, 0), -1) << "it was reaped";
+  EXPECT_THAT(Children(), SizeIs(2));
+}
+
+TEST_F(ZygoteTest, LargePlansAreStartedWithoutIt) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  ASSERT_GT(AwaitZygote(container), 0);
+  std::vector<std::string> many = {"PATH=/bin"}, large = {"PATH=/bin"};
+  for (int i = 0; i < 3000; ++i) many.push_back(absl::StrCat("V", i, "=1"));
+  large.push_back("LARGE=" + std::string(100 << 10, 'x'));
+  for (const std::vector<std::string>& env : {many, large}) {
+    const LaunchPlan plan =
+        BuildExecPlan({.args = {"sh", "-c", "env | busybox wc -c"}, .env = env});
+    size_t bytes = 0;
+    for (const std::string& variable : env) bytes += variable.size() + 1;
+    const absl::StatusOr<ExecSyncResult> result = client_->ExecSync(
+        {.container_id = container.id, .plan = &plan, .max_output_bytes = kOutput});
+    ASSERT_TRUE(result.ok()) << result.status();
+    size_t printed = 0;
+    ASSERT_TRUE(absl::SimpleAtoi(result->output, &printed)) << result->output;
+    EXPECT_GE(printed, bytes);
+  }
+}
+
+// A process in a frozen cgroup never comes to its exec, and the zygote waits with it.
+TEST_F(ZygoteTest, AnExecThatHangsBeforeItsExecHoldsNoOther) {
+  StartMonitor();
+  Container& frozen = StartSleeper();
+  Container& other = StartSleeper();
+  if (!frozen.handle.unified) GTEST_SKIP() << "no cgroup2 mount: nothing to freeze it by";
+  ASSERT_GT(AwaitZygote(frozen), 0);
+  ASSERT_TRUE(WriteFileAt(frozen.handle.directory.get(), "cgroup.freeze", "1").ok());
+  absl::Status held;
+  std::atomic<bool> ended = false;
+  std::thread waiting([&] {
+    held = Exec(frozen, "true", absl::Seconds(3)).status();
+    ended = true;
+  });
+  while (BusyLeaves(frozen) == 0 && !ended) sched_yield();
+  const absl::StatusOr<ExecSyncResult> free = Exec(other, "exit 4");
+  EXPECT_FALSE(ended);
+  waiting.join();
+  ASSERT_TRUE(WriteFileAt(frozen.handle.directory.get(), "cgroup.freeze", "0").ok());
+  EXPECT_EQ(held.code(), absl::StatusCode::kDeadlineExceeded) << held;
+  ASSERT_TRUE(free.ok()) << free.status();
+  EXPECT_EQ(free->exit_code, 4);
+  EXPECT_TRUE(Exec(frozen, "true").ok());
+}
+
+}  // namespace
+}  // namespace berth
