@@ -22,6 +22,7 @@ struct CgroupUsageFile {
   const char* controller;  // "unified": of cgroup2, whatever has the controllers
   const char* name;
   void (*parse)(absl::string_view text, CgroupUsage* usage);
+  bool tells_life = false;  // changes when something has run in the cgroup
 };
 
 namespace {
@@ -60,8 +61,8 @@ void SwapLimitV1(absl::string_view text, CgroupUsage* usage) {
 
 // In the order of reading: a parser may rest on what those before it read.
 constexpr CgroupUsageFile kV1[] = {
-    {"cpuacct", "cpuacct.usage", Number<&CgroupUsage::cpu_ns>},
-    {"memory", "memory.usage_in_bytes", Number<&CgroupUsage::memory_bytes>},
+    {"cpuacct", "cpuacct.usage", Number<&CgroupUsage::cpu_ns>, true},
+    {"memory", "memory.usage_in_bytes", Number<&CgroupUsage::memory_bytes>, true},
     {"memory", "memory.stat", MemoryStatV1},
     {"memory", "memory.limit_in_bytes", Limit<&CgroupUsage::memory_limit>},
     {"memory", "memory.memsw.limit_in_bytes", SwapLimitV1},
@@ -69,8 +70,8 @@ constexpr CgroupUsageFile kV1[] = {
 };
 constexpr CgroupUsageFile kV2[] = {
     {"cpu", "cpu.stat",
-     [](absl::string_view text, CgroupUsage* usage) { ReadCpuStatV2(text, usage, nullptr); }},
-    {"memory", "memory.current", Number<&CgroupUsage::memory_bytes>},
+     [](absl::string_view text, CgroupUsage* usage) { ReadCpuStatV2(text, usage, nullptr); }, true},
+    {"memory", "memory.current", Number<&CgroupUsage::memory_bytes>, true},
     {"memory", "memory.stat", ReadMemoryStatV2},
     {"memory", "memory.max", Limit<&CgroupUsage::memory_limit>},
     {"memory", "memory.swap.current", Number<&CgroupUsage::swap_bytes>},
@@ -93,6 +94,17 @@ std::optional<uint64_t> NumberIn(const std::string& path) {
 
 std::string TextIn(const std::string& path) {
   return ReadFileAt(AT_FDCWD, path).value_or(std::string());
+}
+
+bool IsZero(const Pressure& pressure) {
+  return pressure.avg10 == 0 && pressure.avg60 == 0 && pressure.avg300 == 0;
+}
+
+// Neither has it grown nor is there an average of before.
+bool IsOver(const std::optional<PressureStall>& before, const std::optional<PressureStall>& now) {
+  if (!now) return true;
+  return before && before->some.total_us == now->some.total_us && IsZero(now->some) &&
+         (!now->full || IsZero(*now->full));
 }
 
 void Key(absl::string_view text, absl::string_view wanted, std::optional<uint64_t>* value) {
@@ -172,12 +184,29 @@ bool CgroupReader::ReadFile(File& file, CgroupUsage* usage) {
   return true;
 }
 
-absl::StatusOr<CgroupUsage> CgroupReader::Read() {
+bool CgroupReader::Unchanged(const CgroupUsage& usage) const {
+  return usage.cpu_ns && usage.cpu_ns == last_.cpu_ns && usage.memory_bytes == last_.memory_bytes;
+}
+
+absl::StatusOr<CgroupUsage> CgroupReader::Read(absl::Time now) {
   CgroupUsage usage;
   bool any = false;
-  for (File& file : files_) any |= ReadFile(file, &usage);
-  if (any) return usage;
-  return absl::NotFoundError(absl::StrCat("cgroup ", cgroup_, ": does not exist"));
+  for (File& file : files_) {
+    if (file.what->tells_life) any |= ReadFile(file, &usage);
+  }
+  const bool unchanged = Unchanged(usage);
+  if (any && unchanged && asleep_ && now - last_at_ < kAsleep) return last_;
+  for (File& file : files_) {
+    if (!file.what->tells_life) any |= ReadFile(file, &usage);
+  }
+  if (!any) return absl::NotFoundError(absl::StrCat("cgroup ", cgroup_, ": does not exist"));
+  // A task that waits without running shows in the stalls alone.
+  asleep_ = unchanged && IsOver(last_.cpu_pressure, usage.cpu_pressure) &&
+            IsOver(last_.memory_pressure, usage.memory_pressure) &&
+            IsOver(last_.io_pressure, usage.io_pressure);
+  last_ = usage;
+  last_at_ = now;
+  return usage;
 }
 
 absl::StatusOr<CgroupDetails> CgroupReader::ReadDetails() const {

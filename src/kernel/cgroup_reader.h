@@ -1,5 +1,6 @@
 // Reads what one cgroup uses, again and again: its files stay open, so that a sample is a few
-// pread(2) (a fifth of what opening costs). Not thread-safe; one owner at a time.
+// pread(2) (a fifth of what opening costs), and of one that is asleep only two of them are read.
+// Not thread-safe; one owner at a time.
 #pragma once
 
 #include <string>
@@ -7,6 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/cgroup_stats.h"
 
@@ -22,8 +25,13 @@ class CgroupReader {
   // kOpen holds descriptors() of them from the first Read on.
   enum class Keep { kOpen, kNothing };
 
-  // NotFound once the cgroup is gone.
-  absl::StatusOr<CgroupUsage> Read();
+  // NotFound once the cgroup is gone. While nothing has run in it and its memory has not changed,
+  // no stall has grown and their averages are zero, the rest is told as it was read before, at most
+  // kAsleep ago.
+  absl::StatusOr<CgroupUsage> Read(absl::Time now = absl::Now());
+  static constexpr absl::Duration kAsleep = absl::Seconds(10);
+  // The next Read reads all: a limit has been changed.
+  void Wake() { asleep_ = false; }
   // Opens each of its files.
   absl::StatusOr<CgroupDetails> ReadDetails() const;
   // Pids of the processes in the cgroup itself, not below it; at most `limit` of them.
@@ -40,6 +48,7 @@ class CgroupReader {
     bool absent = false;  // this kernel does not have it
   };
   bool ReadFile(File& file, CgroupUsage* usage);
+  bool Unchanged(const CgroupUsage& usage) const;
   void ReadDetailsV1(CgroupDetails* details) const;
   void ReadDetailsV2(CgroupDetails* details) const;
   void ReadHugePages(CgroupDetails* details) const;
@@ -51,6 +60,9 @@ class CgroupReader {
   std::string memory_, cpu_, cpuacct_, pids_, blkio_, hugetlb_;
   bool hugetlb_unified_ = false;
   std::vector<File> files_;
+  CgroupUsage last_;
+  absl::Time last_at_ = absl::InfinitePast();
+  bool asleep_ = false;
 };
 
 }  // namespace berth

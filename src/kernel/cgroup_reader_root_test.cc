@@ -47,6 +47,33 @@ TEST_F(CgroupReaderTest, ReadsTheSameWithFilesKeptAndNot) {
   EXPECT_EQ(other.descriptors(), 0u);
 }
 
+TEST_F(CgroupReaderTest, WhatIsAsleepIsNotReadWholeEachTime) {
+  ASSERT_EQ(RunInside("i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done"), 0);
+  CgroupReader reader = cgroups_->Reader(path_, CgroupReader::Keep::kOpen);
+  const absl::Time start = absl::Now();
+  const auto limit_at = [&](absl::Duration later) {
+    const absl::StatusOr<CgroupUsage> usage = reader.Read(start + later);
+    return usage.ok() ? usage->memory_limit.value_or(0) >> 20 : 0;
+  };
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20}).ok());
+  // The averages of a stall fade within minutes; on an idle machine there is none.
+  for (int second = 0; second < 3; ++second) EXPECT_EQ(limit_at(absl::Seconds(second)), 64u);
+  const absl::StatusOr<CgroupUsage> usage = reader.Read(start + absl::Seconds(2));
+  ASSERT_TRUE(usage.ok());
+  const bool stalled = usage->cpu_pressure && (usage->cpu_pressure->some.avg10 != 0 ||
+                                               usage->cpu_pressure->some.avg60 != 0 ||
+                                               usage->cpu_pressure->some.avg300 != 0);
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 32 << 20}).ok());
+  if (!stalled) EXPECT_EQ(limit_at(absl::Seconds(3)), 64u) << "not looked at";
+  EXPECT_EQ(limit_at(absl::Seconds(2) + CgroupReader::kAsleep), 32u) << "it has slept for long";
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 48 << 20}).ok());
+  reader.Wake();
+  EXPECT_EQ(limit_at(absl::Seconds(13)), 48u);
+  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 40 << 20}).ok());
+  ASSERT_EQ(RunInside("i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done"), 0);
+  EXPECT_EQ(limit_at(absl::Seconds(14)), 40u) << "something has run in it";
+}
+
 TEST_F(CgroupReaderTest, SaysWhenTheCgroupIsGone) {
   CgroupReader kept = cgroups_->Reader(path_, CgroupReader::Keep::kOpen);
   ASSERT_TRUE(kept.Read().ok());

@@ -114,7 +114,9 @@ std::shared_ptr<const ContainerSamples> StatsSampler::Containers() {
     const bool running = container->status.state == ContainerState::kRunning;
     // One that was seen before it ran has not been read.
     const bool fresh = Fresh(tracked, now) && (!running || tracked.last->at != 0);
-    if (!fresh || tracked.last->container != container) {
+    const bool updated = tracked.last != nullptr && tracked.last->container != container;
+    if (updated && tracked.reader) tracked.reader->Wake();
+    if (!fresh || updated) {
       auto sample = std::make_shared<ContainerSample>();
       if (fresh) *sample = *tracked.last;
       sample->container = container;
@@ -150,7 +152,9 @@ std::shared_ptr<const PodSamples> StatsSampler::Pods() {
     }
     Tracked<PodSample>& tracked = pods_[id];
     const bool fresh = Fresh(tracked, now);
-    if (!fresh || tracked.last->pod != pod) {
+    const bool updated = tracked.last != nullptr && tracked.last->pod != pod;
+    if (updated && tracked.reader) tracked.reader->Wake();
+    if (!fresh || updated) {
       auto sample = std::make_shared<PodSample>();
       if (fresh) *sample = *tracked.last;
       sample->pod = pod;
