@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/base/json_fields.h"
 #include "src/base/status_macros.h"
 #include "src/base/strict_json.h"
@@ -121,8 +122,8 @@ absl::StatusOr<PulledLayer> LayerOf(const Json& json) {
 }
 
 bool IsBoundKey(absl::string_view key, absl::string_view diff_id) {
-  return absl::StartsWith(key, absl::StrCat(diff_id, "@")) &&
-         Digest::Parse(key.substr(diff_id.size() + 1)).ok();
+  if (!absl::ConsumePrefix(&key, absl::StrCat(diff_id, "@"))) return false;
+  return key.empty() || Digest::Parse(key).ok();  // empty: nothing is below it
 }
 
 absl::StatusOr<PullPlan> PlanOf(const Json& json) {

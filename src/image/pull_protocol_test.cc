@@ -132,8 +132,10 @@ TEST(PullProtocol, ResultComesBack) {
 
 TEST(PullProtocol, BoundKeysAreAccepted) {
   PulledImage image = MakePulled();
-  image.layers[0].key = BoundLayerKey(kDiff, Digest::Sha256("below").text());
-  EXPECT_TRUE(DecodePullMessage(EncodePullMessage(image)).ok());
+  for (const std::string& below : {Digest::Sha256("below").text(), std::string()}) {
+    image.layers[0].key = BoundLayerKey(kDiff, below);
+    EXPECT_TRUE(DecodePullMessage(EncodePullMessage(image)).ok()) << image.layers[0].key;
+  }
 }
 
 // What a helper that fell to a hostile image might say.

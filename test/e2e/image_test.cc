@@ -174,6 +174,23 @@ TEST_F(ImageTest, IndexWithoutThePlatformIsAClearError) {
   EXPECT_THAT(std::string(id.status().message()), HasSubstr("platform"));
 }
 
+// Builders that make an image of files alone leave their folders out.
+TEST_F(ImageTest, LowestLayerNeedNotNameItsFolders) {
+  ImageRecipe recipe = ProbeRecipe();
+  recipe.layers.insert(recipe.layers.begin(), {{File("opt/tool/file", "from below\n")}});
+  const std::string reference = registry().Add("folders", "v1", Build(recipe));
+  ASSERT_OK(client().Pull(reference));
+  {
+    ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+    cri::ContainerConfig config = MakeProbe("c", {"paths", "/opt/tool", "/opt/tool/file"});
+    config.mutable_image()->set_image(reference);
+    ASSERT_OK_AND_ASSIGN(const Json report, pod.RunForJson(config));
+    EXPECT_EQ(report["/opt/tool"]["mode"], 0755) << report;
+    EXPECT_EQ(report["/opt/tool/file"]["read"], "content") << report;
+  }
+  EXPECT_OK(client().RemoveImage(reference));
+}
+
 TEST_F(ImageTest, UserOfTheImageIsANumberOrAName) {
   struct {
     const char *user, *name;
