@@ -59,7 +59,9 @@ absl::StatusOr<IpAddress> ParseIpAddress(absl::string_view text) {
   const std::string copy(text);
   for (const int family : {AF_INET, AF_INET6}) {
     IpAddress address{.family = family};
-    if (::inet_pton(family, copy.c_str(), address.bytes.data()) == 1) return address;
+    if (::inet_pton(family, copy.c_str(), address.bytes.data()) == 1 &&
+        copy.find('\0') == std::string::npos)
+      return address;
   }
   return absl::InvalidArgumentError(
       absl::StrCat("parse address \"", text, "\": not an IP address"));

@@ -25,6 +25,11 @@ TEST(ParseSubnet, RefusesWhatIsNoNetwork) {
   }
 }
 
+TEST(ParseSubnet, RefusesANulByte) {
+  EXPECT_FALSE(ParseIpAddress(absl::string_view("10.88.0.0\0x", 11)).ok());
+  EXPECT_FALSE(ParseSubnet(absl::string_view("10.88.0.0\0/16", 13)).ok());
+}
+
 TEST(ParseSubnet, NamesTheNetworkWhenHostBitsAreSet) {
   EXPECT_EQ(
       ParseSubnet("10.88.3.1/16").status().message(),

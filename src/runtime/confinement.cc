@@ -18,7 +18,7 @@
 namespace berth {
 namespace {
 
-constexpr size_t kMaxBytes = 64 << 10;
+constexpr size_t kMaxBytes = 1 << 20;  // "Groups:" alone may be 65536 numbers
 
 // "" without such a line.
 std::string FieldOf(const std::string& status, absl::string_view name) {

@@ -46,6 +46,7 @@
 #include "src/server/convert/requests.h"
 #include "src/server/http_endpoint.h"
 #include "src/server/listener.h"
+#include "src/server/malformed_request.h"
 #include "src/server/notify.h"
 #include "src/server/runtime_service.h"
 #include "src/server/telemetry.h"
@@ -378,6 +379,9 @@ absl::Status Serve(const Config& config, const Log& log) {
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   builder.SetMaxSendMessageSize(-1);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(RefuseMalformedRequests());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(&runtime_service);
   builder.RegisterService(&image_service);
   builder.RegisterService(&admin_service);

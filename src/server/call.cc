@@ -27,6 +27,20 @@ std::string CallerOf(const grpc::ServerContextBase& context) {
   return absl::StrCat("pid=", peer.pid, ",uid=", peer.uid, ",gid=", peer.gid);
 }
 
+// One line. What a client sent may be in it, and be long: what is said of it stands at its ends.
+std::string MessageOf(const absl::Status& status) {
+  std::string message(status.message());
+  if (message.size() > kMaxMessageBytes) {
+    constexpr size_t kTail = kMaxMessageBytes / 4;
+    message = absl::StrCat(message.substr(0, kMaxMessageBytes - kTail - 3), "...",
+                           message.substr(message.size() - kTail));
+  }
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  return message;
+}
+
 }  // namespace
 
 absl::Time DeadlineOf(const grpc::ServerContextBase& context) {
@@ -77,6 +91,7 @@ grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContextBase* 
                error) {  // bad_alloc, or a library's: it ends this call, not the daemon
     status = absl::InternalError(error.what());
   }
+  const std::string message = MessageOf(status);
   const absl::Duration took = absl::Now() - begin;
   const std::string code = absl::StatusCodeToString(status.code());
   metrics_.CountOperation(operation, code, took);
@@ -88,14 +103,9 @@ grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContextBase* 
   }
   log_.Warning("failed", {{"operation", operation},
                           {"code", code},
-                          {"error", status.message()},
+                          {"error", message},
                           {"took", absl::FormatDuration(took)},
                           {"caller", CallerOf(*context)}});
-  std::string message(status.message());
-  for (char& c : message) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
-  if (message.size() > kMaxMessageBytes) message.resize(kMaxMessageBytes);
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message);
 }
 

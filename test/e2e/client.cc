@@ -10,6 +10,13 @@ namespace {
 
 constexpr int kKubeletMessageLimit = 16 << 20;
 
+template <class List>
+auto ToVector(const List& list) {
+  return std::vector<typename List::value_type>(list.begin(), list.end());
+}
+
+}  // namespace
+
 std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kKubeletMessageLimit);
@@ -19,13 +26,6 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
   return grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments);
 }
-
-template <class List>
-auto ToVector(const List& list) {
-  return std::vector<typename List::value_type>(list.begin(), list.end());
-}
-
-}  // namespace
 
 absl::Status ToAbsl(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());

@@ -22,6 +22,9 @@ using Images = cri::ImageService::Stub;
 
 absl::Status ToAbsl(const grpc::Status& status);
 
+// A channel of its own to a daemon's socket.
+std::shared_ptr<grpc::Channel> Connect(const std::string& socket);
+
 class Client {
  public:
   explicit Client(const std::string& socket);

@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
+#include "src/kernel/ip_address.h"
 
 namespace berth {
 
@@ -59,6 +61,10 @@ void NetworkChoice::Reconcile(const absl::flat_hash_set<std::string>& live) {
 
 // Where there is no CNI yet, the subnets may be what makes it.
 absl::Status NetworkChoice::SetPodCidrs(const std::vector<std::string>& cidrs) {
+  for (const std::string& cidr : cidrs) {
+    if (const absl::Status subnet = ParseSubnet(cidr).status(); !subnet.ok())
+      return absl::InvalidArgumentError(absl::StrCat("pod_cidr: ", subnet.message()));
+  }
   return mode_ == NetworkMode::kBuiltIn ? built_in_.SetPodCidrs(cidrs) : cni_.SetPodCidrs(cidrs);
 }
 

@@ -46,6 +46,7 @@ absl::Status CheckNames(const cri::ContainerConfig& config) {
   RETURN_IF_ERROR(CheckText("metadata.name", config.metadata().name(), kMaxName));
   if (config.image().image().empty()) return Refused("image.image", "is empty");
   RETURN_IF_ERROR(CheckText("image.image", config.image().image(), kMaxPath));
+  RETURN_IF_ERROR(CheckText("image.runtime_handler", config.image().runtime_handler(), kMaxName));
   RETURN_IF_ERROR(CheckText("log_path", config.log_path(), kMaxPath));
   return LeadsUp(config.log_path()) ? Refused("log_path", "has \"..\" in it") : absl::OkStatus();
 }

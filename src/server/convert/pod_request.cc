@@ -27,6 +27,7 @@ constexpr int32_t kMaxPort = 65535;
 
 bool IsIpAddress(const std::string& text) {
   std::array<unsigned char, 16> bytes;
+  if (text.find('\0') != std::string::npos) return false;
   return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
          ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
 }
@@ -159,6 +160,8 @@ absl::Status CheckLinux(const cri::LinuxPodSandboxConfig& config, const RequestP
   const cri::NamespaceOption& options = config.security_context().namespace_options();
   RETURN_IF_ERROR(CheckPodNamespaces(options, policy, handler));
   RETURN_IF_ERROR(CheckPodSecurity(config.security_context(), policy));
+  RETURN_IF_ERROR(CheckResources(config.overhead()));
+  RETURN_IF_ERROR(CheckResources(config.resources()));
   for (const auto& [name, value] : config.sysctls())
     RETURN_IF_ERROR(CheckSysctl(name, value, options));
   return CheckCgroupParent(config.cgroup_parent(), policy);

@@ -186,15 +186,17 @@ TEST(ParsePodRequest, KeepsPortsOfTheHostOnly) {
 TEST(ParsePodRequest, RefusesWhatIsNoPortMapping) {
   struct Case {
     int32_t host, container, protocol;
-    const char* ip;
+    std::string ip;
     const char* field;
   };
-  for (const Case& wrong : {Case{65536, 80, 0, "", "port_mappings.host_port"},
-                            Case{-1, 80, 0, "", "port_mappings.host_port"},
-                            Case{80, 0, 0, "", "port_mappings.container_port"},
-                            Case{80, 65536, 0, "", "port_mappings.container_port"},
-                            Case{80, 80, 7, "", "port_mappings.protocol"},
-                            Case{80, 80, 0, "1.2.3", "port_mappings.host_ip"}}) {
+  for (const Case& wrong :
+       {Case{65536, 80, 0, "", "port_mappings.host_port"},
+        Case{-1, 80, 0, "", "port_mappings.host_port"},
+        Case{80, 0, 0, "", "port_mappings.container_port"},
+        Case{80, 65536, 0, "", "port_mappings.container_port"},
+        Case{80, 80, 7, "", "port_mappings.protocol"},
+        Case{80, 80, 0, "1.2.3", "port_mappings.host_ip"},
+        Case{80, 80, 0, std::string("1.2.3.4\0x", 9), "port_mappings.host_ip"}}) {
     ExpectRefused(ParsePodWith([&](auto& c) {
                     cri::PortMapping& port = *c.add_port_mappings();
                     port.set_host_port(wrong.host);

@@ -16,6 +16,7 @@ namespace cri = runtime::v1;
 namespace {
 
 constexpr char kLocalhost[] = "localhost/";
+constexpr int kMaxGroups = 65536;  // setgroups(2)
 
 // One profile, from its message or from the string that messages replaced.
 struct Profile {
@@ -129,6 +130,9 @@ absl::Status CheckUser(const cri::LinuxContainerSecurityContext& security) {
   }
   if (!cri::SupplementalGroupsPolicy_IsValid(security.supplemental_groups_policy()))
     return Refused("security_context.supplemental_groups_policy", "is neither Merge nor Strict");
+  if (security.supplemental_groups_size() > kMaxGroups)
+    return Refused("security_context.supplemental_groups",
+                   absl::StrCat("more than ", kMaxGroups, " of them"));
   return CheckText("security_context.run_as_username", security.run_as_username(), kMaxName);
 }
 
