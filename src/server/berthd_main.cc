@@ -1,5 +1,7 @@
 // berthd: the node daemon.
 #include <fcntl.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 #include <limits.h>
 #include <signal.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -55,6 +58,12 @@ namespace berth {
 namespace {
 
 constexpr int kMaxReceiveBytes = 16 << 20;
+constexpr int kMaxStreams = 1000;  // of one connection; more wait for their turn
+constexpr int kMaxThreads = 2000;  // a call that waits keeps one; more are RESOURCE_EXHAUSTED
+// Clients of gRPC's C core look at an idle connection every five seconds.
+constexpr absl::Duration kMaxKeepaliveTimeout = absl::Seconds(20);
+// Whose health grpc.health.v1 tells, beside that of the server as a whole.
+constexpr const char* kServices[] = {"runtime.v1.RuntimeService", "runtime.v1.ImageService"};
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 constexpr absl::Duration kLockPatience = absl::Seconds(2);
 
@@ -234,6 +243,26 @@ absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
   return std::move(listener.socket);
 }
 
+// What clients together and one of them may take; who is gone without a word is found out.
+void BoundClients(absl::Duration keepalive, grpc::ServerBuilder* builder) {
+  builder->SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  builder->SetMaxSendMessageSize(-1);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                              static_cast<int>(absl::ToInt64Milliseconds(keepalive)));
+  builder->AddChannelArgument(
+      GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+      static_cast<int>(absl::ToInt64Milliseconds(std::min(keepalive, kMaxKeepaliveTimeout))));
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit
+  grpc::ResourceQuota quota("cri");
+  quota.SetMaxThreads(kMaxThreads);
+  builder->SetResourceQuota(quota);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(RefuseMalformedRequests());
+  builder->experimental().SetInterceptorCreators(std::move(interceptors));
+}
+
 absl::Status Serve(const Config& config, const Log& log) {
   RETURN_IF_ERROR(CheckNode());
   // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
@@ -376,22 +405,28 @@ absl::Status Serve(const Config& config, const Log& log) {
                                  PolicyOf(config, *node), streams.get());
   ImageService image_service(*node, *images, calls, operations);
   AdminService admin_service(*node, *images, calls, operations, event_log);
+  ASSIGN_OR_RETURN(const int64_t max_connections,
+                   NumberOf("grpc.max_connections", config.max_connections, 1, 10000));
+  ASSIGN_OR_RETURN(const int64_t keepalive_seconds,
+                   NumberOf("grpc.keepalive_seconds", config.keepalive_seconds, 10, 3600));
+  grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  builder.SetMaxSendMessageSize(-1);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(RefuseMalformedRequests());
-  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  BoundClients(absl::Seconds(keepalive_seconds), &builder);
   builder.RegisterService(&runtime_service);
   builder.RegisterService(&image_service);
   builder.RegisterService(&admin_service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return absl::InternalError("gRPC server does not start");
+  for (const char* service : kServices)
+    server->GetHealthCheckService()->SetServingStatus(service, true);
   // State is known by now: a client never sees an empty or partial list.
   RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
   ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));
   {
-    const Listener listener(std::move(socket), *server, log);
+    ASSIGN_OR_RETURN(
+        const std::unique_ptr<Listener> listener,
+        Listener::Start(std::move(socket),
+                        {.max_connections = static_cast<size_t>(max_connections)}, *server, log));
     serving = true;
     NotifyServiceManager("READY=1");
     log.Info("serving",
@@ -400,6 +435,7 @@ absl::Status Serve(const Config& config, const Log& log) {
     sigwait(&stop_signals, &signal);
     log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
     serving = false;
+    server->GetHealthCheckService()->SetServingStatus(false);
     NotifyServiceManager("STOPPING=1");
     unlink(config.socket.c_str());
   }

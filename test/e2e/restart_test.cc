@@ -12,11 +12,11 @@
 #include <iterator>
 #include <thread>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "src/base/unique_fd.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/process_search.h"
 
 namespace berth::e2e {
 namespace {
@@ -29,18 +29,6 @@ class RestartTest : public E2eTest {
     ASSERT_OK(node().daemon().Kill());
     ASSERT_OK(node().daemon().StartAgain());
     node().Reconnect();
-  }
-  // The process on this node whose command line has `word`; 0 if none.
-  static pid_t ProcessWith(const std::string& word) {
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-      int pid = 0;
-      if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
-      std::ifstream file(entry.path() / "cmdline");
-      const std::string command((std::istreambuf_iterator<char>(file)), {});
-      if (absl::StrContains(command, word)) return pid;
-    }
-    return 0;
   }
 };
 
@@ -188,15 +176,7 @@ TEST_F(RestartTest, ImagesAreKept) {
 TEST_F(RestartTest, KilledMonitorTakesItsContainersAndIsReported) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"ignore-term"})));
-  std::vector<pid_t> monitors;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    int pid = 0;
-    std::error_code error;
-    if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
-    const std::string exe = std::filesystem::read_symlink(entry.path() / "exe", error).string();
-    if (absl::StrContains(exe, "berth-monitor") || absl::StrContains(exe, "memfd:berth"))
-      monitors.push_back(pid);
-  }
+  const std::vector<pid_t> monitors = ProcessesNamed("berth-monitor");
   ASSERT_FALSE(monitors.empty());
   for (const pid_t monitor : monitors) kill(monitor, SIGKILL);
   ASSERT_OK_AND_ASSIGN(const auto status, client().WaitExit(id));

@@ -1,0 +1,17 @@
+// Processes of this node.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace berth::e2e {
+
+// One whose command line has `word`; 0 if there is none.
+pid_t ProcessWith(const std::string& word);
+
+// All whose command line begins with `name`, as it was given to them.
+std::vector<pid_t> ProcessesNamed(const std::string& name);
+
+}  // namespace berth::e2e
