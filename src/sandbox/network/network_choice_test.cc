@@ -112,5 +112,14 @@ TEST(NetworkChoice, AtStartEachNetworkIsToldOfItsOwnPods) {
   EXPECT_THAT(cni.calls, ElementsAre("adopt a", "reconcile 3"));
 }
 
+TEST(NetworkChoice, RefusesAPodCidrThatIsNoSubnet) {
+  Noting built_in;
+  NotingCni cni;
+  NetworkChoice choice(NetworkMode::kAuto, built_in, cni);
+  EXPECT_TRUE(choice.SetPodCidrs({"10.1.0.0/24", "fd00::/64"}).ok());
+  for (const char* wrong : {"", "10.1.0.0", "10.1.0.1/24", "pods"})
+    EXPECT_TRUE(absl::IsInvalidArgument(choice.SetPodCidrs({"10.1.0.0/24", wrong}))) << wrong;
+}
+
 }  // namespace
 }  // namespace berth
