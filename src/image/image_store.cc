@@ -48,8 +48,20 @@ absl::Status LocalImageStore::OpenDirectories() {
   return absl::OkStatus();
 }
 
+// Of a database that was lost, and so what its layers went through since.
+absl::Status LocalImageStore::RebuildRows() {
+  absl::MutexLock lock(&write_mu_);
+  ASSIGN_OR_RETURN(catalog_, ImageCatalog::Open(options_.data_dir));
+  if (!database_.created()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const int images, catalog_->Rebuild(database_));
+  if (images == 0) return absl::OkStatus();
+  Warn("images rebuilt from disk", {{"count", images}});
+  return UncleanStop::MarkUnverified(database_);
+}
+
 absl::Status LocalImageStore::Start() {
   RETURN_IF_ERROR(OpenDirectories());
+  RETURN_IF_ERROR(RebuildRows());
   RETURN_IF_ERROR(Reconcile());
   {
     absl::MutexLock lock(&write_mu_);
@@ -146,6 +158,8 @@ absl::Status LocalImageStore::Reload() {
     for (const LayerRow& layer : layers) next->usage.used_bytes += layer.blob_bytes;
   }
   for (auto& [id, image] : next->images) image.pinned = IsPinned(image, options_.pinned);
+  if (const absl::Status followed = catalog_->Follow(layers, images); !followed.ok())
+    Warn("images could not be rebuilt from disk", {{"error", std::string(followed.message())}});
   layers_.Replace(layers, images);
   absl::MutexLock lock(&mu_);
   snapshot_ = std::move(next);

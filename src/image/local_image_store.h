@@ -18,6 +18,7 @@
 #include "src/base/unique_fd.h"
 #include "src/image/bandwidth_split.h"
 #include "src/image/flights.h"
+#include "src/image/image_catalog.h"
 #include "src/image/image_details.h"
 #include "src/image/image_rows.h"
 #include "src/image/image_snapshot.h"
@@ -69,6 +70,7 @@ class LocalImageStore : public ImageStore {
   }
 
   absl::Status OpenDirectories();
+  absl::Status RebuildRows();
   absl::Status Reconcile();
   absl::Status DropImagesWithout(const std::set<int64_t>& present);
   absl::Status Reload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_);
@@ -128,6 +130,7 @@ class LocalImageStore : public ImageStore {
   absl::Mutex write_mu_;  // one change of rows and directories at a time; held over I/O, never
                           // taken by readers
   int64_t next_layer_ ABSL_GUARDED_BY(write_mu_) = 1;
+  std::optional<ImageCatalog> catalog_ ABSL_GUARDED_BY(write_mu_);
   mutable absl::Mutex mu_;
   SnapshotPtr snapshot_ ABSL_GUARDED_BY(mu_) = std::make_shared<ImageSnapshot>();
   std::unique_ptr<Trash> trash_;  // after the above: its threads use them

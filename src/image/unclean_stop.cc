@@ -21,6 +21,10 @@ absl::StatusOr<UncleanStop> UncleanStop::Begin(Database& database, std::string b
   return stop;
 }
 
+absl::Status UncleanStop::MarkUnverified(Database& database) {
+  return WriteNodeValue(database, kKey, kUnverified);
+}
+
 absl::Status UncleanStop::Verified(Database& database) {
   RETURN_IF_ERROR(WriteNodeValue(database, kKey, boot_id_));
   due_ = false;

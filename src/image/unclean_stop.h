@@ -17,6 +17,9 @@ class UncleanStop {
   // Marks that a run has begun in the boot `boot_id` (proc_sys_kernel(5), random/boot_id).
   static absl::StatusOr<UncleanStop> Begin(Database& database, std::string boot_id);
 
+  // Makes a verification due, before Begin.
+  static absl::Status MarkUnverified(Database& database);
+
   bool verification_due() const { return due_; }
   absl::Status Verified(Database& database);
   absl::Status End(Database& database) const;

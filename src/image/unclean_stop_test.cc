@@ -56,5 +56,10 @@ TEST_F(UncleanStopTest, ItStaysDueUntilItIsDone) {
   EXPECT_TRUE(Begin("c").verification_due());
 }
 
+TEST_F(UncleanStopTest, VerificationIsDueWhereItWasSaidToBe) {
+  ASSERT_TRUE(UncleanStop::MarkUnverified(*database_).ok());
+  EXPECT_TRUE(Begin("a").verification_due());
+}
+
 }  // namespace
 }  // namespace berth

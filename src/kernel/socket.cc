@@ -21,6 +21,7 @@ namespace {
 
 constexpr size_t kMaxFds = 253;  // SCM_MAX_FD
 constexpr size_t kMaxPacketBytes = 64 << 10;
+constexpr timeval kSendTimeout = {.tv_sec = 5, .tv_usec = 0};
 
 struct Address {
   sockaddr_un address = {};
@@ -64,8 +65,12 @@ absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type) {
   ASSIGN_OR_RETURN(const Address to, MakeAddress(path));
   UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return ErrnoStatus("socket", path);
+  // Also how long connect(2) waits where nobody accepts and the queue is full: unix(7).
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof(kSendTimeout));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.address), sizeof(to.address)) !=
       0) {
+    if (errno == EAGAIN)
+      return absl::DeadlineExceededError(absl::StrCat("connect ", path, ": nobody accepts"));
     return ErrnoStatus("connect", path);
   }
   return fd;

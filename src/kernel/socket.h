@@ -17,6 +17,8 @@ namespace berth {
 // Binds and listens. A stale socket file (nobody accepts) is replaced; a live one is AlreadyExists.
 // Paths longer than sun_path are bound through /proc/self/fd of their directory.
 absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int type, mode_t mode);
+// NotFound; Unavailable: nobody listens; DeadlineExceeded: nobody accepts for some seconds. What is
+// sent waits no longer either.
 absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type);
 
 struct Packet {

@@ -138,16 +138,23 @@ absl::StatusOr<SpawnedProcess> MonitorClient::Spawn(const MonitorStart& start) {
 
 absl::StatusOr<UniqueFd> MonitorClient::Connect() const {
   absl::StatusOr<UniqueFd> socket = ConnectUnix(state_dir_ + "/monitor.sock", SOCK_SEQPACKET);
-  if (!socket.ok())
-    return absl::UnavailableError(absl::StrCat("monitor is gone: ", socket.status().message()));
-  return socket;
+  if (socket.ok()) return socket;
+  if (absl::IsDeadlineExceeded(socket.status()))
+    return absl::DeadlineExceededError("monitor: does not answer");
+  return absl::UnavailableError(absl::StrCat("monitor is gone: ", socket.status().message()));
 }
 
-absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan) const {
+bool MonitorClient::IsGone() const {
+  const absl::Status connected = ConnectUnix(state_dir_ + "/monitor.sock", SOCK_SEQPACKET).status();
+  return absl::IsUnavailable(connected) || absl::IsNotFound(connected);
+}
+
+absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
+                                                  absl::Duration patience) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kHello), {}));
   ASSIGN_OR_RETURN(Packet packet,
-                   Receive(socket.get(), Type::kHelloReply, absl::Now() + kAnswerTimeout, &plan));
+                   Receive(socket.get(), Type::kHelloReply, absl::Now() + patience, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
   MonitorHello hello{.pid = reply.pid, .pod_init_pid = reply.pod_init_pid};
   const size_t network = reply.has_network != 0 ? 2 : 0,
@@ -196,15 +203,15 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   return AwaitStarted(socket.get(), start);
 }
 
-absl::Status MonitorClient::Stop(absl::string_view container_id, int signal,
-                                 absl::Duration timeout) const {
+absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, absl::Duration timeout,
+                                 absl::Duration patience) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::StopRequest request = {};
   CopyId(container_id, request.container_id);
   request.signal = signal;
   request.timeout_ms = Milliseconds(timeout);
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStop, request), {}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  return Receive(socket.get(), Type::kOk, absl::Now() + patience).status();
 }
 
 absl::Status MonitorClient::LimitLogs(const wire::LogLimits& limits) const {
@@ -235,10 +242,10 @@ absl::Status MonitorClient::Forget(absl::string_view container_id) const {
   return done;
 }
 
-absl::Status MonitorClient::Shutdown() const {
+absl::Status MonitorClient::Shutdown(absl::Duration patience) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kShutdown), {}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  return Receive(socket.get(), Type::kOk, absl::Now() + patience).status();
 }
 
 absl::StatusOr<UniqueFd> MonitorClient::Watch() const {

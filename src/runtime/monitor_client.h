@@ -20,6 +20,9 @@
 
 namespace berth {
 
+// A monitor answers within milliseconds; one that does not for this long is stopped or stuck.
+inline constexpr absl::Duration kAnswerTimeout = absl::Seconds(30);
+
 struct MonitorStart {
   int executable = -1;  // sealed copy of berth-monitor
   std::string pod_id;
@@ -108,12 +111,18 @@ class MonitorClient {
   // Starts the monitor process; it is ready once Hello has been answered.
   static absl::StatusOr<SpawnedProcess> Spawn(const MonitorStart& start);
 
-  // `plan` names the step in an error.
-  absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan) const;
+  // Nobody listens any more: the monitor has ended. One that hangs, or speaks another version of
+  // the protocol, is not gone, whatever the requests below say.
+  bool IsGone() const;
+
+  // `plan` names the step in an error. DeadlineExceeded: no answer within `patience`.
+  absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan,
+                                     absl::Duration patience = kAnswerTimeout) const;
   // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the
   // text is for users.
   absl::StatusOr<pid_t> Start(ContainerStart start) const;
-  absl::Status Stop(absl::string_view container_id, int signal, absl::Duration timeout) const;
+  absl::Status Stop(absl::string_view container_id, int signal, absl::Duration timeout,
+                    absl::Duration patience = kAnswerTimeout) const;
   // DeadlineExceeded: timed out and killed whole. Cancelled.
   absl::StatusOr<ExecSyncResult> ExecSync(const ExecSyncRequest& request) const;
   // Returns once the process has been exec'ed; errors as of Start. Unimplemented: the monitor is
@@ -127,7 +136,7 @@ class MonitorClient {
   absl::Status LimitLogs(const wire::LogLimits& limits) const;
   absl::Status ReopenLog(absl::string_view container_id, const UniqueFd& log) const;
   absl::Status Forget(absl::string_view container_id) const;
-  absl::Status Shutdown() const;
+  absl::Status Shutdown(absl::Duration patience = kAnswerTimeout) const;
   // A connection that delivers a kExit packet for each container that has exited or exits.
   absl::StatusOr<UniqueFd> Watch() const;
 

@@ -16,9 +16,6 @@
 
 namespace berth {
 
-// A monitor answers within milliseconds; one that does not for this long is stopped or stuck.
-inline constexpr absl::Duration kAnswerTimeout = absl::Seconds(30);
-
 std::string Message(wire::Type type);
 template <typename T>
 std::string Message(wire::Type type, const T& payload) {

@@ -13,6 +13,7 @@
 #include "src/kernel/file.h"
 #include "src/sandbox/container_spec.h"
 #include "src/sandbox/node.h"
+#include "src/sandbox/record_file.h"
 #include "src/store/pods.h"
 
 namespace berth {
@@ -177,13 +178,15 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   if (record->config.readonly_rootfs && !record->image.volumes.empty() &&
       !pod->config.runtime_handler.empty())
     RETURN_IF_ERROR(MakeDirs(directory + "/volumes", 0755));
-  RETURN_IF_ERROR(InsertContainer(database_, {.id = record->id,
-                                              .pod_id = pod->id,
-                                              .name = name,
-                                              .created_at = record->created_at,
-                                              .config = container.bytes,
-                                              .image = EncodeContainerImage(record->image),
-                                              .status = EncodeContainerStatus(record->status)}));
+  const ContainerRow row = {.id = record->id,
+                            .pod_id = pod->id,
+                            .name = name,
+                            .created_at = record->created_at,
+                            .config = container.bytes,
+                            .image = EncodeContainerImage(record->image),
+                            .status = EncodeContainerStatus(record->status)};
+  RETURN_IF_ERROR(WriteRecordFile(directory, row));
+  RETURN_IF_ERROR(InsertContainer(database_, row));
   state_.PutContainer(record);
   undo.Commit();
   return record->id;

@@ -68,6 +68,7 @@ Node::~Node() {
     stopping_ = true;
   }
   if (layer_sampler_.joinable()) layer_sampler_.join();
+  if (late_recovery_.joinable()) late_recovery_.join();
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database,
@@ -78,6 +79,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& data
   RETURN_IF_ERROR(node->Prepare());
   RETURN_IF_ERROR(node->Recover());
   node->layer_sampler_ = std::thread([raw = node.get()] { raw->SampleWritableLayers(); });
+  node->late_recovery_ = std::thread([raw = node.get()] { raw->RecoverLate(); });
   return node;
 }
 

@@ -40,6 +40,7 @@
 #include "src/sandbox/parked_process.h"
 #include "src/sandbox/running_copies.h"
 #include "src/store/database.h"
+#include "src/store/pods.h"
 
 namespace berth {
 
@@ -58,10 +59,22 @@ struct ParsedContainer {
 // Gives each mount and device of the host its descriptor's index; their paths, in that order.
 std::vector<VolumePath> NumberVolumes(ContainerSpec* spec);
 
+struct PodName {
+  std::string name, pod_namespace, uid;
+  uint32_t attempt = 0;
+};
+struct ContainerName {
+  std::string name;
+  uint32_t attempt = 0;
+};
+
 // How stored requests become plain values again after a restart.
 struct RequestParsers {
   std::function<absl::StatusOr<ParsedPod>(absl::string_view bytes)> pod;
   std::function<absl::StatusOr<ParsedContainer>(absl::string_view bytes)> container;
+  // What can be said of an object whose request cannot be read: its name.
+  std::function<ParsedPod(const PodName& name)> unreadable_pod;
+  std::function<ParsedContainer(const ContainerName& name)> unreadable_container;
 };
 
 struct ExecResult {
@@ -205,8 +218,21 @@ class Node {
   Node(Options options, Database& database, ImageStore& images, Network& network, Cgroups cgroups);
   absl::Status Prepare();
   absl::Status Recover();
-  absl::Status RecoverPod(const PodPtr& pod);
+  // An error: its monitor lives, but has not told what runs; what was known stays, and is to be
+  // read later.
+  absl::Status RecoverPod(const PodPtr& pod, absl::Duration patience);
+  void RecoverLate();
+  void RecoverNetworks();
   absl::Status LoadRecords();
+  PodPtr LoadPod(const PodRow& row);
+  // Null: it belongs to no pod.
+  ContainerPtr LoadContainer(const ContainerRow& row);
+  absl::StatusOr<std::shared_ptr<PodRecord>> ReadPod(const PodRow& row) const;
+  absl::StatusOr<std::shared_ptr<ContainerRecord>> ReadContainer(const ContainerRow& row,
+                                                                 const PodRecord& pod) const;
+  std::string CgroupOfUnreadable(const PodRecord& pod) const;
+  void ReclaimUnreadable(const PodRecord& pod);
+  void EndOrphanedMonitor(const std::string& pod_id);
   void RemoveOrphans();
 
   std::string PodDataDir(absl::string_view id) const;
@@ -217,6 +243,8 @@ class Node {
 
   absl::StatusOr<std::string> MakePod(const ParsedPod& pod, const std::string& name,
                                       OperationLog::Operation& operation);
+  // What the pod can be known by again without its row.
+  absl::Status WriteRecord(const PodRecord& pod, const std::string& name) const;
   // `network`: the pod's namespace; -1: the monitor makes it.
   absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, int network,
                                             SpawnedProcess* process);
@@ -225,6 +253,7 @@ class Node {
   // `operation` may be null.
   absl::Status StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation);
   void EndMonitor(const PodRecord& pod);
+  void EndHungMonitor(const PodRecord& pod);
   void DiscardPod(const PodRecord& pod);
   // Kills what is left in it, and waits a moment for that to be gone.
   absl::Status EmptyAndRemoveCgroup(const std::string& path) const;
@@ -332,12 +361,13 @@ class Node {
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, std::unique_ptr<PodRuntime>> runtimes_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, LayerUsage> layer_usage_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, std::string> unread_ ABSL_GUARDED_BY(mu_);  // pod -> why
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool sample_layers_now_ ABSL_GUARDED_BY(mu_) = false;
 
   std::atomic<uint64_t> log_dropped_bytes_ = 0;
   std::unique_ptr<ExitWatcher> watcher_;
-  std::thread layer_sampler_;
+  std::thread layer_sampler_, late_recovery_;
 };
 
 }  // namespace berth

@@ -24,6 +24,7 @@ struct PodStatus {
   int monitor_pid = -1;
   int pod_init_pid = 0;       // 0 without a pid namespace of the pod's own
   std::string selinux_level;  // of all its containers; "" without SELinux
+  bool unreadable = false;  // its record is damaged: it was ended, and has a name only; not stored
   // As UpdatePodSandboxResources changed them; absent: as the pod was made.
   std::optional<CgroupLimits> overhead, resources;
 };
@@ -51,6 +52,7 @@ struct ContainerStatus {
   int pid = -1;
   uint64_t log_dropped_bytes = 0;
   bool poststop_due = false;  // hooks of its end are to be run when it is removed
+  bool unread = false;  // its monitor has not told since the start whether it runs on; not stored
   // As UpdateContainerResources changed them, all of them; absent: ContainerConfig::limits.
   std::optional<CgroupLimits> limits;
 };

@@ -18,9 +18,20 @@
 namespace berth {
 namespace {
 
-constexpr int kRecoveryThreads = 8;
-constexpr absl::Duration kMonitorTimeout = absl::Seconds(10);
+constexpr int kRecoveryThreads = 32;
+// Of each monitor, before the socket is opened; and later, again and again.
+constexpr absl::Duration kStartPatience = absl::Seconds(2), kLatePatience = absl::Seconds(2);
+constexpr absl::Duration kLateInterval = absl::Seconds(1);
 constexpr int kUnknownExitCode = 255;
+
+// It closes the connection on a message of a version that it does not know.
+absl::Status OfLivingMonitor(const absl::Status& failed) {
+  if (!absl::IsUnavailable(failed)) return failed;
+  return absl::FailedPreconditionError(absl::StrCat("monitor: does not speak protocol version ",
+                                                    wire::kProtocolVersion,
+                                                    ", which "
+                                                    "this berthd speaks"));
+}
 
 }  // namespace
 
@@ -28,6 +39,7 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
   bool ended = false;
   const ContainerPtr container = state_.UpdateContainer(id, [&](ContainerRecord& record) {
     ContainerStatus& status = record.status;
+    status.unread = false;
     if (status.state == ContainerState::kExited) return;
     ended = true;
     status.state = ContainerState::kExited;
@@ -61,6 +73,7 @@ void Node::OnContainerEvent(const std::string&, const WatchEvent& event) {
   if (!event.running) return MarkExited(event.container_id, event);
   const ContainerPtr container =
       state_.UpdateContainer(event.container_id, [&](ContainerRecord& record) {
+        record.status.unread = false;
         if (record.status.state != ContainerState::kCreated) return;
         record.status.state = ContainerState::kRunning;
         record.status.pid = event.pid;
@@ -81,14 +94,15 @@ void Node::OnMonitorLost(const std::string& pod_id) {
 void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod.id || container->status.state != ContainerState::kRunning)
-      continue;
+    if (container->pod_id != pod.id || container->status.state == ContainerState::kExited) continue;
     const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod.id), id);
     if (record.ok()) {
       MarkExited(id, *record);
       continue;
     }
+    if (container->status.state == ContainerState::kCreated) continue;
     state_.UpdateContainer(id, [&](ContainerRecord& changed) {
+      changed.status.unread = false;
       changed.status.state = ContainerState::kExited;
       changed.status.exit_code = kUnknownExitCode;
       changed.status.reason = "Unknown";
@@ -101,61 +115,32 @@ void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
   PersistPod(pod.id);
 }
 
-absl::Status Node::LoadRecords() {
-  ASSIGN_OR_RETURN(const std::vector<PodRow> pods, LoadPods(database_));
-  ASSIGN_OR_RETURN(const std::vector<ContainerRow> containers, LoadContainers(database_));
-  for (const PodRow& row : pods) {
-    auto pod = std::make_shared<PodRecord>();
-    pod->id = row.id;
-    pod->created_at = row.created_at;
-    pod->request_bytes = row.config;
-    absl::StatusOr<ParsedPod> parsed = options_.parsers.pod(row.config);
-    absl::StatusOr<PodStatus> status = DecodePodStatus(row.status);
-    if (!parsed.ok() || !status.ok()) {
-      log_.Error("damaged pod record is left aside", {{"pod", row.id}});
-      continue;
-    }
-    pod->config = std::move(parsed->config);
-    pod->request = std::move(parsed->request);
-    pod->status = *std::move(status);
-    state_.PutPod(std::move(pod));
+absl::Status Node::Recover() {
+  RETURN_IF_ERROR(LoadRecords());
+  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
+  std::vector<PodPtr> pods;
+  for (const auto& [id, pod] : snapshot->pods) pods.push_back(pod);
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < std::min<int>(kRecoveryThreads, static_cast<int>(pods.size())); ++i) {
+    threads.emplace_back([&] {
+      for (size_t at = next++; at < pods.size(); at = next++) {
+        const absl::Status recovered = RecoverPod(pods[at], kStartPatience);
+        if (recovered.ok()) continue;
+        log_.Error("pod not recovered yet",
+                   {{"pod", pods[at]->id}, {"error", recovered.message()}});
+        absl::MutexLock lock(&mu_);
+        unread_[pods[at]->id] = std::string(recovered.message());
+      }
+    });
   }
-  for (const ContainerRow& row : containers) {
-    auto container = std::make_shared<ContainerRecord>();
-    container->id = row.id;
-    container->pod_id = row.pod_id;
-    container->created_at = row.created_at;
-    container->request_bytes = row.config;
-    absl::StatusOr<ParsedContainer> parsed = options_.parsers.container(row.config);
-    absl::StatusOr<ContainerStatus> status = DecodeContainerStatus(row.status);
-    absl::StatusOr<ContainerImage> image = DecodeContainerImage(row.image);
-    const absl::StatusOr<PodPtr> pod = state_.FindPod(row.pod_id);
-    if (!parsed.ok() || !status.ok() || !image.ok() || !pod.ok()) {
-      log_.Error("damaged container record is left aside", {{"container", row.id}});
-      continue;
-    }
-    container->config = std::move(parsed->config);
-    container->request = std::move(parsed->request);
-    container->image = *std::move(image);
-    container->status = *std::move(status);
-    container->cgroup = absl::StrCat((*pod)->status.cgroup, "/", row.id);
-    container->stop_signal = container->config.stop_signal != 0  ? container->config.stop_signal
-                             : container->image.stop_signal != 0 ? container->image.stop_signal
-                                                                 : SIGTERM;
-    if ((*pod)->config.namespaces.pid == NamespaceMode::kNode &&
-        container->config.pid == NamespaceMode::kPod) {
-      container->config.pid = NamespaceMode::kNode;
-    }
-    const std::string& logs = (*pod)->config.log_directory;
-    if (!logs.empty() && !container->config.log_path.empty()) {
-      container->log_path = absl::StrCat(logs, "/", container->config.log_path);
-    }
-    state_.PutContainer(std::move(container));
-  }
+  for (std::thread& thread : threads) thread.join();
+  RecoverNetworks();
+  RemoveOrphans();
   return absl::OkStatus();
 }
 
-absl::Status Node::RecoverPod(const PodPtr& pod) {
+absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   if (pod->status.boot_id != boot_id_) {
     MarkLost(*pod, "the node was rebooted");
     return absl::OkStatus();
@@ -166,23 +151,24 @@ absl::Status Node::RecoverPod(const PodPtr& pod) {
     state_.RemovePod(pod->id);
     return absl::OkStatus();
   }
-  auto runtime = std::make_unique<PodRuntime>();
-  absl::StatusOr<MonitorHello> hello = Monitor(pod->id).Hello({});
+  const MonitorClient monitor = Monitor(pod->id);
+  absl::StatusOr<MonitorHello> hello = monitor.Hello({}, patience);
   absl::StatusOr<UniqueFd> watch =
-      hello.ok() ? Monitor(pod->id).Watch() : absl::StatusOr<UniqueFd>(hello.status());
+      hello.ok() ? monitor.Watch() : absl::StatusOr<UniqueFd>(hello.status());
   if (!watch.ok()) {
+    if (!monitor.IsGone()) return OfLivingMonitor(watch.status());
     cgroups_.Kill(pod->status.cgroup);
     MarkLost(*pod, "the pod's monitor ended while berthd was not running");
     return absl::OkStatus();
   }
+  auto runtime = std::make_unique<PodRuntime>();
   runtime->netlink = std::move(hello->netlink);
   runtime->user_namespace = std::move(hello->user_namespace);
   if (!pod->status.selinux_level.empty())
     selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();
   absl::flat_hash_set<std::string> known;
   while (true) {
-    ASSIGN_OR_RETURN(const Packet packet,
-                     ReceivePacket(watch->get(), absl::Now() + kMonitorTimeout));
+    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), absl::Now() + patience));
     ASSIGN_OR_RETURN(const std::optional<WatchEvent> event, ParseWatchEvent(packet.data));
     if (!event.has_value()) break;
     known.insert(event->container_id);
@@ -207,24 +193,36 @@ absl::Status Node::RecoverPod(const PodPtr& pod) {
   return watcher_->Add(pod->id, *std::move(watch));
 }
 
-absl::Status Node::Recover() {
-  RETURN_IF_ERROR(LoadRecords());
-  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  std::vector<PodPtr> pods;
-  for (const auto& [id, pod] : snapshot->pods) pods.push_back(pod);
-  std::atomic<size_t> next = 0;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < std::min<int>(kRecoveryThreads, static_cast<int>(pods.size())); ++i) {
-    threads.emplace_back([&] {
-      for (size_t at = next++; at < pods.size(); at = next++) {
-        const absl::Status recovered = RecoverPod(pods[at]);
-        if (recovered.ok()) continue;
-        log_.Error("pod not recovered", {{"pod", pods[at]->id}, {"error", recovered.message()}});
-        OnMonitorLost(pods[at]->id);
+// Goes on asking monitors that did not answer at the start, until each has, or its pod is gone.
+void Node::RecoverLate() {
+  while (true) {
+    absl::flat_hash_map<std::string, std::string> unread;
+    {
+      absl::MutexLock lock(&mu_);
+      if (unread_.empty()) return;
+      mu_.AwaitWithTimeout(absl::Condition(&stopping_), kLateInterval);
+      if (stopping_) return;
+      unread = unread_;
+    }
+    for (const auto& [id, why] : unread) {
+      const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", id));
+      const absl::StatusOr<PodPtr> pod = state_.FindPod(id);
+      const absl::Status recovered = pod.ok() ? RecoverPod(*pod, kLatePatience) : absl::OkStatus();
+      if (!recovered.ok() && recovered.message() != why)
+        log_.Error("pod not recovered yet", {{"pod", id}, {"error", recovered.message()}});
+      if (recovered.ok()) log_.Info("pod recovered late", {{"pod", id}});
+      absl::MutexLock lock(&mu_);
+      if (stopping_) return;
+      if (recovered.ok()) {
+        unread_.erase(id);
+      } else {
+        unread_[id] = std::string(recovered.message());
       }
-    });
+    }
   }
-  for (std::thread& thread : threads) thread.join();
+}
+
+void Node::RecoverNetworks() {
   absl::flat_hash_set<std::string> with_network;
   const std::shared_ptr<const NodeSnapshot> recovered = Snapshot();
   for (const auto& [id, pod] : recovered->pods) {
@@ -233,11 +231,9 @@ absl::Status Node::Recover() {
     network_.Adopt(id, pod->config.ports);
   }
   network_.Reconcile(with_network);
-  RemoveOrphans();
-  return absl::OkStatus();
 }
 
-// Directories and cgroups below our own roots that no record speaks of.
+// What lies below our own roots and no record speaks of.
 void Node::RemoveOrphans() {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   const absl::StatusOr<std::vector<std::string>> trash =
@@ -246,6 +242,11 @@ void Node::RemoveOrphans() {
     std::thread([path = absl::StrCat(options_.data_dir, "/trash/", name)] {
       RemoveTreeAt(AT_FDCWD, path).IgnoreError();
     }).detach();
+  }
+  const absl::StatusOr<std::vector<std::string>> states =
+      ListDir(AT_FDCWD, options_.state_dir + "/pods");
+  for (const std::string& id : states.value_or(std::vector<std::string>())) {
+    if (snapshot->pods.find(id) == snapshot->pods.end()) EndOrphanedMonitor(id);
   }
   const auto sweep = [&](const std::string& directory, const auto& known) {
     const absl::StatusOr<std::vector<std::string>> names = ListDir(AT_FDCWD, directory);
@@ -258,6 +259,20 @@ void Node::RemoveOrphans() {
   };
   sweep(options_.data_dir + "/pods", snapshot->pods);
   sweep(options_.data_dir + "/containers", snapshot->containers);
+}
+
+// Nothing tells what it was asked for.
+void Node::EndOrphanedMonitor(const std::string& pod_id) {
+  PodRecord pod;
+  pod.id = pod_id;
+  pod.status.cgroup = CgroupOfUnreadable(pod);
+  ++counters_.leaks_reaped;
+  log_.Error("pod without a record ended", {{"pod", pod_id}, {"cgroup", pod.status.cgroup}});
+  Monitor(pod_id).Shutdown(kStartPatience).IgnoreError();
+  absl::Status ended = EmptyAndRemoveCgroup(pod.status.cgroup);
+  ended.Update(RemoveTreeAt(AT_FDCWD, PodStateDir(pod_id)));
+  if (!ended.ok())
+    log_.Warning("pod not removed whole", {{"pod", pod_id}, {"error", ended.message()}});
 }
 
 }  // namespace berth

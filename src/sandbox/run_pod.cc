@@ -17,6 +17,8 @@
 #include "src/sandbox/node.h"
 #include "src/sandbox/pod_files.h"
 #include "src/sandbox/pod_network.h"
+#include "src/sandbox/record_file.h"
+#include "src/store/attachments.h"
 #include "src/store/pods.h"
 
 namespace berth {
@@ -117,12 +119,27 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   ASSIGN_OR_RETURN(UniqueFd watch, Monitor(record->id).Watch());
   record->status.state = PodState::kReady;
   RETURN_IF_ERROR(UpdatePodStatus(database_, record->id, EncodePodStatus(record->status)));
+  RETURN_IF_ERROR(WriteRecord(*record, name));
   state_.PutPod(record);
   undo.Commit();
   const absl::Status watching = watcher_->Add(record->id, std::move(watch));
   if (!watching.ok())
     log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
   return record->id;
+}
+
+absl::Status Node::WriteRecord(const PodRecord& pod, const std::string& name) const {
+  ASSIGN_OR_RETURN(const std::optional<AttachmentRow> attachment,
+                   FindAttachment(database_, pod.id));
+  return WriteRecordFile(
+      PodDataDir(pod.id),
+      {.row = {.id = pod.id,
+               .name = name,
+               .created_at = pod.created_at,
+               .config = pod.request_bytes,
+               .status = EncodePodStatus(pod.status)},
+       .addresses = attachment.has_value() ? std::vector<std::string>() : pod.status.ips,
+       .attachment = attachment});
 }
 
 absl::StatusOr<std::vector<std::string>> Node::AttachNetwork(const PodRecord& pod,

@@ -36,9 +36,9 @@ absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeou
   const absl::Time until = std::min(deadline, absl::Now() + grace + kKillTimeout);
   operation.Stage("exit");
   if (state_.AwaitContainer(container.id, until, HasExited)) return operation.End(absl::OkStatus());
-  return operation.End(absl::DeadlineExceededError(
-      absl::StrCat("stop container ", container.id,
-                   ": it has not exited yet; its monitor goes on stopping it")));
+  return operation.End(absl::DeadlineExceededError(absl::StrCat(
+      "stop container ", container.id, ": it has not exited yet; its monitor ",
+      asked.ok() ? "goes on stopping it" : "does not answer, and ends when its pod is stopped")));
 }
 
 absl::Status Node::RemoveContainer(absl::string_view wanted) {

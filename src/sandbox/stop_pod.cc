@@ -19,6 +19,7 @@ namespace {
 // SIGKILL takes effect at once, except on processes in an uninterruptible wait.
 constexpr absl::Duration kKillTimeout = absl::Seconds(20);
 constexpr absl::Duration kMonitorEndTimeout = absl::Seconds(5);
+constexpr absl::Duration kStopAnswer = absl::Seconds(5);
 constexpr int kCgroupTries = 400;
 constexpr absl::Duration kCgroupRetry = absl::Milliseconds(5);
 
@@ -43,12 +44,19 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   const MonitorClient monitor = Monitor(pod->id);
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   std::vector<std::string> running;
+  bool hangs = false;
   for (const auto& [id, container] : snapshot->containers) {
     if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning)
       continue;
     running.push_back(id);
-    if (!monitor.Stop(id, SIGKILL, absl::ZeroDuration()).ok()) cgroups_.Kill(container->cgroup);
+    if (!hangs) {
+      const absl::Status asked = monitor.Stop(id, SIGKILL, absl::ZeroDuration(), kStopAnswer);
+      if (asked.ok()) continue;
+      hangs = !monitor.IsGone();
+    }
+    cgroups_.Kill(container->cgroup);
   }
+  if (hangs) EndHungMonitor(*pod);
   const absl::Time deadline = absl::Now() + kKillTimeout;
   for (const std::string& id : running) {
     const bool exited = state_.AwaitContainer(id, deadline, [](const ContainerRecord& container) {
@@ -65,6 +73,14 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
   PersistPod(pod->id);
   return absl::OkStatus();
+}
+
+// It reaps nothing and tells nothing: what it holds ends with it.
+void Node::EndHungMonitor(const PodRecord& pod) {
+  log_.Error("monitor of a pod that is stopped does not answer; it is ended", {{"pod", pod.id}});
+  ++counters_.monitors_lost;
+  cgroups_.Kill(pod.status.cgroup);
+  MarkLost(pod, "the pod's monitor did not answer");
 }
 
 absl::Status Node::RemovePod(absl::string_view wanted) {
@@ -100,7 +116,7 @@ void Node::EndMonitor(const PodRecord& pod) {
     if (runtime != runtimes_.end()) process = std::move(runtime->second->monitor);
     runtimes_.erase(pod.id);
   }
-  const bool asked = Monitor(pod.id).Shutdown().ok();
+  const bool asked = Monitor(pod.id).Shutdown(kMonitorEndTimeout).ok();
   if (!process.valid()) return;
   if (!asked) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
   pollfd ended = {.fd = process.get(), .events = POLLIN, .revents = 0};

@@ -24,6 +24,7 @@
 #include <optional>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -43,6 +44,7 @@
 #include "src/sandbox/network/cni_network.h"
 #include "src/sandbox/network/network_choice.h"
 #include "src/sandbox/node.h"
+#include "src/sandbox/rebuild.h"
 #include "src/sandbox/stats_sampler.h"
 #include "src/sandbox/streaming/stream_service.h"
 #include "src/server/cni_setup.h"
@@ -90,12 +92,13 @@ absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
     absl::SleepFor(absl::Milliseconds(10));
   if (!locked) {
     const std::string owner = ReadFd(lock.get(), 64, path).value_or("");
-    return absl::AlreadyExistsError(
-        absl::StrCat("another berthd (pid ", owner, ") uses ", data_dir));
+    return absl::AlreadyExistsError(absl::StrCat(
+        "another berthd (pid ", absl::StripTrailingAsciiWhitespace(owner), ") uses ", data_dir));
   }
-  const std::string pid = absl::StrCat(getpid());
-  if (ftruncate(lock.get(), 0) != 0 || write(lock.get(), pid.data(), pid.size()) < 0)
-    return ErrnoStatus("write", path);
+  // For whom it refuses; there may be no room for it.
+  const std::string pid = absl::StrCat(getpid(), "\n");
+  if (pwrite(lock.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size()))
+    (void)!ftruncate(lock.get(), static_cast<off_t>(pid.size()));
   return lock;
 }
 
@@ -243,6 +246,23 @@ absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
   return std::move(listener.socket);
 }
 
+// One that is damaged is kept aside; one that is new is filled with what the disk tells. (Images do
+// so themselves.)
+absl::StatusOr<std::unique_ptr<Database>> OpenDatabase(const std::string& data_dir,
+                                                       const Log& log) {
+  const std::string path = data_dir + "/berth.db";
+  absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path);
+  if (absl::IsDataLoss(database.status())) {
+    ASSIGN_OR_RETURN(const std::string aside, SetDatabaseAside(path));
+    log.Error("damaged database set aside",
+              {{"error", database.status().message()}, {"kept_as", aside}});
+    database = Database::Open(path);
+  }
+  RETURN_IF_ERROR(database.status());
+  if ((*database)->created()) RETURN_IF_ERROR(RebuildPodRows(data_dir, **database, log));
+  return database;
+}
+
 // What clients together and one of them may take; who is gone without a word is found out.
 void BoundClients(absl::Duration keepalive, grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(kMaxReceiveBytes);
@@ -261,6 +281,16 @@ void BoundClients(absl::Duration keepalive, grpc::ServerBuilder* builder) {
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(RefuseMalformedRequests());
   builder->experimental().SetInterceptorCreators(std::move(interceptors));
+}
+
+// A connection takes two descriptors; as many again are for the work.
+Listener::Limits LimitsOf(size_t max_connections, rlim_t descriptors) {
+  Listener::Limits limits;
+  limits.max_connections =
+      std::min(max_connections, std::max<size_t>(8, static_cast<size_t>(descriptors) / 4));
+  limits.max_silent =
+      std::min(limits.max_silent, std::max<size_t>(8, static_cast<size_t>(descriptors) / 16));
+  return limits;
 }
 
 absl::Status Serve(const Config& config, const Log& log) {
@@ -286,8 +316,7 @@ absl::Status Serve(const Config& config, const Log& log) {
   const rlimit descriptors = RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(const StatsSampler::Options sampler_options,
                    SamplerOptions(config, descriptors.rlim_max));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
-                   Database::Open(config.data_dir + "/berth.db"));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, OpenDatabase(config.data_dir, log));
   database->Observe([&metrics](absl::string_view kind, absl::Duration took) {
     metrics.ObserveStore(kind, took);
   });
@@ -426,7 +455,8 @@ absl::Status Serve(const Config& config, const Log& log) {
     ASSIGN_OR_RETURN(
         const std::unique_ptr<Listener> listener,
         Listener::Start(std::move(socket),
-                        {.max_connections = static_cast<size_t>(max_connections)}, *server, log));
+                        LimitsOf(static_cast<size_t>(max_connections), descriptors.rlim_max),
+                        *server, log));
     serving = true;
     NotifyServiceManager("READY=1");
     log.Info("serving",

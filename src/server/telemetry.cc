@@ -164,6 +164,8 @@ std::vector<MetricReading> ReadNode(const Node& node, const StatsSampler& sample
        Value(static_cast<int64_t>(node.LogDroppedBytes()))},
       {"berth_leaks_reaped_total", "Leftovers of what is gone, found and removed",
        Value(counters.leaks_reaped)},
+      {"berth_records_damaged_total", "Records at the start of which nothing but a name was left",
+       Value(counters.records_damaged)},
       {"berth_cgroups_killed_total", "Cgroups that were not empty when they were to be removed",
        Value(counters.cgroups_killed)},
       {"berth_monitors", "Monitors of ready pods", Value(monitors.count)},

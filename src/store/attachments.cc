@@ -26,6 +26,18 @@ absl::Status WriteRow(Database& database, absl::string_view sql, const Attachmen
       });
 }
 
+absl::StatusOr<AttachmentRow> RowOf(const Statement& select) {
+  const int64_t state = select.Int(2);
+  if (state < 0 || state > static_cast<int64_t>(AttachmentState::kRemoving)) {
+    return absl::DataLossError(
+        absl::StrCat("attachment of pod ", select.Text(0), ": state ", state));
+  }
+  return AttachmentRow{.pod_id = select.Text(0),
+                       .network = select.Text(1),
+                       .state = static_cast<AttachmentState>(state),
+                       .record = select.Text(3)};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<AttachmentRow>> LoadAttachments(Database& database) {
@@ -36,18 +48,25 @@ absl::StatusOr<std::vector<AttachmentRow>> LoadAttachments(Database& database) {
     while (true) {
       ASSIGN_OR_RETURN(const bool row, select.Step());
       if (!row) return absl::OkStatus();
-      const int64_t state = select.Int(2);
-      if (state < 0 || state > static_cast<int64_t>(AttachmentState::kRemoving)) {
-        return absl::DataLossError(
-            absl::StrCat("attachment of pod ", select.Text(0), ": state ", state));
-      }
-      rows.push_back({.pod_id = select.Text(0),
-                      .network = select.Text(1),
-                      .state = static_cast<AttachmentState>(state),
-                      .record = select.Text(3)});
+      ASSIGN_OR_RETURN(rows.emplace_back(), RowOf(select));
     }
   }));
   return rows;
+}
+
+absl::StatusOr<std::optional<AttachmentRow>> FindAttachment(Database& database,
+                                                            absl::string_view pod_id) {
+  std::optional<AttachmentRow> found;
+  RETURN_IF_ERROR(database.Read([&](Database::Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(Statement select,
+                     transaction.Prepare("SELECT pod_id, network, state, record FROM attachments "
+                                         "WHERE pod_id = ?1"));
+    ASSIGN_OR_RETURN(const bool row, select.Bind(1, pod_id).Step());
+    if (!row) return absl::OkStatus();
+    ASSIGN_OR_RETURN(found, RowOf(select));
+    return absl::OkStatus();
+  }));
+  return found;
 }
 
 absl::Status InsertAttachment(Database& database, const AttachmentRow& row) {

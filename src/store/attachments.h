@@ -3,6 +3,7 @@
 // gave.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct AttachmentRow {
 
 // DataLoss: a state that there is not.
 absl::StatusOr<std::vector<AttachmentRow>> LoadAttachments(Database& database);
+// nullopt: the pod has none.
+absl::StatusOr<std::optional<AttachmentRow>> FindAttachment(Database& database,
+                                                            absl::string_view pod_id);
 // AlreadyExists: the pod has one. It survives a crash of the daemon; a power cut only after
 // SyncAttachment.
 absl::Status InsertAttachment(Database& database, const AttachmentRow& row);

@@ -69,6 +69,14 @@ TEST_F(AttachmentsTest, DeletingIsRepeatable) {
   EXPECT_TRUE(LoadAttachments(*database_)->empty());
 }
 
+TEST_F(AttachmentsTest, OneIsFoundByItsPod) {
+  ASSERT_TRUE(InsertAttachment(*database_, {.pod_id = "a", .network = "n", .record = "{}"}).ok());
+  EXPECT_FALSE(FindAttachment(*database_, "b")->has_value());
+  const std::optional<AttachmentRow> found = *FindAttachment(*database_, "a");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->network, "n");
+}
+
 TEST_F(AttachmentsTest, AnUnknownStateIsDamage) {
   ASSERT_TRUE(InsertAttachment(*database_, {.pod_id = "a", .network = "n", .record = "{}"}).ok());
   ASSERT_TRUE(database_

@@ -1,8 +1,11 @@
 #include "src/store/database.h"
 
 #include <sqlite3.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,10 +57,26 @@ absl::StatusOr<int> UserVersion(sqlite3* db) {
   return version;
 }
 
-absl::Status PrepareSchema(sqlite3* db) {
+// Pages and records are read once: damage is better found before there are answers.
+absl::Status CheckWhole(sqlite3* db) {
+  sqlite3_stmt* raw = nullptr;
+  if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &raw, nullptr) != SQLITE_OK)
+    return SqliteStatus(db, "check");
+  std::string verdict;
+  if (sqlite3_step(raw) == SQLITE_ROW)
+    verdict = reinterpret_cast<const char*>(sqlite3_column_text(raw, 0));
+  const absl::Status failed = verdict.empty() ? SqliteStatus(db, "check") : absl::OkStatus();
+  sqlite3_finalize(raw);
+  RETURN_IF_ERROR(failed);
+  return verdict == "ok" ? absl::OkStatus() : absl::DataLossError(absl::StrCat("check: ", verdict));
+}
+
+absl::Status PrepareSchema(sqlite3* db, bool* created) {
   RETURN_IF_ERROR(
       Execute(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL;"));
   ASSIGN_OR_RETURN(const int version, UserVersion(db));
+  *created = version == 0;
+  if (version != 0) RETURN_IF_ERROR(CheckWhole(db));
   if (version == kSchemaVersion) return absl::OkStatus();
   if (version > kSchemaVersion) {
     return absl::FailedPreconditionError(absl::StrCat("schema version ", version, " is newer than ",
@@ -152,7 +171,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   std::unique_ptr<Database> database(new Database(raw));
   if (code != SQLITE_OK) return SqliteStatus(raw, absl::StrCat("open ", path));
   sqlite3_busy_timeout(raw, 5000);
-  if (absl::Status prepared = PrepareSchema(raw); !prepared.ok()) {
+  if (absl::Status prepared = PrepareSchema(raw, &database->created_); !prepared.ok()) {
     return Annotate(prepared, absl::StrCat("open ", path));
   }
   return database;
@@ -202,6 +221,17 @@ absl::Status Database::Read(absl::FunctionRef<absl::Status(Transaction&)> body) 
   }
   if (observer_) observer_("read", absl::Now() - begin);
   return status;
+}
+
+absl::StatusOr<std::string> SetDatabaseAside(const std::string& path) {
+  const std::string aside = path + ".damaged";
+  for (const char* suffix : {"-wal", "-shm", ""}) {
+    const std::string from = absl::StrCat(path, suffix), to = absl::StrCat(aside, suffix);
+    if (::rename(from.c_str(), to.c_str()) == 0) continue;
+    if (errno != ENOENT) return ErrnoStatus("rename", from);
+    ::unlink(to.c_str());
+  }
+  return aside;
 }
 
 }  // namespace berth

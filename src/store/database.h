@@ -58,6 +58,8 @@ class Database {
   // from a newer version is DataLoss / FailedPrecondition with the path; nothing is deleted.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
   ~Database();
+  // Made by Open: it has no rows yet.
+  bool created() const { return created_; }
 
   // The access to the connection inside one transaction. Valid only during the callback.
   class Transaction {
@@ -91,10 +93,15 @@ class Database {
                            absl::FunctionRef<absl::Status(Transaction&)> body)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  bool created_ = false;
   std::function<void(absl::string_view, absl::Duration)> observer_;
   absl::Mutex mu_;
   sqlite3* const db_;
   Durability durability_ ABSL_GUARDED_BY(mu_) = Durability::kPowerLoss;
 };
+
+// Renames a damaged database and what SQLite keeps beside it to "<path>.damaged...", in the place
+// of an earlier one; returns that name.
+absl::StatusOr<std::string> SetDatabaseAside(const std::string& path);
 
 }  // namespace berth

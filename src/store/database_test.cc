@@ -247,5 +247,40 @@ TEST_F(DatabaseTest, OutlivesTheDeathOfItsProcess) {
   EXPECT_EQ(Count(*Open()), 20);
 }
 
+TEST_F(DatabaseTest, TellsWhetherItIsNew) {
+  EXPECT_TRUE(Open()->created());
+  EXPECT_FALSE(Open()->created());
+}
+
+TEST_F(DatabaseTest, FindsDamageWithinTheFile) {
+  {
+    const auto database = Open();
+    for (int i = 0; i < 200; ++i)
+      ASSERT_TRUE(Put(*database, std::to_string(i), std::string(1000, 'v')).ok());
+  }
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(5 * 4096);
+    file << std::string(4 * 4096, 'x');
+  }
+  EXPECT_EQ(Database::Open(path_).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(DatabaseTest, WhatIsSetAsideIsKeptAndMakesRoomForANewOne) {
+  for (const char* garbage : {"first", "second"}) {
+    std::ofstream(path_) << garbage;
+    std::ofstream(path_ + "-wal") << "wal";
+    const absl::StatusOr<std::string> aside = SetDatabaseAside(path_);
+    ASSERT_TRUE(aside.ok()) << aside.status();
+    EXPECT_EQ(*aside, path_ + ".damaged");
+    std::ifstream file(*aside);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), garbage);
+    EXPECT_TRUE(std::filesystem::exists(*aside + "-wal"));
+    EXPECT_FALSE(std::filesystem::exists(path_ + "-wal"));
+    EXPECT_TRUE(Open()->created());
+    std::filesystem::remove(path_);
+  }
+}
+
 }  // namespace
 }  // namespace berth

@@ -40,6 +40,15 @@ absl::Status UpdatePodStatus(Database& database, absl::string_view id, absl::str
   return RunWithText(database, "UPDATE pods SET status = ?2 WHERE id = ?1", {id, status});
 }
 
+absl::Status RewritePod(Database& database, const PodRow& row) {
+  return database.Write(kDurability, [&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(Statement update,
+                     transaction.Prepare("UPDATE pods SET config = ?2, status = ?3 WHERE id = ?1"));
+    update.Bind(1, absl::string_view(row.id)).BindBlob(2, row.config);
+    return update.Bind(3, absl::string_view(row.status)).Run();
+  });
+}
+
 absl::Status DeletePod(Database& database, absl::string_view id) {
   return RunWithText(database, "DELETE FROM pods WHERE id = ?", {id});
 }
@@ -75,6 +84,18 @@ absl::Status InsertContainer(Database& database, const ContainerRow& row) {
 absl::Status UpdateContainerStatus(Database& database, absl::string_view id,
                                    absl::string_view status) {
   return RunWithText(database, "UPDATE containers SET status = ?2 WHERE id = ?1", {id, status});
+}
+
+absl::Status RewriteContainer(Database& database, const ContainerRow& row) {
+  return database.Write(kDurability, [&](Transaction& transaction) -> absl::Status {
+    ASSIGN_OR_RETURN(
+        Statement update,
+        transaction.Prepare("UPDATE containers SET config = ?2, image = ?3, status = ?4 "
+                            "WHERE id = ?1"));
+    update.Bind(1, absl::string_view(row.id)).BindBlob(2, row.config);
+    update.Bind(3, absl::string_view(row.image)).Bind(4, absl::string_view(row.status));
+    return update.Run();
+  });
 }
 
 absl::Status DeleteContainer(Database& database, absl::string_view id) {

@@ -28,12 +28,15 @@ struct ContainerRow {
 // AlreadyExists if the name is taken.
 absl::Status InsertPod(Database& database, const PodRow& row);
 absl::Status UpdatePodStatus(Database& database, absl::string_view id, absl::string_view status);
+// What was damaged of it is made good; its id and name stay.
+absl::Status RewritePod(Database& database, const PodRow& row);
 absl::Status DeletePod(Database& database, absl::string_view id);
 absl::StatusOr<std::vector<PodRow>> LoadPods(Database& database);
 
 absl::Status InsertContainer(Database& database, const ContainerRow& row);
 absl::Status UpdateContainerStatus(Database& database, absl::string_view id,
                                    absl::string_view status);
+absl::Status RewriteContainer(Database& database, const ContainerRow& row);
 absl::Status DeleteContainer(Database& database, absl::string_view id);
 absl::StatusOr<std::vector<ContainerRow>> LoadContainers(Database& database);
 

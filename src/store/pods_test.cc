@@ -89,6 +89,25 @@ TEST_F(PodRowsTest, AStatusIsReplacedAndNothingElse) {
   EXPECT_EQ(LoadContainers(*database_)->at(0).image, "{\"i\":1}");
 }
 
+TEST_F(PodRowsTest, WhatWasDamagedIsRewrittenAndTheNameStays) {
+  ASSERT_TRUE(InsertPod(*database_, MakePod("p")).ok());
+  ASSERT_TRUE(InsertContainer(*database_, MakeContainer("c", "p")).ok());
+  ASSERT_TRUE(
+      RewritePod(*database_, {.id = "p", .name = "other", .config = "good", .status = "s"}).ok());
+  ASSERT_TRUE(
+      RewriteContainer(*database_, {.id = "c", .config = "good", .image = "i", .status = "s"})
+          .ok());
+  const PodRow pod = LoadPods(*database_)->at(0);
+  EXPECT_EQ(pod.name, "name-p");
+  EXPECT_EQ(pod.config, "good");
+  EXPECT_EQ(pod.status, "s");
+  const ContainerRow container = LoadContainers(*database_)->at(0);
+  EXPECT_EQ(container.pod_id, "p");
+  EXPECT_EQ(container.config, "good");
+  EXPECT_EQ(container.image, "i");
+  EXPECT_EQ(container.status, "s");
+}
+
 TEST_F(PodRowsTest, AContainerNeedsItsPodAndKeepsIt) {
   EXPECT_EQ(InsertContainer(*database_, MakeContainer("c", "none")).code(),
             absl::StatusCode::kFailedPrecondition);

@@ -15,8 +15,9 @@ namespace {
 
 namespace cri = runtime::v1;
 
-cri::ContainerState StateOf(ContainerState state) {
-  switch (state) {
+cri::ContainerState StateOf(const ContainerStatus& status) {
+  if (status.unread) return cri::CONTAINER_UNKNOWN;
+  switch (status.state) {
     case ContainerState::kCreated:
       return cri::CONTAINER_CREATED;
     case ContainerState::kRunning:
@@ -118,7 +119,7 @@ void FillContainer(const ContainerRecord& container, cri::Container* out) {
   *out->mutable_image() = config.image();
   out->set_image_ref(container.image.reference);
   out->set_image_id(container.image.id);
-  out->set_state(StateOf(container.status.state));
+  out->set_state(StateOf(container.status));
   out->set_created_at(container.created_at);
   *out->mutable_labels() = config.labels();
   *out->mutable_annotations() = config.annotations();
@@ -129,7 +130,7 @@ void FillContainerStatus(const ContainerRecord& container, cri::ContainerStatus*
   const ContainerStatus& status = container.status;
   out->set_id(container.id);
   *out->mutable_metadata() = config.metadata();
-  out->set_state(StateOf(status.state));
+  out->set_state(StateOf(status));
   out->set_created_at(container.created_at);
   out->set_started_at(status.started_at);
   out->set_finished_at(status.finished_at);
@@ -187,7 +188,7 @@ bool Matches(const cri::PodSandboxFilter& filter, const PodRecord& pod) {
 bool Matches(const cri::ContainerFilter& filter, const ContainerRecord& container) {
   return absl::StartsWith(container.id, filter.id()) &&
          absl::StartsWith(container.pod_id, filter.pod_sandbox_id()) &&
-         (!filter.has_state() || filter.state().state() == StateOf(container.status.state)) &&
+         (!filter.has_state() || filter.state().state() == StateOf(container.status)) &&
          LabelsMatch(filter.label_selector(), RequestOf(container).config().labels());
 }
 

@@ -84,7 +84,25 @@ RequestParsers StoredRequestParsers() {
               return absl::DataLossError("stored container request: not a CreateContainerRequest");
             }
             return ContainerOf(request);
-          }};
+          },
+          .unreadable_pod =
+              [](const PodName& name) {
+                cri::RunPodSandboxRequest request;
+                cri::PodSandboxMetadata& metadata = *request.mutable_config()->mutable_metadata();
+                metadata.set_name(name.name);
+                metadata.set_namespace_(name.pod_namespace);
+                metadata.set_uid(name.uid);
+                metadata.set_attempt(name.attempt);
+                return PodOf(request);
+              },
+          .unreadable_container =
+              [](const ContainerName& name) {
+                cri::CreateContainerRequest request;
+                cri::ContainerMetadata& metadata = *request.mutable_config()->mutable_metadata();
+                metadata.set_name(name.name);
+                metadata.set_attempt(name.attempt);
+                return ContainerOf(request);
+              }};
 }
 
 const cri::RunPodSandboxRequest& RequestOf(const PodRecord& pod) {
