@@ -141,6 +141,8 @@ absl::StatusOr<UniqueFd> MonitorClient::Connect() const {
   if (socket.ok()) return socket;
   if (absl::IsDeadlineExceeded(socket.status()))
     return absl::DeadlineExceededError("monitor: does not answer");
+  if (!absl::IsUnavailable(socket.status()) && !absl::IsNotFound(socket.status()))
+    return Annotate(socket.status(), "monitor");
   return absl::UnavailableError(absl::StrCat("monitor is gone: ", socket.status().message()));
 }
 

@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "src/base/id.h"
+#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/runtime/capabilities.h"
@@ -152,11 +153,21 @@ void Node::PersistContainer(absl::string_view id) {
     log_.Error("container status not stored", {{"container", id}, {"error", stored.message()}});
 }
 
+// Writable layers are usually small; a large one is unlinked without anybody waiting for it.
+void Node::EmptyTrash(const std::string& path) {
+  const auto empty = [path] { RemoveTreeAt(AT_FDCWD, path).IgnoreError(); };
+  absl::StatusOr<std::thread> thread = StartThread("to empty the trash", empty);
+  if (thread.ok()) {
+    thread->detach();
+  } else {
+    empty();
+  }
+}
+
 void Node::MoveToTrash(const std::string& path) {
   const std::string trash = absl::StrCat(options_.data_dir, "/trash/", NewId());
   if (::rename(path.c_str(), trash.c_str()) != 0) return;
-  // Writable layers are usually small; a large one is unlinked here without anybody waiting for it.
-  std::thread([trash] { RemoveTreeAt(AT_FDCWD, trash).IgnoreError(); }).detach();
+  EmptyTrash(trash);
 }
 
 bool Node::ImageInUse(absl::string_view image_id) const {

@@ -326,6 +326,7 @@ class Node {
   absl::Status RemoveContainerLocked(const ContainerPtr& container);
   OperationLog::Operation BeginOperation(const char* kind, const ContainerRecord& container) const;
   void PersistContainer(absl::string_view id);
+  static void EmptyTrash(const std::string& path);
   void MoveToTrash(const std::string& path);
 
   void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);

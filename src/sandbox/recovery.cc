@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
@@ -121,19 +122,22 @@ absl::Status Node::Recover() {
   std::vector<PodPtr> pods;
   for (const auto& [id, pod] : snapshot->pods) pods.push_back(pod);
   std::atomic<size_t> next = 0;
+  const auto recover = [&] {
+    for (size_t at = next++; at < pods.size(); at = next++) {
+      const absl::Status recovered = RecoverPod(pods[at], kStartPatience);
+      if (recovered.ok()) continue;
+      log_.Error("pod not recovered yet", {{"pod", pods[at]->id}, {"error", recovered.message()}});
+      absl::MutexLock lock(&mu_);
+      unread_[pods[at]->id] = std::string(recovered.message());
+    }
+  };
   std::vector<std::thread> threads;
-  for (int i = 0; i < std::min<int>(kRecoveryThreads, static_cast<int>(pods.size())); ++i) {
-    threads.emplace_back([&] {
-      for (size_t at = next++; at < pods.size(); at = next++) {
-        const absl::Status recovered = RecoverPod(pods[at], kStartPatience);
-        if (recovered.ok()) continue;
-        log_.Error("pod not recovered yet",
-                   {{"pod", pods[at]->id}, {"error", recovered.message()}});
-        absl::MutexLock lock(&mu_);
-        unread_[pods[at]->id] = std::string(recovered.message());
-      }
-    });
+  for (int i = 1; i < std::min<int>(kRecoveryThreads, static_cast<int>(pods.size())); ++i) {
+    absl::StatusOr<std::thread> thread = StartThread("of the recovery", recover);
+    if (!thread.ok()) break;
+    threads.push_back(*std::move(thread));
   }
+  recover();
   for (std::thread& thread : threads) thread.join();
   RecoverNetworks();
   RemoveOrphans();
@@ -238,11 +242,8 @@ void Node::RemoveOrphans() {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   const absl::StatusOr<std::vector<std::string>> trash =
       ListDir(AT_FDCWD, options_.data_dir + "/trash");
-  for (const std::string& name : trash.value_or(std::vector<std::string>())) {
-    std::thread([path = absl::StrCat(options_.data_dir, "/trash/", name)] {
-      RemoveTreeAt(AT_FDCWD, path).IgnoreError();
-    }).detach();
-  }
+  for (const std::string& name : trash.value_or(std::vector<std::string>()))
+    EmptyTrash(absl::StrCat(options_.data_dir, "/trash/", name));
   const absl::StatusOr<std::vector<std::string>> states =
       ListDir(AT_FDCWD, options_.state_dir + "/pods");
   for (const std::string& id : states.value_or(std::vector<std::string>())) {

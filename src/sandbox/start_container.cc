@@ -33,6 +33,17 @@ wire::PidMode PidModeOf(NamespaceMode mode) {
   return wire::PidMode::kNew;
 }
 
+// Without room for its work directory overlayfs is mounted read-only, and says so to the kernel log
+// alone: what fails then is some step that writes.
+absl::Status WithFullDisk(const absl::Status& failed, const Node& node) {
+  const absl::StatusOr<FileSystemFacts> disk = node.DataFileSystem();
+  const bool full =
+      disk.ok() && (disk->bytes_free == 0 || (disk->inodes > 0 && disk->inodes_free == 0));
+  if (!full || absl::IsResourceExhausted(failed)) return failed;
+  return absl::ResourceExhaustedError(
+      absl::StrCat(failed.message(), " (", node.data_dir(), ": No space left on device)"));
+}
+
 }  // namespace
 
 absl::Status Node::StartContainer(absl::string_view wanted) {
@@ -55,7 +66,8 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
                          .pod_id = pod->id,
                          .container_id = container->id});
   const int64_t started_at = absl::GetCurrentTimeNanos();
-  const absl::StatusOr<int> pid = Launch(*container, *pod, operation);
+  absl::StatusOr<int> pid = Launch(*container, *pod, operation);
+  if (!pid.ok()) pid = WithFullDisk(pid.status(), *this);
   operation.End(pid.status()).IgnoreError();
   state_.UpdateContainer(container->id, [&](ContainerRecord& record) {
     ContainerStatus& status = record.status;

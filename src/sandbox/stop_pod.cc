@@ -52,6 +52,9 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
     if (!hangs) {
       const absl::Status asked = monitor.Stop(id, SIGKILL, absl::ZeroDuration(), kStopAnswer);
       if (asked.ok()) continue;
+      // Not for want of a descriptor, which the next try may have.
+      if (absl::IsResourceExhausted(asked))
+        return Annotate(asked, absl::StrCat("stop pod sandbox ", pod->id));
       hangs = !monitor.IsGone();
     }
     cgroups_.Kill(container->cgroup);

@@ -1,5 +1,6 @@
 #include "src/store/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/unique_fd.h"
 #include "src/store/schema.h"
 
 namespace berth {
@@ -88,6 +90,28 @@ absl::Status PrepareSchema(sqlite3* db, bool* created) {
     changes += kMigrations[from - 1];
   return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", changes,
                                   "PRAGMA user_version=", kSchemaVersion, "; COMMIT;"));
+}
+
+// Blocks for what is written when the disk is full: of the log as far as it grows before SQLite
+// begins it anew, and of the file itself. Not where the file system cannot, or is full already.
+// The descriptors are to be kept until SQLite has closed the files: closing one takes away the
+// locks that this process has on the file (fcntl(2), "Advisory record locking").
+std::vector<UniqueFd> ReserveBlocks(const std::string& path) {
+  constexpr off_t kLogBytes = 1100 * (4096 + 24);  // wal_autocheckpoint, and what one commit adds
+  constexpr off_t kFileBytes = 1 << 20;
+  struct Part {
+    std::string path;
+    off_t bytes;
+    bool beyond_end;
+  };
+  std::vector<UniqueFd> kept;
+  for (const Part& part : {Part{path + "-wal", kLogBytes, false}, Part{path, kFileBytes, true}}) {
+    const UniqueFd& file = kept.emplace_back(::open(part.path.c_str(), O_RDWR | O_CLOEXEC));
+    struct stat info;
+    if (!file.valid() || ::fstat(file.get(), &info) != 0) continue;
+    ::fallocate(file.get(), FALLOC_FL_KEEP_SIZE, part.beyond_end ? info.st_size : 0, part.bytes);
+  }
+  return kept;
 }
 
 }  // namespace
@@ -174,6 +198,10 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   if (absl::Status prepared = PrepareSchema(raw, &database->created_); !prepared.ok()) {
     return Annotate(prepared, absl::StrCat("open ", path));
   }
+  // The files beside it stay at the end, so that the next start needs no blocks for them.
+  int keep = 1;
+  sqlite3_file_control(raw, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+  database->reserved_ = ReserveBlocks(path);
   return database;
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -14,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "src/base/unique_fd.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -94,6 +96,7 @@ class Database {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   bool created_ = false;
+  std::vector<UniqueFd> reserved_;
   std::function<void(absl::string_view, absl::Duration)> observer_;
   absl::Mutex mu_;
   sqlite3* const db_;

@@ -258,6 +258,8 @@ TEST_F(DatabaseTest, FindsDamageWithinTheFile) {
     for (int i = 0; i < 200; ++i)
       ASSERT_TRUE(Put(*database, std::to_string(i), std::string(1000, 'v')).ok());
   }
+  // All is in the file by now; what was logged would be read in its place.
+  std::filesystem::remove(path_ + "-wal");
   {
     std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(5 * 4096);
@@ -280,6 +282,20 @@ TEST_F(DatabaseTest, WhatIsSetAsideIsKeptAndMakesRoomForANewOne) {
     EXPECT_TRUE(Open()->created());
     std::filesystem::remove(path_);
   }
+}
+
+// Another process that opens and closes the file must not take itself for the last one.
+TEST_F(DatabaseTest, KeepsItsLocksWhileItIsOpen) {
+  const auto database = Open();
+  ASSERT_TRUE(Put(*database, "before", "1").ok());
+  const pid_t other = fork();
+  if (other == 0) _exit(Database::Open(path_).ok() ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(waitpid(other, &status, 0), other);
+  EXPECT_EQ(status, 0);
+  ASSERT_TRUE(Put(*database, "after", "1").ok());
+  const auto again = Open();
+  EXPECT_EQ(Count(*again), 2);
 }
 
 }  // namespace

@@ -182,9 +182,7 @@ void Pod::Forget(int connection, const Packet& packet) {
   if (container != nullptr && container->state != Container::State::kExited) {
     return SendError(connection, -1, EBUSY, "forget");
   }
-  char name[wire::kIdBytes + 8];
-  snprintf(name, sizeof(name), "%.*s.exit", wire::kIdBytes, request.container_id);
-  unlinkat(state_dir_, name, 0);
+  unlinkat(state_dir_, ExitRecordNames(request.container_id).name, 0);
   if (container != nullptr) {
     for (Exec* exec = execs_; exec != nullptr;) {
       Exec* next = exec->next;

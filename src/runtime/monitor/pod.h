@@ -264,6 +264,15 @@ class Pod {
   void RemoveLeaf(Exec* exec);
   void ReleaseLeaf(Exec* exec);
   void Discard(Container* container);
+
+  static constexpr int kExitRecordBytes = 256;
+  struct ExitRecordNames {
+    explicit ExitRecordNames(const char* container_id);
+    char name[wire::kIdBytes + 8], temporary[wire::kIdBytes + 12];
+  };
+  // False, with errno: there is no room for it.
+  bool ReserveExitRecord(const char* container_id);
+  void GiveUpExitRecord(const char* container_id);
   bool WriteExitRecord(const Container& container);
 
   Loop* loop_;

@@ -160,10 +160,34 @@ void Pod::FinishExit(Container* container) {
   EndAttachments(container->id, container->exit);
 }
 
-bool Pod::WriteExitRecord(const Container& container) {
-  char name[wire::kIdBytes + 8], temporary[wire::kIdBytes + 12], text[256];
-  snprintf(name, sizeof(name), "%.*s.exit", wire::kIdBytes, container.id);
+Pod::ExitRecordNames::ExitRecordNames(const char* container_id) {
+  snprintf(name, sizeof(name), "%.*s.exit", wire::kIdBytes, container_id);
   snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+}
+
+// What a record takes of the file system is taken at the start: at the end there may be none left.
+bool Pod::ReserveExitRecord(const char* container_id) {
+  const ExitRecordNames names(container_id);
+  const int fd = openat(state_dir_, names.temporary,
+                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  const char blank[kExitRecordBytes] = {};
+  const ssize_t written = write(fd, blank, sizeof(blank));
+  const int error = written < 0 ? errno : ENOSPC;
+  close(fd);
+  if (written == sizeof(blank)) return true;
+  unlinkat(state_dir_, names.temporary, 0);
+  errno = error;
+  return false;
+}
+
+void Pod::GiveUpExitRecord(const char* container_id) {
+  unlinkat(state_dir_, ExitRecordNames(container_id).temporary, 0);
+}
+
+bool Pod::WriteExitRecord(const Container& container) {
+  const ExitRecordNames names(container.id);
+  char text[kExitRecordBytes];
   const int length =
       snprintf(text, sizeof(text),
                "version=1\nexit_code=%d\nflags=%u\nfinished_at=%lld\nlog_dropped_bytes=%llu\n",
@@ -171,11 +195,11 @@ bool Pod::WriteExitRecord(const Container& container) {
                static_cast<long long>(container.exit.finished_at),
                static_cast<unsigned long long>(container.exit.log_dropped_bytes));
   const int fd =
-      openat(state_dir_, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+      openat(state_dir_, names.temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
-  const bool written = write(fd, text, length) == length;
+  const bool written = write(fd, text, length) == length && ftruncate(fd, length) == 0;
   close(fd);
-  return written && renameat(state_dir_, temporary, state_dir_, name) == 0;
+  return written && renameat(state_dir_, names.temporary, state_dir_, names.name) == 0;
 }
 
 }  // namespace berth::monitor

@@ -156,6 +156,11 @@ void Pod::Start(int connection, Packet* packet) {
   container->moving = HasStep(plan, wire::Op::kEnterUserNamespace);
   container->stdin_once = start.flags & wire::kStdinOnce;
   container->log.SetLimits(log_limits_);
+  if (!ReserveExitRecord(container->id)) {
+    const int error = errno;
+    Discard(container);
+    return SendError(connection, -1, error, "reserve exit record");
+  }
 
   const int cgroup_index = start.cgroup_dir_fd + 1, memory_index = start.memory_dir_fd + 1;
   const int log_index = start.log_fd + 1;
@@ -314,6 +319,7 @@ void Pod::FailStart(Container* container) {
 }
 
 void Pod::EndFailedStart(Container* container) {
+  GiveUpExitRecord(container->id);
   wire::ExitEvent exit = {
       .exit_code = kStartFailed, .flags = wire::kExitFailedStart, .finished_at = WallNanoseconds()};
   memcpy(exit.container_id, container->id, wire::kIdBytes);

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
@@ -235,13 +236,22 @@ absl::Status StreamService::StartStream(UniqueFd client) {
     processes_.erase(pidfd);
     return added;
   }
+  const int served = control.get();
   {
     absl::MutexLock lock(&mu_);
-    controls_.insert(control.get());
+    controls_.insert(served);
   }
-  std::thread([this, control = std::move(control), to_kill = std::move(to_kill)]() mutable {
-    ServeControl(std::move(control), to_kill);
-  }).detach();
+  // A berth-stream whose control connection is closed ends.
+  absl::StatusOr<std::thread> thread = StartThread(
+      "of a stream", [this, control = std::move(control), to_kill = std::move(to_kill)]() mutable {
+        ServeControl(std::move(control), to_kill);
+      });
+  if (!thread.ok()) {
+    absl::MutexLock lock(&mu_);
+    controls_.erase(served);
+    return thread.status();
+  }
+  thread->detach();
   return absl::OkStatus();
 }
 
