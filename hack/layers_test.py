@@ -33,6 +33,8 @@ CLEAN = {
 
 # (what is planted, path, text, the rule that must speak up)
 PLANTED = [
+    ("a deadline by wall time", "src/sandbox/stop.cc", "auto t = absl::Now() + kGrace;\n", "clock"),
+    ("wall time of the kernel", "src/kernel/wait.cc", "clock_gettime(CLOCK_REALTIME, &t);\n", "clock"),
     ("base includes kernel", "src/base/clock.h", '#include "src/kernel/file.h"\n', "direction"),
     ("store includes kernel", "src/store/row.h", '#include "src/kernel/file.h"\n', "direction"),
     ("metrics includes store", "src/metrics/a.h", '#include "src/store/database.h"\n', "direction"),

@@ -9,8 +9,8 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -50,14 +50,14 @@ void CopyProcess::Kill() const {
 }
 
 absl::Status CopyProcess::Wait(short events, const Cancelled& cancelled) const {
-  const absl::Time until = absl::Now() + kSilence;
+  const absl::Time until = SteadyNow() + kSilence;
   while (true) {
     if (cancelled()) return absl::CancelledError("copy: cancelled");
     pollfd ready = {.fd = channel_.get(), .events = events, .revents = 0};
     const int count = ::poll(&ready, 1, kPollMs);
     if (count > 0) return absl::OkStatus();
     if (count < 0 && errno != EINTR) return ErrnoStatus("poll", "berth-copy");
-    if (absl::Now() > until) {
+    if (SteadyNow() > until) {
       return absl::DeadlineExceededError(
           absl::StrCat("copy: a file system of the container has not answered for ",
                        absl::FormatDuration(kSilence)));

@@ -1,6 +1,6 @@
 #include "src/image/kept_layers.h"
 
-#include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 
@@ -17,7 +17,7 @@ KeptLayers::~KeptLayers() {
 
 void KeptLayers::Keep(std::vector<int64_t> layers) {
   absl::MutexLock lock(&mu_);
-  kept_.emplace_back(absl::Now() + keep_, std::move(layers));
+  kept_.emplace_back(SteadyNow() + keep_, std::move(layers));
 }
 
 void KeptLayers::Run() {
@@ -29,8 +29,7 @@ void KeptLayers::Run() {
     {
       absl::MutexLock lock(&mu_, absl::Condition(&has_news));
       // The first is the first to be due: all are kept equally long.
-      if (!stopping_ && mu_.AwaitWithDeadline(absl::Condition(&stopping_), kept_.front().first))
-        return;
+      if (!stopping_ && AwaitUntil(mu_, absl::Condition(&stopping_), kept_.front().first)) return;
       if (stopping_) return;
       due = std::move(kept_.front().second);
       kept_.pop_front();

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/kernel/systemd_scope.h"
 
@@ -86,7 +87,7 @@ class PullCgroups::Scope : public PullCgroup {
                                               {"MemoryHigh", memory - memory / 8},
                                               {"MemoryMax", memory},
                                               {"TasksMax", kThreads}}},
-                                  absl::Now() + kScopeTimeout));
+                                  SteadyNow() + kScopeTimeout));
     absl::StatusOr<CgroupHandle> handle = owner_.cgroups_.Open(ScopeCgroupPath(kRootSlice, unit_));
     if (handle.ok()) memory_ = std::move(handle->memory);
     return absl::OkStatus();
@@ -152,10 +153,10 @@ void PullCgroups::RemoveDirectory(const std::string& path) {
 }
 
 absl::Status PullCgroups::RemoveEventually(const std::string& path) const {
-  const absl::Time deadline = absl::Now() + kRemovePatience;
+  const absl::Time deadline = SteadyNow() + kRemovePatience;
   while (true) {
     absl::Status removed = cgroups_.Remove(path);
-    if (removed.ok() || absl::Now() > deadline) return removed;
+    if (removed.ok() || SteadyNow() > deadline) return removed;
     absl::SleepFor(kRemoveInterval);
   }
 }

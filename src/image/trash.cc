@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 
 namespace berth {
@@ -34,7 +34,7 @@ Trash::Trash(UniqueFd directory, const Log* log, Pace pace)
     : directory_(std::move(directory)),
       log_(log),
       pace_(pace),
-      bucket_(pace.inodes_per_second, pace.burst, absl::Now()) {}
+      bucket_(pace.inodes_per_second, pace.burst, SteadyNow()) {}
 
 absl::StatusOr<std::unique_ptr<Trash>> Trash::Open(UniqueFd directory, const Log* log) {
   return Open(std::move(directory), log, Pace());
@@ -108,11 +108,11 @@ void Trash::Delete(const std::string& name) {
 bool Trash::MayDelete() {
   if (allowed_-- > 0) return true;
   allowed_ = kBatch - 1;
-  absl::Time at = absl::Now();
+  absl::Time at = SteadyNow();
   at += bucket_.Take(kBatch, at);
   absl::MutexLock lock(&mu_);
   while (!stop_) {
-    const absl::Duration wait = at - absl::Now();
+    const absl::Duration wait = at - SteadyNow();
     if (pauses_ == 0 && wait <= absl::ZeroDuration()) break;
     if (IsSpaceShort()) break;
     // The end of a pause, of the waiting time, or time to look at the disk again.

@@ -14,8 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/process.h"
 
@@ -44,7 +44,7 @@ class Running {
 
   // Until the program has ended; what it left in its process group cannot keep us.
   absl::Status Converse() {
-    const absl::Time end = absl::Now() + run_.deadline;
+    const absl::Time end = SteadyNow() + run_.deadline;
     Send();
     if (run_.meanwhile) run_.meanwhile();
     // Most programs write little and end soon: what they write waits, so that they wake us once.
@@ -61,7 +61,7 @@ class Running {
       if (fds[1].revents != 0) RETURN_IF_ERROR(Receive());
       if (run_.cancelled && run_.cancelled())
         return absl::CancelledError(run_.path + ": cancelled");
-      if (absl::Now() >= end) {
+      if (SteadyNow() >= end) {
         return absl::DeadlineExceededError(absl::StrCat("run ", run_.path, ": still running after ",
                                                         absl::FormatDuration(run_.deadline)));
       }

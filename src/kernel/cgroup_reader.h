@@ -8,8 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/cgroup_stats.h"
 
@@ -28,7 +28,7 @@ class CgroupReader {
   // NotFound once the cgroup is gone. While nothing has run in it and its memory has not changed,
   // no stall has grown and their averages are zero, the rest is told as it was read before, at most
   // kAsleep ago.
-  absl::StatusOr<CgroupUsage> Read(absl::Time now = absl::Now());
+  absl::StatusOr<CgroupUsage> Read(absl::Time now = SteadyNow());
   static constexpr absl::Duration kAsleep = absl::Seconds(10);
   // The next Read reads all: a limit has been changed.
   void Wake() { asleep_ = false; }

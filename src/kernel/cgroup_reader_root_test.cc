@@ -1,4 +1,5 @@
 // What a kept-open reader tells of a cgroup, against what was done in it.
+#include "src/base/steady_time.h"
 #include "src/kernel/cgroup_reader.h"
 
 #include <gmock/gmock.h>
@@ -50,7 +51,7 @@ TEST_F(CgroupReaderTest, ReadsTheSameWithFilesKeptAndNot) {
 TEST_F(CgroupReaderTest, WhatIsAsleepIsNotReadWholeEachTime) {
   ASSERT_EQ(RunInside("i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done"), 0);
   CgroupReader reader = cgroups_->Reader(path_, CgroupReader::Keep::kOpen);
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   const auto limit_at = [&](absl::Duration later) {
     const absl::StatusOr<CgroupUsage> usage = reader.Read(start + later);
     return usage.ok() ? usage->memory_limit.value_or(0) >> 20 : 0;
@@ -116,9 +117,9 @@ TEST_F(CgroupReaderTest, CountsProcessesAndWhatTheyHoldOpen) {
   const std::vector<pid_t> pids = reader.Processes(10);
   ASSERT_EQ(pids.size(), 1u);
   // The shell opens them a moment after it was started.
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  const absl::Time deadline = SteadyNow() + absl::Seconds(20);
   ProcessFacts facts = ReadProcessFacts(pids, 1000);
-  while (facts.open_files < 2 && absl::Now() < deadline) facts = ReadProcessFacts(pids, 1000);
+  while (facts.open_files < 2 && SteadyNow() < deadline) facts = ReadProcessFacts(pids, 1000);
   EXPECT_EQ(facts.processes, 1u);
   EXPECT_GE(facts.open_files, 2u);
   EXPECT_EQ(facts.sockets, 0u);

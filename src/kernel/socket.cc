@@ -12,8 +12,8 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 
 namespace berth {
@@ -128,7 +128,7 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
     int timeout = -1;
     if (deadline != absl::InfiniteFuture()) {
       const int64_t left =
-          absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Microseconds(999));
+          absl::ToInt64Milliseconds(deadline - SteadyNow() + absl::Microseconds(999));
       timeout = static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
     }
     const int ready = ::poll(&wait, 1, timeout);

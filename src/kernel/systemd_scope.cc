@@ -13,8 +13,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -64,7 +64,7 @@ absl::StatusOr<Bus> OpenBus(const std::string& address) {
 // default).
 uint64_t Microseconds(absl::Time deadline) {
   return static_cast<uint64_t>(
-      std::max<int64_t>(1, absl::ToInt64Microseconds(deadline - absl::Now())));
+      std::max<int64_t>(1, absl::ToInt64Microseconds(deadline - SteadyNow())));
 }
 
 // How systemd's jobs ended, as its signals tell it: also of a job whose number we do not know yet.
@@ -142,7 +142,7 @@ class Manager {
       const int processed = sd_bus_process(bus_.get(), nullptr);
       if (processed < 0) return BusStatus(call, unit, processed);
       if (processed > 0) continue;
-      if (absl::Now() >= deadline_) {
+      if (SteadyNow() >= deadline_) {
         return absl::DeadlineExceededError(
             absl::StrCat(call, " ", unit, ": systemd has not ended the job in time"));
       }
@@ -266,7 +266,7 @@ std::string ScopeCgroupPath(absl::string_view slice, absl::string_view unit) {
 
 absl::StatusOr<SystemdScopes> SystemdScopes::Connect(const std::string& address) {
   constexpr absl::Duration kAnswer = absl::Seconds(10);
-  const absl::Status answers = Manager::Open(address, absl::Now() + kAnswer).status();
+  const absl::Status answers = Manager::Open(address, SteadyNow() + kAnswer).status();
   if (!answers.ok()) return absl::UnavailableError(absl::StrCat("systemd: ", answers.message()));
   return SystemdScopes(address);
 }

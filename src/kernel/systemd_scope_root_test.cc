@@ -16,7 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -53,7 +53,7 @@ class SystemdScopeRootTest : public testing::Test {
   }
 
   static constexpr char kSlice[] = "berthtest-podx.slice";
-  static absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
+  static absl::Time Soon() { return SteadyNow() + absl::Seconds(30); }
 
   // A process that sleeps until it is ended; in `path`, or where this one is.
   pid_t Park(const std::string& path = "") {
@@ -109,7 +109,7 @@ class SystemdScopeRootTest : public testing::Test {
   // True once systemd has taken the scope away.
   bool Vanishes() const {
     for (const absl::Time deadline = Soon(); Exists(); sched_yield())
-      if (absl::Now() > deadline) return false;
+      if (SteadyNow() > deadline) return false;
     return true;
   }
   // The output of systemctl.

@@ -1,6 +1,7 @@
 // Names of slices; and SystemdScopes in conversation with a manager of the test's own, on a
 // dbus-daemon of the test's own.
 #include "src/kernel/systemd_scope.h"
+#include "src/base/steady_time.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -24,7 +25,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 
 namespace berth {
 namespace {
@@ -290,7 +290,7 @@ class SystemdScopesTest : public testing::Test {
     EXPECT_TRUE(scopes.ok()) << scopes.status();
     return *std::move(scopes);
   }
-  static absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
+  static absl::Time Soon() { return SteadyNow() + absl::Seconds(20); }
 
   static inline const ScopeRequest kRequest = {.unit = "berth-1.scope",
                                                .slice = "kubepods-podX.slice",
@@ -343,7 +343,7 @@ TEST_F(SystemdScopesTest, AJobThatFailsIsAnError) {
 
 TEST_F(SystemdScopesTest, AJobThatDoesNotEndIsTakenBackAtTheDeadline) {
   manager_->SetJobs(FakeManager::Jobs::kNever);
-  const absl::Status late = Scopes().Create(kRequest, absl::Now() + absl::Milliseconds(200));
+  const absl::Status late = Scopes().Create(kRequest, SteadyNow() + absl::Milliseconds(200));
   EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded) << late;
   EXPECT_TRUE(manager_->WaitFor("StopUnit berth-1.scope replace"));
 }

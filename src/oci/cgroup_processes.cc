@@ -10,8 +10,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 
 namespace berth::oci {
@@ -46,8 +46,8 @@ absl::StatusOr<std::vector<pid_t>> CgroupProcesses(const Cgroups& cgroups,
 }
 
 absl::Status WaitForEmptyCgroup(const Cgroups& cgroups, const std::string& path) {
-  const absl::Time deadline = absl::Now() + kDeathTimeout;
-  while (absl::Now() < deadline) {
+  const absl::Time deadline = SteadyNow() + kDeathTimeout;
+  while (SteadyNow() < deadline) {
     const absl::StatusOr<std::vector<pid_t>> pids = CgroupProcesses(cgroups, path);
     if (!pids.ok() || pids->empty()) return absl::OkStatus();
     // A process that has ended, but not been reaped, is listed still: its pidfd is readable, and
@@ -58,7 +58,7 @@ absl::Status WaitForEmptyCgroup(const Cgroups& cgroups, const std::string& path)
       pollfd ended = {.fd = pidfd.get(), .events = POLLIN};
       if (!pidfd.valid() || ::poll(&ended, 1, 0) > 0) continue;
       waited = true;
-      ::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now())));
+      ::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - SteadyNow())));
     }
     if (!waited) return absl::OkStatus();
   }

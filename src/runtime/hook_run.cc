@@ -17,10 +17,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -139,7 +139,7 @@ class StderrTail {
 // Until the process has ended: true; false at the deadline.
 absl::StatusOr<bool> WaitForEnd(int pidfd, absl::Time deadline, StderrTail* errors) {
   while (true) {
-    const absl::Duration left = deadline - absl::Now();
+    const absl::Duration left = deadline - SteadyNow();
     if (left <= absl::ZeroDuration()) return false;
     pollfd fds[] = {{.fd = pidfd, .events = POLLIN, .revents = 0},
                     {.fd = errors->fd(), .events = POLLIN, .revents = 0}};
@@ -170,7 +170,7 @@ absl::Status RunHook(const Hook& hook, absl::string_view state_json, absl::Durat
   ASSIGN_OR_RETURN(const SpawnedProcess process, Spawn(request));
   writer.reset();
   const absl::StatusOr<bool> ended =
-      WaitForEnd(process.pidfd.get(), absl::Now() + timeout, &errors);
+      WaitForEnd(process.pidfd.get(), SteadyNow() + timeout, &errors);
   if (!ended.ok() || !*ended) KillSession(process.pid);
   siginfo_t info = {};
   while (::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), &info, WEXITED) != 0) {

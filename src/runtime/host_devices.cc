@@ -13,9 +13,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
@@ -75,7 +75,7 @@ absl::Status ReceiveDevices(int socket, const std::string& path, absl::Time dead
 absl::StatusOr<std::vector<HostDevice>> ReceiveAll(int socket,
                                                    const std::vector<std::string>& paths,
                                                    absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Time deadline = SteadyNow() + timeout;
   std::vector<HostDevice> all;
   for (size_t i = 0; i < paths.size(); ++i) {
     std::vector<HostDevice> devices;

@@ -17,8 +17,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/monitor_messages.h"
@@ -86,7 +86,7 @@ absl::StatusOr<pid_t> AwaitStarted(int socket, const ContainerStart& start) {
   absl::Status failed;
   while (true) {
     absl::StatusOr<Packet> packet =
-        ReceivePacket(socket, absl::Now() + kAnswerTimeout + HookTime(*start.plan));
+        ReceivePacket(socket, SteadyNow() + kAnswerTimeout + HookTime(*start.plan));
     if (absl::IsUnavailable(packet.status()))
       return absl::UnavailableError("monitor: closed the connection");
     if (absl::IsDeadlineExceeded(packet.status()))
@@ -156,7 +156,7 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kHello), {}));
   ASSIGN_OR_RETURN(Packet packet,
-                   Receive(socket.get(), Type::kHelloReply, absl::Now() + patience, &plan));
+                   Receive(socket.get(), Type::kHelloReply, SteadyNow() + patience, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
   MonitorHello hello{.pid = reply.pid, .pod_init_pid = reply.pod_init_pid};
   const size_t network = reply.has_network != 0 ? 2 : 0,
@@ -213,13 +213,13 @@ absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, abs
   request.signal = signal;
   request.timeout_ms = Milliseconds(timeout);
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStop, request), {}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + patience).status();
+  return Receive(socket.get(), Type::kOk, SteadyNow() + patience).status();
 }
 
 absl::Status MonitorClient::LimitLogs(const wire::LogLimits& limits) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kLimitLogs, limits), {}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  return Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status();
 }
 
 absl::Status MonitorClient::ReopenLog(absl::string_view container_id, const UniqueFd& log) const {
@@ -227,7 +227,7 @@ absl::Status MonitorClient::ReopenLog(absl::string_view container_id, const Uniq
   wire::ContainerRequest request = {};
   CopyId(container_id, request.container_id);
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kReopenLog, request), {log.get()}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  return Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status();
 }
 
 absl::Status MonitorClient::Forget(absl::string_view container_id) const {
@@ -235,7 +235,7 @@ absl::Status MonitorClient::Forget(absl::string_view container_id) const {
   wire::ContainerRequest request = {};
   CopyId(container_id, request.container_id);
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kForget, request), {}));
-  const absl::Status done = Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status();
+  const absl::Status done = Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status();
   // EBUSY
   if (absl::IsUnavailable(done) && absl::StrContains(done.message(), "forget")) {
     return absl::FailedPreconditionError(
@@ -247,7 +247,7 @@ absl::Status MonitorClient::Forget(absl::string_view container_id) const {
 absl::Status MonitorClient::Shutdown(absl::Duration patience) const {
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kShutdown), {}));
-  return Receive(socket.get(), Type::kOk, absl::Now() + patience).status();
+  return Receive(socket.get(), Type::kOk, SteadyNow() + patience).status();
 }
 
 absl::StatusOr<UniqueFd> MonitorClient::Watch() const {

@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/runtime/monitor_client.h"
 #include "src/runtime/monitor_messages.h"
 
@@ -95,7 +95,7 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
 
   size_t room = request.max_output_bytes;
   bool exited = false, timed_out = false;
-  absl::Time drain_until = absl::InfiniteFuture(), ask_at = absl::Now() + kCancelPoll;
+  absl::Time drain_until = absl::InfiniteFuture(), ask_at = SteadyNow() + kCancelPoll;
   while (!exited || pipes[0].read.valid() || pipes[1].read.valid()) {
     pollfd wait[3] = {{exited ? -1 : socket.get(), POLLIN, 0},
                       {pipes[0].read.get(), POLLIN, 0},
@@ -104,17 +104,17 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
         errno != EINTR) {
       return ErrnoStatus("poll", "exec");
     }
-    if (absl::Now() >= ask_at) {
+    if (SteadyNow() >= ask_at) {
       // Closing the connection makes the monitor kill the exec as a whole.
       if (request.cancelled && request.cancelled())
         return absl::CancelledError("exec: the caller is gone");
-      ask_at = absl::Now() + kCancelPoll;
+      ask_at = SteadyNow() + kCancelPoll;
     }
     for (int i = 0; i < 2; ++i) {
       if (wait[i + 1].revents != 0) Drain(&pipes[i], &room);
     }
     if (wait[0].revents != 0) {
-      absl::StatusOr<Packet> packet = ReceivePacket(socket.get(), absl::Now());
+      absl::StatusOr<Packet> packet = ReceivePacket(socket.get(), SteadyNow());
       if (!packet.ok())
         return absl::UnavailableError(absl::StrCat("monitor: ", packet.status().message()));
       ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
@@ -126,9 +126,9 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
       exited = true;
       timed_out = (event.flags & wire::kExitTimeout) != 0;
       result.exit_code = event.exit_code;
-      drain_until = absl::Now() + kDrain;
+      drain_until = SteadyNow() + kDrain;
     }
-    if (timed_out || absl::Now() > drain_until) break;
+    if (timed_out || SteadyNow() > drain_until) break;
   }
   if (timed_out) {
     return absl::DeadlineExceededError(
@@ -162,7 +162,7 @@ absl::StatusOr<MonitorSession> MonitorClient::StartExecSession(
   const int socket = session.connection.get();
   RETURN_IF_ERROR(SendPacket(socket, Message(Type::kExecSession, message), fds));
   theirs.clear();
-  const absl::Time deadline = absl::Now() + kAnswerTimeout;
+  const absl::Time deadline = SteadyNow() + kAnswerTimeout;
   absl::StatusOr<Packet> packet = ReceivePacket(socket, deadline);
   while (packet.ok()) {
     ASSIGN_OR_RETURN(const Type type, TypeOf(packet->data));
@@ -193,7 +193,7 @@ absl::StatusOr<MonitorSession> MonitorClient::Attach(const AttachStart& start) c
   if (streams.terminal) request.flags |= wire::kAttachTerminal;
   const int socket = session.connection.get();
   RETURN_IF_ERROR(SendPacket(socket, Message(Type::kAttach, request), {}));
-  ASSIGN_OR_RETURN(Packet packet, Receive(socket, Type::kAttached, absl::Now() + kAnswerTimeout));
+  ASSIGN_OR_RETURN(Packet packet, Receive(socket, Type::kAttached, SteadyNow() + kAnswerTimeout));
   ASSIGN_OR_RETURN(const wire::AttachedReply reply, Payload<wire::AttachedReply>(packet));
   session.takes_input = (reply.flags & wire::kAttachStdin) != 0;
   std::vector<UniqueFd*> into;
@@ -213,7 +213,7 @@ absl::StatusOr<MonitorSession> MonitorClient::Attach(const AttachStart& start) c
 absl::StatusOr<UniqueFd> MonitorClient::PortForward() const {
   ASSIGN_OR_RETURN(UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kPortForward), {}));
-  RETURN_IF_ERROR(Receive(socket.get(), Type::kOk, absl::Now() + kAnswerTimeout).status());
+  RETURN_IF_ERROR(Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status());
   return socket;
 }
 

@@ -27,6 +27,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/id.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -542,7 +543,7 @@ TEST_F(MonitorTest, HangsUpOnWhatIsNotItsProtocol) {
     const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
     ASSERT_TRUE(socket.ok());
     ASSERT_TRUE(SendPacket(socket->get(), message, {}).ok());
-    EXPECT_EQ(ReceivePacket(socket->get(), absl::Now() + kPatience).status().code(),
+    EXPECT_EQ(ReceivePacket(socket->get(), SteadyNow() + kPatience).status().code(),
               absl::StatusCode::kUnavailable);
   }
   EXPECT_TRUE(client_->Hello(pod_plan_).ok());
@@ -566,7 +567,7 @@ TEST_F(MonitorTest, AnswersAnErrorToMessagesOfTheWrongKindOrLength) {
                      RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload),
                      {0, 1})
               .ok());
-      const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), absl::Now() + kPatience);
+      const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
       ASSERT_TRUE(answer.ok()) << type << " " << answer.status();
       wire::Header header;
       ASSERT_GE(answer->data.size(), sizeof(header));
@@ -599,7 +600,7 @@ TEST_F(MonitorTest, RefusesDescriptorsThatDidNotCome) {
                      RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload),
                      {plan->get()})
               .ok());
-      const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), absl::Now() + kPatience);
+      const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
       ASSERT_TRUE(answer.ok()) << answer.status();
       wire::ErrorReply reply;
       ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));

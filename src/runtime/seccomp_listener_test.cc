@@ -1,5 +1,6 @@
 // The agent's side of a notifying filter: it gets the descriptor and answers the process.
 #include "src/runtime/seccomp_listener.h"
+#include "src/base/steady_time.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -59,7 +60,7 @@ TEST_F(SeccompListener, SendsTheContainersStateWithTheDescriptor) {
       program_, {.container_id = "c1", .bundle = "/bundle", .pid = 4711}, write);
   ASSERT_TRUE(sent.ok()) << sent;
   const UniqueFd connection(accept4(agent_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  absl::StatusOr<Packet> packet = ReceivePacket(connection.get(), absl::Now() + absl::Seconds(10));
+  absl::StatusOr<Packet> packet = ReceivePacket(connection.get(), SteadyNow() + absl::Seconds(10));
   ASSERT_TRUE(packet.ok()) << packet.status();
   EXPECT_EQ(nlohmann::json::parse(packet->data), nlohmann::json::parse(R"({
       "ociVersion":"1.2.0","fds":["seccompFd"],"pid":4711,"metadata":"meta \"data\"",
@@ -69,7 +70,7 @@ TEST_F(SeccompListener, SendsTheContainersStateWithTheDescriptor) {
   ASSERT_EQ(fstat(write.get(), &ours), 0);
   ASSERT_EQ(fstat(packet->fds[0].get(), &theirs), 0);
   EXPECT_EQ(ours.st_ino, theirs.st_ino);
-  EXPECT_FALSE(ReceivePacket(connection.get(), absl::Now() + absl::Seconds(10)).ok())
+  EXPECT_FALSE(ReceivePacket(connection.get(), SteadyNow() + absl::Seconds(10)).ok())
       << "the connection is closed behind the message";
 }
 
@@ -124,7 +125,7 @@ TEST_F(SeccompListener, LetsTheAgentAnswerForTheKernel) {
     _exit(syscall(SYS_mkdir, "/nowhere/at/all", 0700) == 0 ? 0 : errno);
   }
   theirs.reset();
-  absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), absl::Now() + absl::Seconds(10));
+  absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), SteadyNow() + absl::Seconds(10));
   ASSERT_TRUE(packet.ok()) << packet.status();
   ASSERT_EQ(packet->fds.size(), 1u);
   const absl::Status sent =
@@ -133,7 +134,7 @@ TEST_F(SeccompListener, LetsTheAgentAnswerForTheKernel) {
   packet->fds.clear();
 
   const UniqueFd connection(accept4(agent_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  absl::StatusOr<Packet> state = ReceivePacket(connection.get(), absl::Now() + absl::Seconds(10));
+  absl::StatusOr<Packet> state = ReceivePacket(connection.get(), SteadyNow() + absl::Seconds(10));
   ASSERT_TRUE(state.ok()) << state.status();
   ASSERT_EQ(state->fds.size(), 1u);
   pollfd called = {.fd = state->fds[0].get(), .events = POLLIN};

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
+#include "src/base/steady_time.h"
 #include "src/runtime/testing/monitor_fixture.h"
 
 namespace berth {
@@ -46,9 +47,9 @@ class SessionTest : public MonitorTest {
   }
   // A session that was closed is read to its end, one message after the other.
   bool AwaitOpenFds(size_t count) {
-    const absl::Time deadline = absl::Now() + kPatience;
+    const absl::Time deadline = SteadyNow() + kPatience;
     while (OpenFds() != count) {
-      if (absl::Now() > deadline) return false;
+      if (SteadyNow() > deadline) return false;
     }
     return true;
   }
@@ -190,7 +191,7 @@ TEST_F(SessionTest, NothingElseMayBeAskedOnItsConnection) {
     ASSERT_TRUE(session.ok()) << session.status();
     SendRaw(*session, type);
     const absl::Status answer =
-        ReceivePacket(session->connection.get(), absl::Now() + kPatience).status();
+        ReceivePacket(session->connection.get(), SteadyNow() + kPatience).status();
     EXPECT_TRUE(absl::IsUnavailable(answer)) << static_cast<int>(type) << ": " << answer;
   }
   EXPECT_TRUE(AwaitExecsGone(container));
@@ -320,10 +321,10 @@ TEST_F(SessionTest, WhoDoesNotReadIsLetGoOf) {
   WriteAll(idle->input, "go\n");
   EXPECT_EQ(ReadAll(reader->output).size(), 4u << 20);
   EXPECT_EQ(SessionExit(*reader).exit_code, 0);
-  const absl::Status cut = ReceivePacket(idle->connection.get(), absl::Now() + kPatience).status();
+  const absl::Status cut = ReceivePacket(idle->connection.get(), SteadyNow() + kPatience).status();
   EXPECT_TRUE(cut.ok()) << "told why: " << cut;
   EXPECT_TRUE(
-      absl::IsUnavailable(ReceivePacket(idle->connection.get(), absl::Now() + kPatience).status()));
+      absl::IsUnavailable(ReceivePacket(idle->connection.get(), SteadyNow() + kPatience).status()));
   EXPECT_GT(std::filesystem::file_size(path), 4u << 20);
 }
 
@@ -363,7 +364,7 @@ class ForwardTest : public SessionTest {
             .ok());
   }
   static Answer Await(const UniqueFd& session) {
-    absl::StatusOr<Packet> packet = ReceivePacket(session.get(), absl::Now() + kPatience);
+    absl::StatusOr<Packet> packet = ReceivePacket(session.get(), SteadyNow() + kPatience);
     EXPECT_TRUE(packet.ok()) << packet.status();
     Answer answer;
     if (!packet.ok()) return answer;

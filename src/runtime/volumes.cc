@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/monitor_protocol.h"
@@ -34,7 +34,7 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
     request.argv.push_back(absl::StrCat(wanted.make ? "" : "=", wanted.path));
   ASSIGN_OR_RETURN(const SpawnedProcess helper, Spawn(request));
   theirs.reset();
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Time deadline = SteadyNow() + timeout;
   absl::Status status;
   for (const auto& [path, make] : paths) {
     absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), deadline);

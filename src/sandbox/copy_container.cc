@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/copy/copy_rules.h"
 #include "src/kernel/socket.h"
 #include "src/sandbox/container_spec.h"
@@ -46,7 +47,7 @@ absl::StatusOr<UniqueFd> Node::PinFirstProcess(const ContainerRecord& container)
   ASSIGN_OR_RETURN(const UniqueFd watch, Monitor(container.pod_id).Watch());
   while (true) {
     ASSIGN_OR_RETURN(const Packet packet,
-                     ReceivePacket(watch.get(), absl::Now() + kMonitorTimeout));
+                     ReceivePacket(watch.get(), SteadyNow() + kMonitorTimeout));
     ASSIGN_OR_RETURN(const std::optional<WatchEvent> event, ParseWatchEvent(packet.data));
     if (!event.has_value()) break;
     if (event->container_id != container.id) continue;

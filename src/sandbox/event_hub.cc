@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 
@@ -15,7 +16,7 @@ EventHub::Subscription::~Subscription() {
 EventPtr EventHub::Subscription::Next(absl::Time deadline) {
   const auto ready = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty() || woken_; };
   absl::MutexLock lock(&hub_.mu_);
-  hub_.mu_.AwaitWithDeadline(absl::Condition(&ready), deadline);
+  AwaitUntil(hub_.mu_, absl::Condition(&ready), deadline);
   woken_ = false;
   if (queue_.empty()) return nullptr;
   EventPtr event = std::move(queue_.front());

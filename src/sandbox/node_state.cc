@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -146,7 +147,7 @@ bool NodeState::AwaitContainer(absl::string_view id, absl::Time deadline,
     return found == snapshot_->containers.end() || done(*found->second);
   };
   absl::MutexLock lock(&mu_);
-  return mu_.AwaitWithDeadline(absl::Condition(&finished), deadline);
+  return AwaitUntil(mu_, absl::Condition(&finished), deadline);
 }
 
 }  // namespace berth

@@ -1,4 +1,5 @@
 #include "src/sandbox/node_state.h"
+#include "src/base/steady_time.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +8,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "absl/time/clock.h"
 
 namespace berth {
 namespace {
@@ -114,7 +113,7 @@ TEST(NodeState, AwaitIsFalseAtItsDeadline) {
   EventHub events;
   NodeState state(events);
   state.PutContainer(MakeContainer("c"));
-  EXPECT_FALSE(state.AwaitContainer("c", absl::Now(), HasExited));
+  EXPECT_FALSE(state.AwaitContainer("c", SteadyNow(), HasExited));
 }
 
 TEST(NodeState, AwaitWakesByTheChangeAndByTheRemoval) {

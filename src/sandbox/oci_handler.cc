@@ -22,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
 #include "src/runtime/capabilities.h"
@@ -157,11 +158,11 @@ std::string FeaturesOf(const std::string& runtime) {
       Spawn({.path = runtime, .argv = {runtime, "features"}, .fds = {-1, write_end.get(), -1}});
   write_end.reset();
   if (!process.ok()) return "";
-  const absl::Time deadline = absl::Now() + kFeaturesTimeout;
+  const absl::Time deadline = SteadyNow() + kFeaturesTimeout;
   std::string text;
   char buffer[4096];
   pollfd readable = {.fd = output.get(), .events = POLLIN, .revents = 0};
-  while (::poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now()))) >
+  while (::poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - SteadyNow()))) >
          0) {
     const ssize_t n = ::read(output.get(), buffer, sizeof(buffer));
     if (n <= 0 || text.size() > kMaxCommandOutput) break;
@@ -303,11 +304,11 @@ absl::StatusOr<int> Node::LaunchWithRuntime(const ContainerRecord& container, co
   if (started.ok() && started->exit_code != 0)
     status = Refused(runtime.path, "start", started->exit_code, LastLine(started->error_output));
   // `start` may return before the process has loaded its filter.
-  const absl::Time confined_by = absl::Now() + kConfinedTimeout;
+  const absl::Time confined_by = SteadyNow() + kConfinedTimeout;
   while (status.ok()) {
     const absl::Status confined = VerifyConfinementOfPid(*pid, ExpectedOf(prepared.spec.identity));
     if (confined.ok()) break;
-    if (absl::Now() >= confined_by) status = confined;
+    if (SteadyNow() >= confined_by) status = confined;
     absl::SleepFor(kConfinedRetry);
   }
   if (!status.ok()) {

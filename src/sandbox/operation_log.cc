@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 
@@ -31,13 +32,13 @@ OperationLog::Operation OperationLog::Begin(const char* kind, Subject subject) {
 
 void OperationLog::Operation::EndStage() {
   if (record_->stages.empty()) return;
-  record_->stages.back().took += absl::Now() - stage_begin_;
+  record_->stages.back().took += SteadyNow() - stage_begin_;
 }
 
 void OperationLog::Operation::Stage(const char* name) {
   absl::MutexLock lock(&log_->mu_);
   EndStage();
-  stage_begin_ = absl::Now();
+  stage_begin_ = SteadyNow();
   if (record_->stages.size() < log_->limits_.stages)
     record_->stages.push_back({name, absl::ZeroDuration()});
 }

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/kernel/socket.h"
 #include "src/sandbox/node.h"
@@ -172,7 +173,7 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
     selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();
   absl::flat_hash_set<std::string> known;
   while (true) {
-    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), absl::Now() + patience));
+    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), SteadyNow() + patience));
     ASSIGN_OR_RETURN(const std::optional<WatchEvent> event, ParseWatchEvent(packet.data));
     if (!event.has_value()) break;
     known.insert(event->container_id);

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/base/undo.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -176,14 +177,14 @@ absl::StatusOr<ParkedProcess> Node::MakeScope(const PodRecord& pod) const {
        .slice = slice,
        .description = absl::StrCat("pod ", pod.config.pod_namespace, "/", pod.config.name),
        .parked_pid = parked.pid()},
-      absl::Now() + kScopeTimeout));
+      SteadyNow() + kScopeTimeout));
   return parked;
 }
 
 void Node::StopScope(const PodRecord& pod) const {
   const absl::StatusOr<SystemdScopes> scopes = SystemdScopes::Connect();
   const absl::Status stopped =
-      scopes.ok() ? scopes->Stop(ScopeUnit(pod.id), absl::Now() + kScopeTimeout) : scopes.status();
+      scopes.ok() ? scopes->Stop(ScopeUnit(pod.id), SteadyNow() + kScopeTimeout) : scopes.status();
   if (!stopped.ok())
     log_.Warning("scope not stopped", {{"pod", pod.id}, {"error", stopped.message()}});
 }

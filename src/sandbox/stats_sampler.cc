@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 
 namespace berth {
@@ -182,7 +183,7 @@ std::shared_ptr<const PodSamples> StatsSampler::Pods() {
 
 std::shared_ptr<const DetailsById> StatsSampler::Details() {
   absl::MutexLock lock(&details_mu_);
-  const bool fresh = details_ != nullptr && absl::Now() - details_at_ < options_.details_min_age;
+  const bool fresh = details_ != nullptr && SteadyNow() - details_at_ < options_.details_min_age;
   // What has started since is read at once.
   std::vector<ContainerPtr> unread;
   const std::shared_ptr<const NodeSnapshot> snapshot = sources_.snapshot();
@@ -201,7 +202,7 @@ std::shared_ptr<const DetailsById> StatsSampler::Details() {
         .cgroup = *std::move(cgroup),
         .processes = ReadProcessFacts(reader.Processes(kMaxProcesses), kMaxDescriptors)};
   }
-  if (!fresh) details_at_ = absl::Now();
+  if (!fresh) details_at_ = SteadyNow();
   details_ = std::move(details);
   return details_;
 }
@@ -224,7 +225,7 @@ StatsSampler::Monitors StatsSampler::ReadMonitors() const {
 
 // Lets go of what ends, until the next pass is due.
 void StatsSampler::Follow(absl::Time until) {
-  while (absl::Now() < until) {
+  while (SteadyNow() < until) {
     const EventPtr event = ended_->Next(until);
     absl::MutexLock lock(&mu_);
     if (stopping_) return;
@@ -248,7 +249,7 @@ void StatsSampler::Run() {
       absl::MutexLock lock(&mu_);
       monitors_ = monitors;
     }
-    Follow(absl::Now() + options_.interval);
+    Follow(SteadyNow() + options_.interval);
     absl::MutexLock lock(&mu_);
     if (stopping_) return;
   }

@@ -3,8 +3,8 @@
 #include <signal.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/node.h"
 #include "src/store/pods.h"
@@ -33,7 +33,7 @@ absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeou
   const absl::Status asked =
       Monitor(container.pod_id).Stop(container.id, container.stop_signal, grace);
   if (!asked.ok() && !absl::IsNotFound(asked)) cgroups_.Kill(container.cgroup);
-  const absl::Time until = std::min(deadline, absl::Now() + grace + kKillTimeout);
+  const absl::Time until = std::min(deadline, SteadyNow() + grace + kKillTimeout);
   operation.Stage("exit");
   if (state_.AwaitContainer(container.id, until, HasExited)) return operation.End(absl::OkStatus());
   return operation.End(absl::DeadlineExceededError(absl::StrCat(
@@ -62,7 +62,7 @@ OperationLog::Operation Node::BeginOperation(const char* kind,
 }
 
 absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
-  RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), absl::Now() + kKillTimeout));
+  RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), SteadyNow() + kKillTimeout));
   copies_.End(container->id);
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
   if (!pod->config.runtime_handler.empty()) DeleteWithRuntime(*container, *pod);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/node.h"
 #include "src/store/pods.h"
@@ -60,7 +61,7 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
     cgroups_.Kill(container->cgroup);
   }
   if (hangs) EndHungMonitor(*pod);
-  const absl::Time deadline = absl::Now() + kKillTimeout;
+  const absl::Time deadline = SteadyNow() + kKillTimeout;
   for (const std::string& id : running) {
     const bool exited = state_.AwaitContainer(id, deadline, [](const ContainerRecord& container) {
       return container.status.state == ContainerState::kExited;

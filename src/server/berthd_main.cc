@@ -33,6 +33,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/image/image_store.h"
 #include "src/image/pull_cgroup.h"
 #include "src/kernel/file.h"
@@ -86,9 +87,9 @@ absl::Status CheckNode() {
 absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
   const std::string path = data_dir + "/berthd.lock";
   ASSIGN_OR_RETURN(UniqueFd lock, OpenFile(AT_FDCWD, path, O_RDWR | O_CREAT, 0600));
-  const absl::Time patience = absl::Now() + kLockPatience;
+  const absl::Time patience = SteadyNow() + kLockPatience;
   bool locked = false;
-  while (!(locked = flock(lock.get(), LOCK_EX | LOCK_NB) == 0) && absl::Now() < patience)
+  while (!(locked = flock(lock.get(), LOCK_EX | LOCK_NB) == 0) && SteadyNow() < patience)
     absl::SleepFor(absl::Milliseconds(10));
   if (!locked) {
     const std::string owner = ReadFd(lock.get(), 64, path).value_or("");
@@ -104,9 +105,9 @@ absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
 
 // The helper that keeps the lock keeps the socket for a moment longer.
 absl::StatusOr<UniqueFd> ListenPatiently(const std::string& path) {
-  const absl::Time patience = absl::Now() + kLockPatience;
+  const absl::Time patience = SteadyNow() + kLockPatience;
   absl::StatusOr<UniqueFd> socket = ListenUnix(path, SOCK_STREAM, 0660);
-  while (absl::IsAlreadyExists(socket.status()) && absl::Now() < patience) {
+  while (absl::IsAlreadyExists(socket.status()) && SteadyNow() < patience) {
     absl::SleepFor(absl::Milliseconds(10));
     socket = ListenUnix(path, SOCK_STREAM, 0660);
   }
@@ -472,7 +473,7 @@ absl::Status Serve(const Config& config, const Log& log) {
   event_streams.Stop();
   event_log.Stop();
   // gRPC would wait for idle clients too, and a connected kubelet is one.
-  calls.AwaitIdle(absl::Now() + kShutdownTimeout);
+  calls.AwaitIdle(SteadyNow() + kShutdownTimeout);
   server->Shutdown(std::chrono::system_clock::now());
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -46,13 +47,13 @@ std::string MessageOf(const absl::Status& status) {
 absl::Time DeadlineOf(const grpc::ServerContextBase& context) {
   const auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
-  return absl::FromChrono(deadline);
+  return SteadyNow() + (absl::FromChrono(deadline) - absl::Now());
 }
 
 void Calls::AwaitIdle(absl::Time deadline) const {
   const auto idle = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return in_flight_ == 0; };
   absl::MutexLock lock(&mu_);
-  mu_.AwaitWithDeadline(absl::Condition(&idle), deadline);
+  AwaitUntil(mu_, absl::Condition(&idle), deadline);
 }
 
 Calls::InFlight Calls::ReadInFlight() const {
@@ -75,7 +76,7 @@ grpc::Status Calls::ServeStream(absl::string_view operation, grpc::ServerContext
 
 grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContextBase* context,
                           absl::FunctionRef<absl::Status()> body) const {
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   {
     absl::MutexLock lock(&mu_);
     ++in_flight_;
@@ -92,7 +93,7 @@ grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContextBase* 
     status = absl::InternalError(error.what());
   }
   const std::string message = MessageOf(status);
-  const absl::Duration took = absl::Now() - begin;
+  const absl::Duration took = SteadyNow() - begin;
   const std::string code = absl::StatusCodeToString(status.code());
   metrics_.CountOperation(operation, code, took);
   if (status.ok()) {

@@ -38,7 +38,7 @@ class Calls {
   mutable int streams_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-// The deadline that the caller set, or InfiniteFuture.
+// The deadline that the caller set, as time of SteadyNow, or InfiniteFuture.
 absl::Time DeadlineOf(const grpc::ServerContextBase& context);
 
 }  // namespace berth

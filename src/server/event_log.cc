@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -97,7 +97,7 @@ void EventLog::Add(const OperationRecord& operation) {
 std::vector<v1::Event> EventLog::After(uint64_t* position, absl::Time deadline) const {
   const auto ready = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopped_ || end_ > *position; };
   absl::MutexLock lock(&mu_);
-  mu_.AwaitWithDeadline(absl::Condition(&ready), deadline);
+  AwaitUntil(mu_, absl::Condition(&ready), deadline);
   const uint64_t begin = end_ - events_.size();
   const uint64_t from = std::max(begin, *position);
   *position = end_;

@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -102,7 +103,7 @@ void HttpEndpoint::Accept() {
   if (!fd.valid() || connections_.size() >= kMaxConnections) return;
   auto connection = std::make_unique<Connection>();
   connection->fd = std::move(fd);
-  connection->deadline = absl::Now() + kConnectionTime;
+  connection->deadline = SteadyNow() + kConnectionTime;
   connections_[connection->fd.get()] = std::move(connection);
 }
 
@@ -165,13 +166,13 @@ void HttpEndpoint::Run() {
     const int wait = next == absl::InfiniteFuture()
                          ? -1
                          : static_cast<int>(std::max<int64_t>(
-                               0, absl::ToInt64Milliseconds(next - absl::Now()) + 1));
+                               0, absl::ToInt64Milliseconds(next - SteadyNow()) + 1));
     if (::poll(ready.data(), ready.size(), wait) < 0) continue;
     if (ready[0].revents != 0) return;
     for (size_t i = 2; i < ready.size(); ++i) {
       Connection& connection = *connections_.at(ready[i].fd);
       const bool open =
-          ready[i].revents == 0 ? connection.deadline > absl::Now() : Progress(connection);
+          ready[i].revents == 0 ? connection.deadline > SteadyNow() : Progress(connection);
       if (!open) connections_.erase(ready[i].fd);
     }
     if (ready[1].revents != 0) Accept();

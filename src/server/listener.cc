@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -84,7 +85,7 @@ void Listener::Run() {
 int Listener::MillisecondsToWait() const {
   if (silent_.empty()) return -1;
   const absl::Time due = connections_.at(*silent_.begin()).due;
-  return static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(due - absl::Now()) + 1));
+  return static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(due - SteadyNow()) + 1));
 }
 
 void Listener::Accept() {
@@ -100,7 +101,7 @@ void Listener::Accept() {
   epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data = {.u64 = key}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) return;
   const pid_t peer = PeerOf(fd.get());
-  connections_[key] = {.fd = std::move(fd), .peer = peer, .due = absl::Now() + limits_.silence};
+  connections_[key] = {.fd = std::move(fd), .peer = peer, .due = SteadyNow() + limits_.silence};
   silent_.insert(key);
 }
 
@@ -117,8 +118,8 @@ void Listener::Hear(uint64_t key) {
   if (static_cast<size_t>(length) < kPreface.size()) return;
   if (!HasRoomFor(connection.peer)) ForgetEnded();
   if (HasRoomFor(connection.peer)) return HandOver(key, connection);
-  if (absl::Now() - complained_ > kComplainInterval) {
-    complained_ = absl::Now();
+  if (SteadyNow() - complained_ > kComplainInterval) {
+    complained_ = SteadyNow();
     log_.Warning("connection refused: too many",
                  {{"pid", connection.peer}, {"max_connections", limits_.max_connections}});
   }
@@ -159,7 +160,7 @@ bool Listener::HasRoomFor(pid_t peer) const {
 
 void Listener::CloseOverdue() {
   while (!silent_.empty() && (silent_.size() > limits_.max_silent ||
-                              connections_.at(*silent_.begin()).due <= absl::Now())) {
+                              connections_.at(*silent_.begin()).due <= SteadyNow())) {
     Close(*silent_.begin());
   }
 }

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/store/schema.h"
 
@@ -229,25 +229,25 @@ absl::Status Database::WriteLocked(Durability durability,
 
 absl::Status Database::Write(Durability durability,
                              absl::FunctionRef<absl::Status(Transaction&)> body) {
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   absl::Status status;
   {
     absl::MutexLock lock(&mu_);
     status = WriteLocked(durability, body);
   }
   if (observer_)
-    observer_(durability == Durability::kPowerLoss ? "sync" : "write", absl::Now() - begin);
+    observer_(durability == Durability::kPowerLoss ? "sync" : "write", SteadyNow() - begin);
   return status;
 }
 
 absl::Status Database::Read(absl::FunctionRef<absl::Status(Transaction&)> body) {
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   absl::Status status;
   {
     absl::MutexLock lock(&mu_);
     status = Run("BEGIN", body);
   }
-  if (observer_) observer_("read", absl::Now() - begin);
+  if (observer_) observer_("read", SteadyNow() - begin);
   return status;
 }
 

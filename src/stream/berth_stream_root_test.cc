@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "src/base/steady_time.h"
 #include "src/stream/testing/stream_fixture.h"
 
 namespace berth {
@@ -154,7 +155,7 @@ TEST_F(BerthStreamTest, EndsTheSessionWhenItsClientGoes) {
   client().Close();
   EXPECT_TRUE(process().Ends());
   // What the monitor sees.
-  const auto packet = ReceivePacket(process().monitor(), absl::Now() + absl::Seconds(20));
+  const auto packet = ReceivePacket(process().monitor(), SteadyNow() + absl::Seconds(20));
   EXPECT_EQ(packet.status().code(), absl::StatusCode::kUnavailable);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -18,13 +19,13 @@ double BurstOf(int64_t bytes_per_second) {
 Bandwidth::Bandwidth(int64_t bytes_per_second)
     : limited_(bytes_per_second > 0),
       bucket_(static_cast<double>(std::max<int64_t>(1, bytes_per_second)),
-              BurstOf(bytes_per_second), absl::Now()) {}
+              BurstOf(bytes_per_second), SteadyNow()) {}
 
 void Bandwidth::SetLimit(int64_t bytes_per_second) {
   absl::MutexLock lock(&mu_);
   limited_ = bytes_per_second > 0;
   if (limited_)
-    bucket_.Change(static_cast<double>(bytes_per_second), BurstOf(bytes_per_second), absl::Now());
+    bucket_.Change(static_cast<double>(bytes_per_second), BurstOf(bytes_per_second), SteadyNow());
 }
 
 absl::Duration Bandwidth::Take(int64_t bytes) {
@@ -32,7 +33,7 @@ absl::Duration Bandwidth::Take(int64_t bytes) {
   {
     absl::MutexLock lock(&mu_);
     if (!limited_) return absl::ZeroDuration();
-    wait = bucket_.Take(static_cast<double>(bytes), absl::Now());
+    wait = bucket_.Take(static_cast<double>(bytes), SteadyNow());
   }
   if (wait > absl::ZeroDuration()) absl::SleepFor(wait);
   return wait;

@@ -3,17 +3,17 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/image/pull/range_ahead.h"
 
 namespace berth {
 
 absl::Status BlobStream::Take(absl::string_view bytes) {
   received_ += static_cast<int64_t>(bytes.size());
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   const absl::Status taken = sink_(bytes);
-  busy_ += absl::Now() - begin;
+  busy_ += SteadyNow() - begin;
   return taken;
 }
 
@@ -33,11 +33,11 @@ absl::Status BlobStream::Request(int64_t length, bool* partial) {
 absl::Status BlobStream::Probe(bool* ahead) {
   const auto length = static_cast<int64_t>(options_.pool->bytes());
   const int64_t end = received_ + length;
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   busy_ = absl::ZeroDuration();
   bool partial = false;
   RETURN_IF_ERROR(Request(length, &partial));
-  const absl::Duration elapsed = absl::Now() - begin;
+  const absl::Duration elapsed = SteadyNow() - begin;
   *ahead = partial && received_ == end && busy_ < elapsed / 2;
   return absl::OkStatus();
 }

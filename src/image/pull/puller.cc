@@ -16,9 +16,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/image/pull/layer_pipeline.h"
 #include "src/image/registry_auth.h"
 #include "src/image/registry_hosts.h"
@@ -223,7 +223,7 @@ absl::StatusOr<Puller::Fetched> Puller::FetchLayerOnce(Registry& registry, Http&
   const auto feed = [&](absl::string_view bytes) -> absl::Status {
     RETURN_IF_ERROR(pipeline->Feed(bytes));
     progress.bytes = pipeline->received_bytes();
-    if (const absl::Time now = absl::Now(); now - reported >= kProgressInterval) {
+    if (const absl::Time now = SteadyNow(); now - reported >= kProgressInterval) {
       reported = now;
       Tell(progress);
     }

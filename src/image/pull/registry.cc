@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/image/pull/answer_status.h"
 #include "src/image/pull/blob_request.h"
 #include "src/image/pull/blob_stream.h"
@@ -75,8 +76,8 @@ absl::StatusOr<std::vector<Endpoint*>> Registry::Candidates(Purpose purpose) con
 }
 
 absl::Status Registry::Pause(absl::Duration duration) const {
-  const absl::Time end = absl::Now() + duration;
-  for (absl::Time now = absl::Now(); now < end; now = absl::Now()) {
+  const absl::Time end = SteadyNow() + duration;
+  for (absl::Time now = SteadyNow(); now < end; now = SteadyNow()) {
     if (options_.http.cancelled && options_.http.cancelled())
       return absl::CancelledError("cancelled");
     absl::SleepFor(std::min(kPauseSlice, end - now));

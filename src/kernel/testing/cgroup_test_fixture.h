@@ -15,7 +15,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -52,10 +52,10 @@ class CgroupTest : public testing::Test {
   }
   // What was just reaped leaves its cgroup a moment later.
   absl::Status Remove(const std::string& path) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    const absl::Time deadline = SteadyNow() + absl::Seconds(20);
     while (true) {
       const absl::Status removed = cgroups_->Remove(path);
-      if (removed.ok() || absl::Now() > deadline) return removed;
+      if (removed.ok() || SteadyNow() > deadline) return removed;
       sched_yield();
     }
   }

@@ -31,8 +31,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "src/base/id.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -153,8 +153,8 @@ class MonitorTest : public testing::Test {
 
   // What was just killed leaves its cgroup a moment later than it ends.
   bool RemoveCgroup(const std::string& path) {
-    const absl::Time deadline = absl::Now() + kPatience;
-    while (absl::Now() < deadline) {
+    const absl::Time deadline = SteadyNow() + kPatience;
+    while (SteadyNow() < deadline) {
       const absl::Status removed = cgroups_->Remove(path);
       if (removed.ok()) return true;
       sched_yield();
@@ -304,7 +304,7 @@ class MonitorTest : public testing::Test {
 
   // The next event of `watch`; nullopt at the end of what was there already.
   std::optional<WatchEvent> NextEvent(const UniqueFd& watch) {
-    absl::StatusOr<Packet> packet = ReceivePacket(watch.get(), absl::Now() + kPatience);
+    absl::StatusOr<Packet> packet = ReceivePacket(watch.get(), SteadyNow() + kPatience);
     EXPECT_TRUE(packet.ok()) << packet.status();
     if (!packet.ok()) return std::nullopt;
     absl::StatusOr<std::optional<WatchEvent>> event = ParseWatchEvent(packet->data);
@@ -314,8 +314,8 @@ class MonitorTest : public testing::Test {
   WatchEvent AwaitExit(const std::string& id) {
     absl::StatusOr<UniqueFd> watch = client_->Watch();
     EXPECT_TRUE(watch.ok()) << watch.status();
-    const absl::Time deadline = absl::Now() + kPatience;
-    while (watch.ok() && absl::Now() < deadline) {
+    const absl::Time deadline = SteadyNow() + kPatience;
+    while (watch.ok() && SteadyNow() < deadline) {
       const std::optional<WatchEvent> event = NextEvent(*watch);
       if (event && event->container_id == id && !event->running) return *event;
     }
@@ -379,8 +379,8 @@ class MonitorTest : public testing::Test {
   }
   // Waits until nothing of its execs is left but one empty cgroup, which is kept for the next.
   static bool AwaitExecsGone(const Container& container) {
-    const absl::Time deadline = absl::Now() + kPatience;
-    while (absl::Now() < deadline) {
+    const absl::Time deadline = SteadyNow() + kPatience;
+    while (SteadyNow() < deadline) {
       if (Leaves(container).size() <= 1 && BusyLeaves(container) == 0) return true;
       sched_yield();
     }

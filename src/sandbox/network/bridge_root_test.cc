@@ -1,3 +1,4 @@
+#include "src/base/steady_time.h"
 #include "src/sandbox/network/bridge.h"
 
 #include <fcntl.h>
@@ -74,9 +75,9 @@ TEST_F(BridgeRootTest, AddressIsUsedAgainOnlyWhenItsLinkIsGone) {
   ASSERT_TRUE(Attach(*network_, pods[0]).ok());
   for (size_t i = 1; i < pods.size(); ++i) {
     network_->Detach(pods[i - 1].id).IgnoreError();
-    const absl::Time deadline = absl::Now() + kPatience;
+    const absl::Time deadline = SteadyNow() + kPatience;
     absl::Status status = Attach(*network_, pods[i]);
-    while (absl::IsResourceExhausted(status) && absl::Now() < deadline)
+    while (absl::IsResourceExhausted(status) && SteadyNow() < deadline)
       status = Attach(*network_, pods[i]);
     ASSERT_TRUE(status.ok()) << status;
     EXPECT_FALSE(Exists(HostLinkName(pods[i - 1].id)));

@@ -9,10 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "src/base/keyed_locks.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_chain.h"
@@ -306,7 +306,7 @@ absl::Status CniNetworkImpl::Detach(absl::string_view pod_id) {
   {
     absl::MutexLock lock(&mu_);
     if (recovering_) {
-      entries_[id].next_try = absl::Now();
+      entries_[id].next_try = SteadyNow();
       return absl::OkStatus();
     }
   }
@@ -317,7 +317,7 @@ absl::Status CniNetworkImpl::Detach(absl::string_view pod_id) {
     const auto entry = entries_.find(id);
     if (entry == entries_.end() || entry->second.abandoned) return absl::OkStatus();
     // What hangs is waited for by a worker, not by each caller.
-    if (entry->second.hung && entry->second.next_try > absl::Now()) hung = entry->second.error;
+    if (entry->second.hung && entry->second.next_try > SteadyNow()) hung = entry->second.error;
   }
   const absl::Status removed = hung.empty() ? Remove(id) : absl::DeadlineExceededError(hung);
   if (removed.ok()) return removed;
@@ -330,7 +330,7 @@ bool CniNetworkImpl::IsWorthWaiting(const std::string& pod_id, const absl::Statu
   absl::MutexLock lock(&mu_);
   const auto entry = entries_.find(pod_id);
   return entry != entries_.end() &&
-         absl::Now() - entry->second.failing_since < options_.stop_patience;
+         SteadyNow() - entry->second.failing_since < options_.stop_patience;
 }
 
 absl::Status CniNetworkImpl::GiveUpWaiting(const std::string& pod_id, const absl::Status& failed) {
@@ -347,7 +347,7 @@ void CniNetworkImpl::ScheduleRetry(const std::string& pod_id, const absl::Status
   const auto found = entries_.find(pod_id);
   if (found == entries_.end()) return;
   Entry& entry = found->second;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   entry.failing_since = std::min(entry.failing_since, now);
   entry.pause = std::min(options_.longest_pause, std::max(options_.first_pause, entry.pause * 2));
   entry.next_try = now + entry.pause;
@@ -360,7 +360,7 @@ void CniNetworkImpl::Reconcile(const absl::flat_hash_set<std::string>& live) {
   for (auto& [pod_id, entry] : entries_) {
     const bool lives = live.contains(pod_id) && entry.attachment->state == AttachmentState::kAdded;
     entry.check_due = lives;
-    if (!lives) entry.next_try = absl::Now();
+    if (!lives) entry.next_try = SteadyNow();
   }
   recovering_ = false;
 }
@@ -390,7 +390,7 @@ absl::Time CniNetworkImpl::EarliestDue() const {
 }
 
 std::string CniNetworkImpl::TakeDue() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (recovering_) return "";
   for (auto& [pod_id, entry] : entries_) {
     if (entry.busy || (entry.next_try > now && !entry.check_due)) continue;
@@ -407,7 +407,7 @@ void CniNetworkImpl::Work() {
     const auto sooner = [this, earliest]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
       return stopping_ || EarliestDue() < earliest;
     };
-    mu_.AwaitWithDeadline(absl::Condition(&sooner), earliest);
+    AwaitUntil(mu_, absl::Condition(&sooner), earliest);
     if (stopping_) return;
     const std::string pod_id = TakeDue();
     if (pod_id.empty()) continue;
@@ -456,9 +456,9 @@ absl::Time CniNetworkImpl::CollectGarbage(const CniNetworkList& network,
   if (!network.VersionAtLeast(kCniHasStatus)) return absl::InfiniteFuture();
   {
     absl::MutexLock lock(&mu_);
-    if (recovering_) return absl::Now() + kGcWhileRecovering;
+    if (recovering_) return SteadyNow() + kGcWhileRecovering;
   }
-  if (!gc_mu_.TryLock()) return absl::Now() + kGcRetry;
+  if (!gc_mu_.TryLock()) return SteadyNow() + kGcRetry;
   std::vector<std::string> pod_ids;
   {
     absl::MutexLock lock(&mu_);
@@ -475,7 +475,7 @@ absl::Time CniNetworkImpl::CollectGarbage(const CniNetworkList& network,
   if (!collected.ok()) Warn("CNI garbage collection", "", collected.message());
   absl::MutexLock lock(&mu_);
   gc_error_ = std::string(collected.message());
-  return absl::Now() + kGcPause;
+  return SteadyNow() + kGcPause;
 }
 
 // --- What is known ---

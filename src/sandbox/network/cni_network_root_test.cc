@@ -1,4 +1,5 @@
 // CNI networks with a plugin that records and misbehaves (testing/recording_plugin.py).
+#include "src/base/steady_time.h"
 #include "src/sandbox/network/cni_network.h"
 
 #include <dirent.h>
@@ -39,9 +40,9 @@ using ::testing::IsEmpty;
 constexpr absl::Duration kPatience = absl::Seconds(60);
 
 bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time deadline = absl::Now() + kPatience;
+  const absl::Time deadline = SteadyNow() + kPatience;
   while (!condition()) {
-    if (absl::Now() > deadline) return false;
+    if (SteadyNow() > deadline) return false;
     absl::SleepFor(absl::Milliseconds(10));
   }
   return true;

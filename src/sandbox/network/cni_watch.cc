@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/network/cni_chain.h"
 
@@ -72,13 +72,13 @@ void CniWatch::FollowNetwork() {
     const absl::Time start = network == nullptr ? absl::InfiniteFuture() : absl::InfinitePast();
     absl::Time next_status = start, next_tending = start;
     while (!stopping() && !outdated()) {
-      if (absl::Now() >= next_status) next_status = AskStatus(network, outdated);
-      if (absl::Now() >= next_tending) next_tending = tend_(*network, outdated);
+      if (SteadyNow() >= next_status) next_status = AskStatus(network, outdated);
+      if (SteadyNow() >= next_tending) next_tending = tend_(*network, outdated);
       absl::MutexLock lock(&mu_);
       const auto changed = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
         return stopping_ || configs_.network != network;
       };
-      mu_.AwaitWithDeadline(absl::Condition(&changed), std::min(next_status, next_tending));
+      AwaitUntil(mu_, absl::Condition(&changed), std::min(next_status, next_tending));
     }
   }
 }
@@ -154,7 +154,7 @@ absl::Time CniWatch::AskStatus(const std::shared_ptr<const CniNetworkList>& netw
   if (!status.ok() && (!status_known_ || status_failures_ >= kGrace))
     status_error_ = std::string(status.message());
   status_known_ = true;
-  return absl::Now() + (status.ok() ? kPause : kPauseNotReady);
+  return SteadyNow() + (status.ok() ? kPause : kPauseNotReady);
 }
 
 std::shared_ptr<const CniNetworkList> CniWatch::Network() const {

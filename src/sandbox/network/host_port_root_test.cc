@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/network/host_bridge.h"
 #include "src/sandbox/network/nat_table.h"
@@ -263,8 +264,8 @@ TEST_F(HostPortRootTest, IsPutBackWhenAFirewallReloads) {
   auto pod = Run(*network_, Ports(PortProtocol::kTcp));
   ASSERT_TRUE(pod.ok()) << pod.status();
   ASSERT_TRUE(RemoveNatTable(*nft_, "berth0").ok());  // as `nft flush ruleset` does it
-  const absl::Time deadline = absl::Now() + kPatience;
-  while (network_->counts().table_mended == 0 && absl::Now() < deadline)
+  const absl::Time deadline = SteadyNow() + kPatience;
+  while (network_->counts().table_mended == 0 && SteadyNow() < deadline)
     absl::SleepFor(absl::Milliseconds(5));
   EXPECT_EQ(Seen(*pod, outside_.fd(), "192.0.2.1", SOCK_STREAM), "192.0.2.2");
 }

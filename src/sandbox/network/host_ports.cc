@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -157,9 +158,9 @@ absl::StatusOr<UniqueFd> HostPorts::Hold(const Port& port) {
 }
 
 absl::StatusOr<UniqueFd> HostPorts::HoldPatiently(const Port& port) {
-  const absl::Time until = absl::Now() + kExecPatience;
+  const absl::Time until = SteadyNow() + kExecPatience;
   absl::StatusOr<UniqueFd> socket = Hold(port);
-  while (absl::IsFailedPrecondition(socket.status()) && absl::Now() < until) {
+  while (absl::IsFailedPrecondition(socket.status()) && SteadyNow() < until) {
     absl::SleepFor(absl::Milliseconds(5));
     socket = Hold(port);
   }
@@ -175,7 +176,7 @@ absl::Status HostPorts::Reserve(absl::string_view pod_id,
     absl::MutexLock lock(&mu_);
     RETURN_IF_ERROR(CheckUnused(pod_id, ports));
     entries_[pod_id] = {.ports = ports};
-    patient = absl::Now() - last_release_ < kExecPatience;
+    patient = SteadyNow() - last_release_ < kExecPatience;
   }
   std::vector<UniqueFd> sockets;
   for (const Port& port : ports) {
@@ -234,7 +235,7 @@ std::vector<PublishedPort> HostPorts::Release(absl::string_view pod_id) {
   if (found == entries_.end()) return {};
   std::vector<PublishedPort> published = std::move(found->second.published);
   entries_.erase(found);
-  last_release_ = absl::Now();
+  last_release_ = SteadyNow();
   return published;
 }
 

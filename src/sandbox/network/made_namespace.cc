@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
 
@@ -39,7 +39,7 @@ absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_pa
     }
   });
   theirs.reset();
-  ASSIGN_OR_RETURN(Packet packet, ReceivePacket(ours.get(), absl::Now() + kTimeout));
+  ASSIGN_OR_RETURN(Packet packet, ReceivePacket(ours.get(), SteadyNow() + kTimeout));
   int error = EBADMSG;
   if (packet.data.size() == sizeof(error)) std::memcpy(&error, packet.data.data(), sizeof(error));
   if (error == 0 && packet.fds.size() != 2) error = EBADMSG;

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 
 namespace berth {
@@ -18,9 +19,9 @@ absl::StatusOr<std::unique_ptr<PluginCgroups>> PluginCgroups::Open(std::string p
                                                                    const Log* log) {
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
   cgroups.Kill(parent);
-  const absl::Time deadline = absl::Now() + kPatience;
+  const absl::Time deadline = SteadyNow() + kPatience;
   absl::Status removed = cgroups.Remove(parent);
-  while (!removed.ok() && absl::Now() < deadline) {
+  while (!removed.ok() && SteadyNow() < deadline) {
     absl::SleepFor(kInterval);
     removed = cgroups.Remove(parent);
   }
@@ -52,12 +53,12 @@ bool PluginCgroups::IsEmpty(const Slot& slot) const {
 }
 
 void PluginCgroups::GiveBack(Slot slot) {
-  const absl::Time deadline = absl::Now() + kPatience;
+  const absl::Time deadline = SteadyNow() + kPatience;
   bool killed = false;
   while (!IsEmpty(slot)) {
     killed = true;
     cgroups_.Kill(slot.path);
-    if (absl::Now() > deadline) {
+    if (SteadyNow() > deadline) {
       if (log_ != nullptr)
         log_->Warning("what a CNI plugin left behind does not die", {{"cgroup", slot.path}});
       return;  // the next start removes it

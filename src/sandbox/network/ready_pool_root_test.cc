@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/network/host_side.h"
 #include "src/sandbox/network/testing/bridge_fixture.h"
@@ -27,8 +28,8 @@ class ReadyPoolRootTest : public BridgeRootTest {
     return {.pool_size = size, .monitor_path = absl::StrCat(BERTH_BIN_DIR, "/berth-monitor")};
   }
   bool AwaitReady(int64_t count) {
-    const absl::Time deadline = absl::Now() + kPatience;
-    while (network_->counts().ready != count && absl::Now() < deadline)
+    const absl::Time deadline = SteadyNow() + kPatience;
+    while (network_->counts().ready != count && SteadyNow() < deadline)
       absl::SleepFor(absl::Milliseconds(5));
     return network_->counts().ready == count;
   }
@@ -172,8 +173,8 @@ TEST_F(ReadyPoolRootTest, EndsWithTheNetwork) {
   Restart(WithPool(0));
   network_->Reconcile({pod->id});
   ASSERT_TRUE(network_->WaitUntilReaped(kPatience).ok());
-  const absl::Time deadline = absl::Now() + kPatience;
-  while (PodLinks() > 1 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
+  const absl::Time deadline = SteadyNow() + kPatience;
+  while (PodLinks() > 1 && SteadyNow() < deadline) absl::SleepFor(absl::Milliseconds(5));
   EXPECT_THAT(LinkNames(), UnorderedElementsAre("lo", "berth0", HostLinkName(pod->id)));
 }
 

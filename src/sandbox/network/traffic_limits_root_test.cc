@@ -2,7 +2,7 @@
 // is that nothing is faster.
 #include <gmock/gmock.h>
 
-#include "absl/time/clock.h"
+#include "src/base/steady_time.h"
 #include "src/sandbox/network/host_side.h"
 #include "src/sandbox/network/testing/bridge_fixture.h"
 #include "src/sandbox/network/testing/exchange.h"
@@ -28,7 +28,7 @@ class TrafficLimitsRootTest : public BridgeRootTest {
     const auto [where, length] = SocketAddress(ParseIpAddress(address).value(), 5001);
     EXPECT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&where), length), 0);
     const UniqueFd accepted(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC));
-    const absl::Time begin = absl::Now();
+    const absl::Time begin = SteadyNow();
     std::thread sender([&] {
       const std::vector<char> data(kBytes, 'x');
       size_t sent = 0;
@@ -48,7 +48,7 @@ class TrafficLimitsRootTest : public BridgeRootTest {
     }
     sender.join();
     EXPECT_EQ(received, kBytes);
-    return absl::Now() - begin;
+    return SteadyNow() - begin;
   }
   static void ExpectLimited(absl::Duration time) {
     const double seconds = absl::ToDoubleSeconds(time);

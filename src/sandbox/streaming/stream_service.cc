@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/exec_failure.h"
@@ -53,7 +54,7 @@ std::string Message(StreamType type, const T& payload) {
 // Exactly one message of that type, without descriptors.
 template <typename T>
 absl::StatusOr<T> ReceiveOne(int control, StreamType type, absl::Duration timeout) {
-  ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(control, absl::Now() + timeout, 4096));
+  ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(control, SteadyNow() + timeout, 4096));
   wire::StreamHeader header;
   T payload;
   if (packet.data.size() != sizeof(header) + sizeof(payload) || !packet.fds.empty())
@@ -161,7 +162,7 @@ StreamService::~StreamService() {
 
 absl::StatusOr<std::string> StreamService::UrlFor(SessionRequest request) {
   const wire::SessionKind kind = request.kind;
-  ASSIGN_OR_RETURN(const std::string token, tokens_.Issue(std::move(request), absl::Now()));
+  ASSIGN_OR_RETURN(const std::string token, tokens_.Issue(std::move(request), SteadyNow()));
   return absl::StrCat(base_url_, "/", PathOf(kind), "/", token);
 }
 
@@ -278,7 +279,7 @@ absl::Status StreamService::Converse(int control) {
   if (absl::IsUnavailable(redeem.status())) return absl::OkStatus();  // the client never asked
   if (!redeem.ok()) return redeem.status();
   const absl::StatusOr<SessionRequest> request = tokens_.Redeem(
-      redeem->kind, absl::string_view(redeem->token, wire::kTokenBytes), absl::Now());
+      redeem->kind, absl::string_view(redeem->token, wire::kTokenBytes), SteadyNow());
   if (!request.ok()) return Refuse(control, request.status());
   wire::RedeemedReply redeemed = {.kind = request->kind, .flags = FlagsOf(*request)};
   for (const uint16_t port : request->ports) {
@@ -314,7 +315,7 @@ absl::Status StreamService::Refuse(int control, const absl::Status& why) const {
   const absl::Status sent = SendPacket(control, Message(StreamType::kRefused, reply), {});
   if (absl::IsUnavailable(sent)) return absl::OkStatus();
   RETURN_IF_ERROR(sent);
-  const absl::Status more = ReceivePacket(control, absl::Now() + kRefusedTimeout, 4096).status();
+  const absl::Status more = ReceivePacket(control, SteadyNow() + kRefusedTimeout, 4096).status();
   if (absl::IsUnavailable(more)) return absl::OkStatus();
   return absl::DeadlineExceededError("berth-stream: does not end after a refusal");
 }

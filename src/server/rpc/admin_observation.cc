@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {
@@ -72,7 +73,7 @@ grpc::Status AdminService::WatchEvents(grpc::ServerContext* context,
     do {
       v1::WatchEventsResponse batch;
       for (v1::Event& event : events_.After(
-               &position, request->follow() ? absl::Now() + kCancelCheck : absl::InfinitePast()))
+               &position, request->follow() ? SteadyNow() + kCancelCheck : absl::InfinitePast()))
         *batch.add_events() = std::move(event);
       if (batch.events_size() > 0 && !writer->Write(batch)) break;
     } while (request->follow() && !context->IsCancelled() && !events_.stopped());

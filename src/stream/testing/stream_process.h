@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "gtest/gtest.h"
+#include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
@@ -87,7 +87,7 @@ class StreamProcess {
   // The next packet of `socket` as a struct behind its head; the type is checked.
   template <class Head, class Body, class Type>
   static Body Expect(int socket, Type type) {
-    auto packet = ReceivePacket(socket, absl::Now() + absl::Seconds(20));
+    auto packet = ReceivePacket(socket, SteadyNow() + absl::Seconds(20));
     EXPECT_TRUE(packet.ok()) << packet.status();
     Body body = {};
     if (!packet.ok()) return body;
@@ -108,7 +108,7 @@ class StreamProcess {
   }
   // Nothing comes from berth-stream any more, not even a question.
   bool ControlEnds() {
-    const auto packet = ReceivePacket(control_.get(), absl::Now() + absl::Seconds(20));
+    const auto packet = ReceivePacket(control_.get(), SteadyNow() + absl::Seconds(20));
     return packet.status().code() == absl::StatusCode::kUnavailable;
   }
 
