@@ -155,6 +155,9 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--rounds", options.rounds, "repetitions of a pod cycle")->capture_default_str();
   app.add_option("--containers", options.containers, "containers to list")->capture_default_str();
+  app.add_option("--list-pods", options.list_pods,
+                 "pods of the first peer for the slowest lists; 0 for none")
+      ->capture_default_str();
   app.add_option("--idle-pods", options.idle_pods, "pods to weigh")->capture_default_str();
   app.add_option("--throughput-pods", options.throughput_pods, "pods in all")
       ->capture_default_str();

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "hack/benchmarks/process_table.h"
+#include "hack/benchmarks/samples.h"
 #include "hack/benchmarks/scenario.h"
 #include "hack/benchmarks/scrape.h"
 #include "src/base/status_macros.h"
@@ -21,6 +22,7 @@ constexpr int kWeighedCalls = 5;
 constexpr absl::Duration kBetweenCalls = absl::Seconds(1);
 constexpr int kRoundsBetweenWeighing = 10;
 constexpr int kScrapes = 50;
+constexpr int kCallsForSlowest = 1000;
 
 struct List {
   const char* call;
@@ -125,6 +127,31 @@ absl::Status MeasureLists(Bench& bench, int containers,
   return MeasureScrapes(bench, containers);
 }
 
+// The slowest of a hundred, with as many pods as a large node has. Of the first peer alone.
+absl::Status MeasureSlowest(Bench& bench) {
+  const Peer& peer = bench.peers.front();
+  std::vector<ScopedPod> pods;
+  for (int made = 0; made < bench.options.list_pods; ++made) {
+    ASSIGN_OR_RETURN(ScopedPod pod, ScopedPod::Run(peer, bench.PodFor(peer, Network::kHost)));
+    RETURN_IF_ERROR(pod.CreateAndStart("app", bench.options.app_image, {}).status());
+    pods.push_back(std::move(pod));
+  }
+  for (const List& list : kLists) {
+    Samples samples;
+    for (int call = 0; call < kCallsForSlowest && !pods.empty(); ++call) {
+      const absl::Time begin = absl::Now();
+      RETURN_IF_ERROR((peer.*list.count)().status());
+      samples.Add(absl::ToDoubleMilliseconds(absl::Now() - begin));
+    }
+    if (samples.count() == 0) continue;
+    bench.report.Add({.name = absl::StrCat(list.call, ", ", pods.size(), " pods: p99"),
+                      .unit = "ms",
+                      .pace = ""},
+                     peer.name(), samples.Quantile(0.99));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status MeasureListing(Bench& bench) {
@@ -137,7 +164,8 @@ absl::Status MeasureListing(Bench& bench) {
     RETURN_IF_ERROR(MeasureLists(bench, containers, pods));
     had = containers;
   }
-  return absl::OkStatus();
+  pods.clear();
+  return MeasureSlowest(bench);
 }
 
 }  // namespace berth::bench
