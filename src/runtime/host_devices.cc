@@ -1,9 +1,6 @@
 #include "src/runtime/host_devices.h"
 
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +15,7 @@
 #include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/process.h"
+#include "src/kernel/reap.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/device_record.h"
 
@@ -118,14 +116,10 @@ absl::StatusOr<std::vector<HostDevice>> DescribeHostDevices(int monitor,
                        .argv = {"berth-monitor", "--describe-devices"},
                        .fds = {-1, -1, -1, theirs.get()}};
   request.argv.insert(request.argv.end(), paths.begin(), paths.end());
-  ASSIGN_OR_RETURN(const SpawnedProcess helper, Spawn(request));
+  ASSIGN_OR_RETURN(SpawnedProcess helper, Spawn(request));
   theirs.reset();
   absl::StatusOr<std::vector<HostDevice>> devices = ReceiveAll(ours.get(), paths, timeout);
-  ::syscall(SYS_pidfd_send_signal, helper.pidfd.get(), SIGKILL, nullptr, 0);
-  // A helper in an uninterruptible wait outlives this call; the daemon's reaper gets it when it
-  // wakes.
-  const int wait = absl::IsDeadlineExceeded(devices.status()) ? WEXITED | WNOHANG : WEXITED;
-  ::waitid(P_PIDFD, static_cast<id_t>(helper.pidfd.get()), nullptr, wait);
+  KillAndReap(std::move(helper.pidfd), absl::IsDeadlineExceeded(devices.status()));
   return devices;
 }
 

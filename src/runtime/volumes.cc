@@ -1,17 +1,16 @@
 #include "src/runtime/volumes.h"
 
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/process.h"
+#include "src/kernel/reap.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/monitor_protocol.h"
 
@@ -32,7 +31,7 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
                        .fds = {-1, -1, -1, theirs.get()}};
   for (const VolumePath& wanted : paths)
     request.argv.push_back(absl::StrCat(wanted.make ? "" : "=", wanted.path));
-  ASSIGN_OR_RETURN(const SpawnedProcess helper, Spawn(request));
+  ASSIGN_OR_RETURN(SpawnedProcess helper, Spawn(request));
   theirs.reset();
   const absl::Time deadline = SteadyNow() + timeout;
   absl::Status status;
@@ -57,11 +56,7 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
                        .slave = reply.slave != 0,
                        .attributes = reply.attributes});
   }
-  ::syscall(SYS_pidfd_send_signal, helper.pidfd.get(), SIGKILL, nullptr, 0);
-  // A helper in an uninterruptible wait outlives this call; the daemon's reaper gets it when it
-  // wakes.
-  const int wait = absl::IsDeadlineExceeded(status) ? WEXITED | WNOHANG : WEXITED;
-  ::waitid(P_PIDFD, static_cast<id_t>(helper.pidfd.get()), nullptr, wait);
+  KillAndReap(std::move(helper.pidfd), absl::IsDeadlineExceeded(status));
   if (!status.ok()) return status;
   return volumes;
 }
