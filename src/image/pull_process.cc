@@ -15,6 +15,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/process.h"
@@ -130,6 +131,7 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
     ASSIGN_OR_RETURN(cgroup, process.cgroups->Make());
     cgroup->Lend(&request);
   }
+  RETURN_IF_FAULT("pull.spawn");
   ASSIGN_OR_RETURN(const SpawnedProcess child, Spawn(request));
   in.second.reset();
   out.second.reset();

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/runtime/seccomp_listener.h"
 #include "src/sandbox/container_spec.h"
@@ -52,6 +53,7 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
   ASSIGN_OR_RETURN(const ExecSpec spec, PrepareExec(*container, *pod, command, {}));
   if (!pod->config.runtime_handler.empty()) return ExecWithRuntime(*container, *pod, spec, options);
   const LaunchPlan plan = BuildExecPlan(spec);
+  RETURN_IF_FAULT("exec.launch");
   absl::StatusOr<ExecSyncResult> result =
       Monitor(container->pod_id)
           .ExecSync({.container_id = container->id,
@@ -63,6 +65,7 @@ absl::StatusOr<ExecResult> Node::ExecSync(absl::string_view id,
   if (absl::IsCancelled(result.status()) && !(options.cancelled && options.cancelled()))
     return KilledBeforeItBegan(*container, result.status());
   RETURN_IF_ERROR(result.status());
+  RETURN_IF_FAULT("exec.answer");
   return ExecResult{std::move(result->output), std::move(result->error_output), result->exit_code};
 }
 

@@ -1,5 +1,6 @@
 // UpdateContainerResources and UpdatePodSandboxResources.
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/sandbox/container_spec.h"
 #include "src/sandbox/node.h"
@@ -20,6 +21,7 @@ absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits&
   }
   const CgroupLimits& before = LimitsOf(*container);
   const CgroupLimits after = MergeLimits(before, changes);
+  RETURN_IF_FAULT("update_container.limits");
   if (container->status.state == ContainerState::kRunning) {
     ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
     RETURN_IF_ERROR(pod->config.runtime_handler.empty()
@@ -31,6 +33,7 @@ absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits&
   state_.UpdateContainer(container->id,
                          [&](ContainerRecord& record) { record.status.limits = after; });
   PersistContainer(container->id);
+  RETURN_IF_FAULT("update_container.answer");
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 
 namespace berth {
@@ -39,6 +40,7 @@ absl::StatusOr<std::vector<AddressRow>> LoadAddressRows(Database& database) {
 
 absl::Status InsertAddressRows(Database& database, absl::string_view pod_id,
                                const std::vector<std::string>& addresses) {
+  RETURN_IF_FAULT("network.addresses");
   return database.Write(
       Durability::kCrash, [&](Database::Transaction& transaction) -> absl::Status {
         ASSIGN_OR_RETURN(
@@ -52,6 +54,7 @@ absl::Status InsertAddressRows(Database& database, absl::string_view pod_id,
 }
 
 absl::Status ReleaseAddressRows(Database& database, const std::vector<std::string>& addresses) {
+  RETURN_IF_FAULT("network.release");
   return RunForEach(database, "UPDATE addresses SET released = 1 WHERE address = ?1", addresses);
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
@@ -212,9 +213,14 @@ absl::Status Database::Run(absl::string_view begin,
   RETURN_IF_ERROR(Execute(db_, begin));
   Transaction transaction(db_);
   absl::Status status = body(transaction);
-  if (status.ok()) status = Execute(db_, "COMMIT");
+  if (status.ok()) status = Commit();
   if (!status.ok()) Execute(db_, "ROLLBACK").IgnoreError();
   return status;
+}
+
+absl::Status Database::Commit() {
+  RETURN_IF_FAULT("store.commit");
+  return Execute(db_, "COMMIT");
 }
 
 absl::Status Database::WriteLocked(Durability durability,
@@ -224,6 +230,7 @@ absl::Status Database::WriteLocked(Durability durability,
                                                                   : "PRAGMA synchronous=FULL"));
     durability_ = durability;
   }
+  RETURN_IF_FAULT("store.begin");
   return Run("BEGIN IMMEDIATE", body);
 }
 

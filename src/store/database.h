@@ -91,6 +91,7 @@ class Database {
  private:
   explicit Database(sqlite3* db) : db_(db) {}
   absl::Status Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body);
+  absl::Status Commit();
   absl::Status WriteLocked(Durability durability,
                            absl::FunctionRef<absl::Status(Transaction&)> body)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 
 namespace berth {
@@ -37,6 +38,7 @@ absl::Status InsertPod(Database& database, const PodRow& row) {
 }
 
 absl::Status UpdatePodStatus(Database& database, absl::string_view id, absl::string_view status) {
+  RETURN_IF_FAULT("node.persist_pod");
   return RunWithText(database, "UPDATE pods SET status = ?2 WHERE id = ?1", {id, status});
 }
 
@@ -50,6 +52,7 @@ absl::Status RewritePod(Database& database, const PodRow& row) {
 }
 
 absl::Status DeletePod(Database& database, absl::string_view id) {
+  RETURN_IF_FAULT("remove_pod.record");
   return RunWithText(database, "DELETE FROM pods WHERE id = ?", {id});
 }
 
@@ -83,6 +86,7 @@ absl::Status InsertContainer(Database& database, const ContainerRow& row) {
 
 absl::Status UpdateContainerStatus(Database& database, absl::string_view id,
                                    absl::string_view status) {
+  RETURN_IF_FAULT("node.persist_container");
   return RunWithText(database, "UPDATE containers SET status = ?2 WHERE id = ?1", {id, status});
 }
 
@@ -99,6 +103,7 @@ absl::Status RewriteContainer(Database& database, const ContainerRow& row) {
 }
 
 absl::Status DeleteContainer(Database& database, absl::string_view id) {
+  RETURN_IF_FAULT("remove_container.record");
   return RunWithText(database, "DELETE FROM containers WHERE id = ?", {id});
 }
 

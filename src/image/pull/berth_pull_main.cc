@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/confine.h"
 #include "src/image/pull/puller.h"
@@ -91,7 +92,9 @@ absl::StatusOr<PulledImage> Pull(const PullJob& job, Lines lines) {
   std::thread(Listen, std::move(lines), [puller](const PullOrder& order) {
     puller->Take(order);
   }).detach();
-  return puller->Run();
+  ASSIGN_OR_RETURN(PulledImage image, puller->Run());
+  RETURN_IF_FAULT("pull_worker.answer");
+  return image;
 }
 
 absl::StatusOr<LayerVerification> Verify(const VerifyJob& job, Lines lines) {
@@ -106,6 +109,7 @@ absl::StatusOr<PullMessage> Run() {
   Lines lines;
   ASSIGN_OR_RETURN(const std::string line, lines.Next());
   ASSIGN_OR_RETURN(const HelperJob job, DecodeHelperJob(line));
+  RETURN_IF_FAULT("pull_worker.start");
   ::setpriority(PRIO_PROCESS, 0, kNice);
   if (const auto* verify = std::get_if<VerifyJob>(&job)) return Verify(*verify, std::move(lines));
   return Pull(std::get<PullJob>(job), std::move(lines));

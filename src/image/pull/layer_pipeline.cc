@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/log.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/adopt.h"
@@ -24,7 +25,8 @@ constexpr int kNewFile = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
 absl::StatusOr<std::unique_ptr<LayerPipeline>> LayerPipeline::Create(const LayerFiles& files,
                                                                      const Descriptor& blob,
                                                                      const Digest& diff_id) {
-  if (::mkdirat(files.work, files.name.c_str(), 0755) != 0) return ErrnoStatus("mkdir", files.name);
+  if (FAULT("pull_worker.layer") || ::mkdirat(files.work, files.name.c_str(), 0755) != 0)
+    return ErrnoStatus("mkdir", files.name);
   Opened opened;
   ASSIGN_OR_RETURN(opened.directory,
                    OpenFile(files.work, files.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -98,6 +100,7 @@ absl::StatusOr<UnpackedLayer> LayerPipeline::Finish() {
     return absl::DataLossError(absl::StrCat("content has diff_id ", diff_id.text(),
                                             ", the image config says ", diff_id_.text()));
   }
+  RETURN_IF_FAULT("pull_worker.finish");
   ASSIGN_OR_RETURN(const UnpackStats stats, unpacker_.Finish());
   UnpackedLayer layer{
       .stats = stats, .needs = unpacker_.needs(), .opaque_root = unpacker_.opaque_root()};

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
@@ -428,7 +429,7 @@ absl::StatusOr<PulledImage> Puller::Run() {
   ASSIGN_OR_RETURN(std::vector<Fetched> fetched, FetchAll(registry, resolved, tasks));
   NamePresent(image);
   RETURN_IF_ERROR(Adopt(fetched, image));
-  if (!tasks.empty() && ::syncfs(dirs_.work) != 0)
+  if (!tasks.empty() && (FAULT("pull_worker.sync") || ::syncfs(dirs_.work) != 0))
     return ErrnoStatus("syncfs", "the work directory");
   return image;
 }

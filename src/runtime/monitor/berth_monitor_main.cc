@@ -25,6 +25,7 @@
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/host_devices.h"
 #include "src/runtime/monitor/network_namespace.h"
 #include "src/runtime/monitor/node_namespace.h"
@@ -72,7 +73,7 @@ class Monitor {
 };
 
 void Monitor::SetUpPod() {
-  if (sys::SetNs(wire::kMountNsFd, CLONE_NEWNS) != 0) {
+  if (FAULT("monitor.setup") || sys::SetNs(wire::kMountNsFd, CLONE_NEWNS) != 0) {
     failure_ = {.step = -1, .error = errno, .call = "join mount namespace"};
     return;
   }
@@ -180,6 +181,7 @@ void Monitor::DispatchSession(Connection* connection, Packet* packet) {
 
 void Monitor::Hello(int fd) {
   if (!set_up_) return SendError(fd, failure_.step, failure_.error, failure_.call);
+  if (FAULT("monitor.ready")) return SendError(fd, -1, errno, "ready");
   const int user_namespace = pod_.user_namespace();
   const wire::HelloReply reply = {.pid = getpid(),
                                   .pod_init_pid = pod_.pod_init_pid(),

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/channel.h"
 #include "src/runtime/monitor/namespace_steps_child.h"
 #include "src/runtime/monitor/packet.h"
@@ -153,7 +154,7 @@ bool StartChild(const ChildRequest& request, Child* child, const char** call) {
   bool ready = request.pid_namespace < 0 || sys::SetNs(request.pid_namespace, CLONE_NEWPID) == 0;
   if (ready) {
     *call = "clone3";
-    child->pid = sys::Clone3(&args);
+    child->pid = FAULT("monitor.start") ? -1 : sys::Clone3(&args);
     if (child->pid == 0) RunChild(request, channel[1]);
     ready = child->pid > 0;
   }

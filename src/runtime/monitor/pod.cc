@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/cgroup.h"
 #include "src/runtime/monitor/objects.h"
 #include "src/runtime/monitor/steps_child.h"
@@ -130,6 +131,7 @@ void Pod::Discard(Container* container) {
 void Pod::Stop(int connection, const Packet& packet) {
   wire::StopRequest stop;
   if (!packet.Read(&stop)) return SendError(connection, -1, EBADMSG, "stop request");
+  if (FAULT("monitor.stop")) return SendError(connection, -1, errno, "stop");
   Container* container = FindOrRefuse(connection, stop.container_id);
   if (container == nullptr) return;
   SendOk(connection);
@@ -175,6 +177,7 @@ void Pod::Resize(int connection, const Packet& packet) {
 void Pod::Forget(int connection, const Packet& packet) {
   wire::ContainerRequest request;
   if (!packet.Read(&request)) return SendError(connection, -1, EBADMSG, "forget request");
+  if (FAULT("monitor.forget")) return SendError(connection, -1, errno, "forget");
   Container* container = Find(request.container_id);
   // It has ended, and only waits for output that something else holds open.
   if (container != nullptr && container->state == Container::State::kDraining)
@@ -242,6 +245,7 @@ void Pod::Watch(int connection) {
 }
 
 void Pod::Shutdown(int connection) {
+  if (FAULT("monitor.shutdown")) return SendError(connection, -1, errno, "shutdown");
   for (Container* container = containers_; container != nullptr; container = container->next)
     KillAll(container);
   if (init_pid_ > 0) kill(init_pid_, SIGKILL);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/cgroup.h"
 #include "src/runtime/monitor/objects.h"
 #include "src/runtime/monitor/pod.h"
@@ -163,6 +164,7 @@ void Pod::StartExec(int connection, Packet* packet) {
                          zygote_.Read(packet->fds()[0], &plan) && !Asks(plan);
   if (!by_zygote && !plan.Map(packet->fds()[0]))
     return SendError(connection, -1, errno, "read plan");
+  if (FAULT("monitor.exec")) return SendError(connection, -1, errno, "exec");
   Exec* exec = Make<Exec>();
   if (exec == nullptr) return SendError(connection, -1, ENOMEM, "exec");
   exec->pod = this;

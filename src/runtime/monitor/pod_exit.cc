@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/cgroup.h"
 #include "src/runtime/monitor/objects.h"
 #include "src/runtime/monitor/pod.h"
@@ -133,6 +134,7 @@ void Pod::Exited(Container* container, int status) {
 
 void Pod::FinishExit(Container* container) {
   if (container->state != Container::State::kDraining) return;
+  FAILPOINT("monitor.exit");
   loop_->Disarm(&container->drain_timer);
   loop_->Disarm(&container->dropped_timer);
   for (int which = 0; which < 2; ++which) {
@@ -156,6 +158,7 @@ void Pod::FinishExit(Container* container) {
   CloseFd(&container->cgroup);
   CloseFd(&container->memory_cgroup);
   while (container->task_count > 0) CloseFd(&container->tasks[--container->task_count]);
+  FAILPOINT("monitor.announce");
   Announce(*container);
   EndAttachments(container->id, container->exit);
 }
@@ -194,12 +197,14 @@ bool Pod::WriteExitRecord(const Container& container) {
                container.exit.exit_code, container.exit.flags,
                static_cast<long long>(container.exit.finished_at),
                static_cast<unsigned long long>(container.exit.log_dropped_bytes));
+  if (FAULT("monitor.exit_record")) return false;
   const int fd =
       openat(state_dir_, names.temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   const bool written = write(fd, text, length) == length && ftruncate(fd, length) == 0;
   close(fd);
-  return written && renameat(state_dir_, names.temporary, state_dir_, names.name) == 0;
+  return written && !FAULT("monitor.exit_rename") &&
+         renameat(state_dir_, names.temporary, state_dir_, names.name) == 0;
 }
 
 }  // namespace berth::monitor

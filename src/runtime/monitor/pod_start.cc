@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/cgroup.h"
 #include "src/runtime/monitor/objects.h"
 #include "src/runtime/monitor/pod.h"
@@ -304,6 +305,7 @@ void Pod::ChannelEnded(Container* container) {
 
 void Pod::Started(Container* container) {
   container->state = Container::State::kRunning;
+  FAILPOINT("monitor.started");
   if (container->requester >= 0)
     Send(container->requester, wire::Type::kStarted, wire::StartedReply{.pid = container->pid});
   container->requester = -1;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/hook_steps_child.h"
 #include "src/runtime/monitor/identity_steps_child.h"
 #include "src/runtime/monitor/mount_steps_child.h"
@@ -63,6 +64,10 @@ constexpr Operation kOperations[] = {
 };
 
 int RunStep(const Step& step, StepContext* context, const char** call) {
+  if (FAULT("launch.step") || (step.op() == wire::Op::kExec && FAULT("launch.exec"))) {
+    *call = "failpoint";
+    return -1;
+  }
   for (const Operation& operation : kOperations) {
     if (operation.op == step.op()) return operation.run(step, context, call);
   }

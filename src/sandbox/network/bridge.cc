@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
@@ -221,15 +222,18 @@ absl::StatusOr<ReadyNetwork> BridgeNetworkImpl::MakeReady() {
   undo.Push([&] { Drop(std::move(ready)); });
   // What new interfaces of a pod start from: no router advertisements, no duplicate address
   // detection.
+  RETURN_IF_FAULT("network.namespace");
   ASSIGN_OR_RETURN(
       MadeNamespace made,
       MakeNetworkNamespace(options_.monitor_path, {"net/ipv6/conf/default/accept_ra", "0",
                                                    "net/ipv6/conf/default/accept_dad", "0"}));
   {
     absl::MutexLock lock(&host_mu_);
+    RETURN_IF_FAULT("network.link");
     RETURN_IF_ERROR(host_->AddLink(ready.id, addresses[0].address, made.netns.get()));
     ready.mtu = host_->mtu();
   }
+  RETURN_IF_FAULT("network.configure");
   RETURN_IF_ERROR(ConfigurePodLink(made.netlink.get(), addresses, gateways_).status());
   ready.netns = std::move(made.netns);
   undo.Commit();
@@ -350,6 +354,7 @@ absl::StatusOr<std::vector<std::string>> BridgeNetworkImpl::Attach(const PodAtta
   {
     absl::MutexLock lock(&host_mu_);
     RETURN_IF_ERROR(host_->Limit(pod.pod_id, bandwidth));
+    RETURN_IF_FAULT("network.up");
     RETURN_IF_ERROR(host_->SetLinkUp(pod.pod_id));
   }
   RETURN_IF_ERROR(Publish(pod, Bare(*addresses)));
@@ -367,6 +372,7 @@ absl::Status BridgeNetworkImpl::Publish(const PodAttachment& pod,
   const std::vector<PublishedPort> ports = host_ports_.Publish(pod.pod_id, addresses);
   {
     absl::MutexLock lock(&host_mu_);
+    RETURN_IF_FAULT("network.ports");
     RETURN_IF_ERROR(host_->AddHostPorts(pod.pod_id, ports));
   }
   // Who sent datagrams to the port while nobody had it goes on being sent nowhere otherwise.
@@ -489,7 +495,10 @@ absl::Status BridgeNetworkImpl::GiveBack(const std::vector<LinkReaper::Job>& job
         DeleteConntrack(*tracked_, {.family = address->family, .answers_come_from = *address});
     if (!deleted.ok()) Warn("tracked connections not deleted", text, deleted);
   }
-  if (!addresses.empty()) RETURN_IF_ERROR(DeleteAddressRows(database_, addresses));
+  if (!addresses.empty()) {
+    RETURN_IF_FAULT("network.forget");
+    RETURN_IF_ERROR(DeleteAddressRows(database_, addresses));
+  }
   absl::MutexLock lock(&mu_);
   for (const LinkReaper::Job& job : jobs) Forget(job.pod_id);
   return absl::OkStatus();

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
+#include "src/base/status_macros.h"
 #include "src/kernel/rtnetlink.h"
 
 namespace berth {
@@ -109,6 +111,7 @@ void LinkReaper::Sort(std::vector<Job> jobs, std::vector<Job>& present, std::vec
 }
 
 absl::Status LinkReaper::Delete(const std::vector<Job>& jobs) {
+  RETURN_IF_FAULT("network.reap");
   NetlinkBatch mark;
   for (const Job& job : jobs) {
     for (const std::string& link : job.links) SetLink(mark, link, {.group = kReapedGroup});
