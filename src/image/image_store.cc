@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/image/digest.h"
 #include "src/image/local_image_store.h"
@@ -192,19 +193,20 @@ void LocalImageStore::Unpin(const std::vector<int64_t>& layers) {
 }
 
 void LocalImageStore::SweepLater() {
-  trash_->Run([this] {
-    if (absl::Status swept = Sweep(); !swept.ok()) {
-      Warn("cannot remove unused layers", {{"error", std::string(swept.message())}});
-    }
-  });
+  trash_->Run([this] { return Sweep(); });
 }
 
-// What cannot be thrown away now is thrown away by the next Reconcile.
+void LocalImageStore::Throw(int directory, const std::string& name) {
+  const absl::Status thrown = trash_->Throw(directory, name);
+  if (thrown.ok()) return;
+  Warn("not thrown away yet", {{"name", name}, {"error", std::string(thrown.message())}});
+  trash_->Run([this, directory, name] { return trash_->Throw(directory, name); });
+}
+
 void LocalImageStore::ThrowLayer(int64_t number) {
   const std::string name = absl::StrCat(number);
-  absl::Status thrown = trash_->Throw(layers_dir_.get(), name);
-  thrown.Update(trash_->Throw(trees_dir_.get(), name));
-  if (!thrown.ok()) Warn("cannot remove a layer", {{"error", std::string(thrown.message())}});
+  Throw(layers_dir_.get(), name);
+  Throw(trees_dir_.get(), name);
 }
 
 absl::Status LocalImageStore::ThrowUnusedBlobs() {
@@ -225,6 +227,7 @@ absl::Status LocalImageStore::Sweep() {
   if (unused.empty()) return absl::OkStatus();
   absl::Status deleted = database_.Write(Durability::kPowerLoss,
                                          [&](Database::Transaction& transaction) -> absl::Status {
+                                           RETURN_IF_FAULT("remove_image.layers");
                                            for (const int64_t number : unused)
                                              RETURN_IF_ERROR(DeleteLayerRow(transaction, number));
                                            return absl::OkStatus();
@@ -307,11 +310,17 @@ absl::Status LocalImageStore::Remove(absl::string_view reference,
     absl::MutexLock lock(&write_mu_);
     RETURN_IF_ERROR(
         database_.Write(Durability::kPowerLoss, [&](Database::Transaction& transaction) {
+          RETURN_IF_FAULT("remove_image.record");
           return DeleteImageRow(transaction, image->id);
         }));
     RETURN_IF_ERROR(Reload());
   }
-  return Sweep();
+  // The image is gone; nobody would ask for it again to have its layers swept.
+  if (absl::Status swept = Sweep(); !swept.ok()) {
+    Warn("unused layers not removed yet", {{"error", std::string(swept.message())}});
+    SweepLater();
+  }
+  return absl::OkStatus();
 }
 
 const char* VerdictName(LayerState::Verdict verdict) {

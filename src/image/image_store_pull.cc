@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
@@ -103,13 +104,9 @@ absl::StatusOr<std::string> LocalImageStore::PullUncounted(
   const Trash::Pause pause(*trash_);
   std::vector<int64_t> pinned;
   Undo undo;  // also of success: what Commit did not take from the work directory is not needed
-  if (::mkdirat(pull_dir_.get(), work_name.c_str(), 0700) != 0)
+  if (FAULT("pull.directory") || ::mkdirat(pull_dir_.get(), work_name.c_str(), 0700) != 0)
     return ErrnoStatus("mkdir", work_name);
-  undo.Push([&] {
-    if (absl::Status thrown = trash_->Throw(pull_dir_.get(), work_name); !thrown.ok()) {
-      Warn("cannot clean up a pull", {{"error", std::string(thrown.message())}});
-    }
-  });
+  undo.Push([&] { Throw(pull_dir_.get(), work_name); });
   ASSIGN_OR_RETURN(const UniqueFd work_dir, OpenDir(pull_dir_.get(), work_name));
 
   // Whatever is skipped now must still be there when the rows are written.
@@ -168,6 +165,7 @@ absl::StatusOr<std::string> LocalImageStore::PullUncounted(
   if (!pulled.ok()) return Annotate(pulled.status(), absl::StrCat("pull ", reference.Name()));
   if (known != nullptr) pulled->size_bytes = known->size_bytes;
   RETURN_IF_ERROR(Commit(reference, *pulled, work_dir.get()));
+  RETURN_IF_FAULT("pull.answer");
   return pulled->id;
 }
 
@@ -206,7 +204,8 @@ absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(
                      .opaque_root = layer.opaque_root,
                      .blob_digest = layer.digest,
                      .blob_bytes = layer.blob_bytes});
-    if (::renameat(work_dir, absl::StrCat(layer.dir, ".tree").c_str(), trees_dir_.get(),
+    if (FAULT("pull.place_tree") ||
+        ::renameat(work_dir, absl::StrCat(layer.dir, ".tree").c_str(), trees_dir_.get(),
                    absl::StrCat(at->second).c_str()) != 0) {
       return ErrnoStatus("rename", absl::StrCat("trees/", at->second));
     }
@@ -215,8 +214,8 @@ absl::StatusOr<std::vector<LayerRow>> LocalImageStore::PlaceLayers(
                                           blobs_dir_.get(), blob.c_str()) != 0) {
       return ErrnoStatus("rename", absl::StrCat("blobs/", blob));
     }
-    if (::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(),
-                   absl::StrCat(at->second).c_str()) != 0) {
+    if (FAULT("pull.place_layer") || ::renameat(work_dir, layer.dir.c_str(), layers_dir_.get(),
+                                                absl::StrCat(at->second).c_str()) != 0) {
       return ErrnoStatus("rename", LayerPath(at->second));
     }
   }
@@ -234,11 +233,12 @@ absl::Status LocalImageStore::WriteLayers(
   std::vector<int64_t> numbers;
   const absl::StatusOr<std::vector<LayerRow>> added = PlaceLayers(layers, work_dir, numbers);
   if (!added.ok()) return discard(added.status());
-  if (!added->empty() && (::fsync(trees_dir_.get()) != 0 || ::fsync(layers_dir_.get()) != 0 ||
-                          ::fsync(blobs_dir_.get()) != 0))
+  if (!added->empty() && (FAULT("pull.sync") || ::fsync(trees_dir_.get()) != 0 ||
+                          ::fsync(layers_dir_.get()) != 0 || ::fsync(blobs_dir_.get()) != 0))
     return discard(ErrnoStatus("fsync", "layers"));
   const absl::Status written = database_.Write(
       Durability::kPowerLoss, [&](Database::Transaction& transaction) -> absl::Status {
+        RETURN_IF_FAULT("pull.record");
         for (const LayerRow& layer : *added) RETURN_IF_ERROR(InsertLayerRow(transaction, layer));
         return with(transaction, numbers);
       });

@@ -82,6 +82,8 @@ class LocalImageStore : public ImageStore {
                                          const std::function<bool()>& cancelled);
   absl::Status MarkDamaged(const LayerRow& layer) ABSL_LOCKS_EXCLUDED(write_mu_);
   absl::Status RepairImagesWith(int64_t damaged, const std::function<bool()>& cancelled);
+  // Now, or as soon as that can be done.
+  void Throw(int directory, const std::string& name);
   void ThrowLayer(int64_t number);
   absl::Status Sweep() ABSL_LOCKS_EXCLUDED(write_mu_);
   void SweepLater();

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int kBatch = 32;  // inodes between two looks at the clock and the disk
 constexpr absl::Duration kLookAgain = absl::Seconds(1);
+constexpr absl::Duration kTryAgain = absl::Seconds(1);  // what has failed
 
 // ioprio_set(2): the disk is ours when nobody else wants it. Only a scheduler with priorities (BFQ)
 // honours it; where there is none, the rate must do.
@@ -45,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Trash>> Trash::Open(UniqueFd directory, const Log
   std::unique_ptr<Trash> trash(new Trash(std::move(directory), log, pace));
   Trash* const raw = trash.get();
   for (const std::string& name : leftovers)
-    raw->Push(&raw->deletions_, [raw, name] { raw->Delete(name); });
+    raw->Push(&raw->deletions_, [raw, name] { raw->Delete(name, Attempt::kFirst); });
   raw->worker_ = std::thread([raw] { raw->Loop(&raw->work_); });
   raw->deleter_ = std::thread([raw] {
     BecomeIdleForTheDisk();
@@ -65,14 +67,25 @@ Trash::~Trash() {
 
 absl::Status Trash::Throw(int from, const std::string& name) {
   const std::string target = NewId();
-  if (::renameat(from, name.c_str(), directory_.get(), target.c_str()) != 0) {
+  if (FAULT("remove_image.trash") ||
+      ::renameat(from, name.c_str(), directory_.get(), target.c_str()) != 0) {
     return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("rename to trash", name);
   }
-  Push(&deletions_, [this, target] { Delete(target); });
+  Push(&deletions_, [this, target] { Delete(target, Attempt::kFirst); });
   return absl::OkStatus();
 }
 
-void Trash::Run(std::function<void()> work) { Push(&work_, std::move(work)); }
+void Trash::Run(std::function<absl::Status()> work) {
+  Push(&work_, [this, work = std::move(work)] {
+    while (!work().ok() && WaitToTryAgain()) {
+    }
+  });
+}
+
+bool Trash::WaitToTryAgain() {
+  absl::MutexLock lock(&mu_);
+  return !mu_.AwaitWithTimeout(absl::Condition(&stop_), kTryAgain);
+}
 
 Trash::Pause::Pause(Trash& trash) : trash_(trash) {
   absl::MutexLock lock(&trash_.mu_);
@@ -97,11 +110,16 @@ void Trash::Push(Queue* queue, std::function<void()> work) {
   queue->push_back(std::move(work));
 }
 
-void Trash::Delete(const std::string& name) {
-  const absl::Status removed = RemoveTreeAt(directory_.get(), name, [this] { return MayDelete(); });
-  if (!removed.ok() && !absl::IsCancelled(removed) && log_ != nullptr) {
-    log_->Warning("cannot delete from trash", {{"error", std::string(removed.message())}});
-  }
+void Trash::Delete(const std::string& name, Attempt attempt) {
+  const absl::Status removed =
+      FAULT("remove_image.delete")
+          ? ErrnoStatus("failpoint", "remove_image.delete")
+          : RemoveTreeAt(directory_.get(), name, [this] { return MayDelete(); });
+  if (removed.ok() || absl::IsCancelled(removed)) return;
+  if (attempt == Attempt::kFirst && log_ != nullptr)
+    log_->Warning("cannot delete from trash yet", {{"error", std::string(removed.message())}});
+  // Behind the others, which may be what it lacks space for.
+  if (WaitToTryAgain()) Push(&deletions_, [this, name] { Delete(name, Attempt::kAgain); });
 }
 
 // Asked before each inode; false ends the deletion.

@@ -40,8 +40,9 @@ class Trash {
   // Renames `name` below `from` away at once; NotFound is success.
   absl::Status Throw(int from, const std::string& name);
 
-  // Runs `work` on a background thread, after what was queued before. Deletions do not delay it.
-  void Run(std::function<void()> work);
+  // Runs `work` on a background thread, after what was queued before, and again and again as long
+  // as it fails. Deletions do not delay it.
+  void Run(std::function<absl::Status()> work);
 
   // While one lives nothing is deleted, unless the disk is nearly full. For the time of a pull.
   class Pause {
@@ -64,7 +65,10 @@ class Trash {
   Trash(UniqueFd directory, const Log* log, Pace pace);
   void Loop(Queue* queue);
   void Push(Queue* queue, std::function<void()> work);
-  void Delete(const std::string& name);
+  enum class Attempt { kFirst, kAgain };
+  void Delete(const std::string& name, Attempt attempt);
+  // False: this object ends.
+  bool WaitToTryAgain();
   bool MayDelete();
   bool IsSpaceShort() const;
 

@@ -55,7 +55,10 @@ class TrashTest : public testing::Test {
   // Returns when work that is queued now has run.
   void AwaitWork() {
     absl::Notification done;
-    trash_->Run([&done] { done.Notify(); });
+    trash_->Run([&done] {
+      done.Notify();
+      return absl::OkStatus();
+    });
     done.WaitForNotification();
   }
 
@@ -63,6 +66,16 @@ class TrashTest : public testing::Test {
   UniqueFd base_fd_;
   std::unique_ptr<Trash> trash_;
 };
+
+TEST_F(TrashTest, DoesWorkThatFailsAgain) {
+  Open({});
+  int times = 0;
+  trash_->Run([&times] {
+    return ++times < 3 ? absl::ResourceExhaustedError("not yet") : absl::OkStatus();
+  });
+  AwaitWork();
+  EXPECT_EQ(times, 3);
+}
 
 TEST_F(TrashTest, DeletesWhatIsThrown) {
   Open({});
