@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
@@ -207,6 +208,7 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
 
 absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, absl::Duration timeout,
                                  absl::Duration patience) const {
+  RETURN_IF_FAULT("stop_container.signal");
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::StopRequest request = {};
   CopyId(container_id, request.container_id);
@@ -231,6 +233,7 @@ absl::Status MonitorClient::ReopenLog(absl::string_view container_id, const Uniq
 }
 
 absl::Status MonitorClient::Forget(absl::string_view container_id) const {
+  RETURN_IF_FAULT("remove_container.forget");
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::ContainerRequest request = {};
   CopyId(container_id, request.container_id);
@@ -245,6 +248,7 @@ absl::Status MonitorClient::Forget(absl::string_view container_id) const {
 }
 
 absl::Status MonitorClient::Shutdown(absl::Duration patience) const {
+  RETURN_IF_FAULT("remove_pod.monitor");
   ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kShutdown), {}));
   return Receive(socket.get(), Type::kOk, SteadyNow() + patience).status();

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
@@ -169,10 +170,16 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   // The row comes last: a directory without one is swept at the next start, a row without its
   // directory is a container that cannot be started.
   operation.Stage("record");
-  Undo undo;
   const std::string directory = ContainerDir(record->id);
-  undo.Push([&] { MoveToTrash(directory); });
+  Undo undo;
+  undo.Push([&] {
+    if (const absl::Status moved = MoveToTrash(directory); !moved.ok())
+      log_.Warning("directory of a container that was not made is left",
+                   {{"error", moved.message()}});
+  });
+  RETURN_IF_FAULT("create_container.directory");
   RETURN_IF_ERROR(MakeDirs(directory, 0700));
+  RETURN_IF_FAULT("create_container.layer");
   RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
   RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
   if (record->config.readonly_rootfs && !record->image.volumes.empty() &&
@@ -186,9 +193,11 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
                             .image = EncodeContainerImage(record->image),
                             .status = EncodeContainerStatus(record->status)};
   RETURN_IF_ERROR(WriteRecordFile(directory, row));
+  RETURN_IF_FAULT("create_container.record");
   RETURN_IF_ERROR(InsertContainer(database_, row));
   state_.PutContainer(record);
   undo.Commit();
+  RETURN_IF_FAULT("create_container.answer");
   return record->id;
 }
 

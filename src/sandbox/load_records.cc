@@ -126,7 +126,7 @@ absl::StatusOr<std::shared_ptr<ContainerRecord>> Node::ReadContainer(const Conta
   const std::string& logs = pod.config.log_directory;
   if (!logs.empty() && !container->config.log_path.empty())
     container->log_path = absl::StrCat(logs, "/", container->config.log_path);
-  container->status.unread = container->status.state == ContainerState::kRunning;
+  container->status.unread = container->status.state != ContainerState::kExited;
   return container;
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
@@ -164,10 +165,12 @@ void Node::EmptyTrash(const std::string& path) {
   }
 }
 
-void Node::MoveToTrash(const std::string& path) {
+absl::Status Node::MoveToTrash(const std::string& path) {
   const std::string trash = absl::StrCat(options_.data_dir, "/trash/", NewId());
-  if (::rename(path.c_str(), trash.c_str()) != 0) return;
+  if (FAULT("node.trash") || ::rename(path.c_str(), trash.c_str()) != 0)
+    return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("rename to trash", path);
   EmptyTrash(trash);
+  return absl::OkStatus();
 }
 
 bool Node::ImageInUse(absl::string_view image_id) const {

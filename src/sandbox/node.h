@@ -254,7 +254,11 @@ class Node {
   absl::Status StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation);
   void EndMonitor(const PodRecord& pod);
   void EndHungMonitor(const PodRecord& pod);
-  void DiscardPod(const PodRecord& pod);
+  // What it leaves, with an error, is for a repetition.
+  absl::Status DiscardPod(const PodRecord& pod);
+  // Undoes a pod that could not be made. One that cannot be undone stays, as kCreating, until the
+  // same request, a removal or the next start has done it.
+  void AbandonPod(const std::shared_ptr<PodRecord>& pod);
   // Kills what is left in it, and waits a moment for that to be gone.
   absl::Status EmptyAndRemoveCgroup(const std::string& path) const;
   void PersistPod(absl::string_view id);
@@ -327,7 +331,7 @@ class Node {
   OperationLog::Operation BeginOperation(const char* kind, const ContainerRecord& container) const;
   void PersistContainer(absl::string_view id);
   static void EmptyTrash(const std::string& path);
-  void MoveToTrash(const std::string& path);
+  absl::Status MoveToTrash(const std::string& path);
 
   void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);
   void CountLogDropped(const WatchEvent& event, ContainerStatus* status);

@@ -106,6 +106,12 @@ void TakeMounted(const json& value, std::vector<ContainerImage::Mounted>* images
 
 }  // namespace
 
+absl::Status UnreadError(const ContainerRecord& container) {
+  return absl::UnavailableError(
+      absl::StrCat("container ", container.id,
+                   ": the monitor of its pod has not answered since berthd's start"));
+}
+
 absl::Status NotRunningError(const ContainerRecord& container) {
   const bool exited = container.status.state == ContainerState::kExited;
   return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running (",

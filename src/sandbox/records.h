@@ -52,7 +52,7 @@ struct ContainerStatus {
   int pid = -1;
   uint64_t log_dropped_bytes = 0;
   bool poststop_due = false;  // hooks of its end are to be run when it is removed
-  bool unread = false;  // its monitor has not told since the start whether it runs on; not stored
+  bool unread = false;  // its monitor has not told since berthd's start how it is; not stored
   // As UpdateContainerResources changed them, all of them; absent: ContainerConfig::limits.
   std::optional<CgroupLimits> limits;
 };
@@ -99,6 +99,8 @@ inline const CgroupLimits& LimitsOf(const ContainerRecord& container) {
   return container.status.limits.has_value() ? *container.status.limits : container.config.limits;
 }
 
+// Unavailable: what state the container is in is not known yet.
+absl::Status UnreadError(const ContainerRecord& container);
 // FailedPrecondition: what state the container is in instead.
 absl::Status NotRunningError(const ContainerRecord& container);
 

@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
@@ -102,9 +103,9 @@ void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
       MarkExited(id, *record);
       continue;
     }
-    if (container->status.state == ContainerState::kCreated) continue;
     state_.UpdateContainer(id, [&](ContainerRecord& changed) {
       changed.status.unread = false;
+      if (changed.status.state == ContainerState::kCreated) return;
       changed.status.state = ContainerState::kExited;
       changed.status.exit_code = kUnknownExitCode;
       changed.status.reason = "Unknown";
@@ -141,6 +142,7 @@ absl::Status Node::Recover() {
   recover();
   for (std::thread& thread : threads) thread.join();
   RecoverNetworks();
+  FAILPOINT("recover.orphans");
   RemoveOrphans();
   return absl::OkStatus();
 }
@@ -152,11 +154,12 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   }
   if (pod->status.state == PodState::kCreating) {
     // Its caller never got an answer: the whole attempt is undone, and a retry starts anew.
-    DiscardPod(*pod);
+    RETURN_IF_ERROR(DiscardPod(*pod));
     state_.RemovePod(pod->id);
     return absl::OkStatus();
   }
   const MonitorClient monitor = Monitor(pod->id);
+  RETURN_IF_FAULT("recover.hello");
   absl::StatusOr<MonitorHello> hello = monitor.Hello({}, patience);
   absl::StatusOr<UniqueFd> watch =
       hello.ok() ? monitor.Watch() : absl::StatusOr<UniqueFd>(hello.status());
@@ -171,6 +174,7 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   runtime->user_namespace = std::move(hello->user_namespace);
   if (!pod->status.selinux_level.empty())
     selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();
+  RETURN_IF_FAULT("recover.watch");
   absl::flat_hash_set<std::string> known;
   while (true) {
     ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), SteadyNow() + patience));
@@ -182,14 +186,16 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   // A container that runs by its record but that the monitor does not know has lost its exit.
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning ||
-        known.contains(id))
-      continue;
-    const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod->id), id);
-    MarkExited(id, record.ok() ? *record
-                               : WatchEvent{.container_id = id,
-                                            .exit_code = kUnknownExitCode,
-                                            .finished_at = absl::GetCurrentTimeNanos()});
+    if (container->pod_id != pod->id) continue;
+    if (container->status.state == ContainerState::kRunning && !known.contains(id)) {
+      const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod->id), id);
+      MarkExited(id, record.ok() ? *record
+                                 : WatchEvent{.container_id = id,
+                                              .exit_code = kUnknownExitCode,
+                                              .finished_at = absl::GetCurrentTimeNanos()});
+    }
+    if (container->status.unread)
+      state_.UpdateContainer(id, [](ContainerRecord& read) { read.status.unread = false; });
   }
   {
     absl::MutexLock lock(&mu_);
@@ -254,9 +260,13 @@ void Node::RemoveOrphans() {
     const absl::StatusOr<std::vector<std::string>> names = ListDir(AT_FDCWD, directory);
     for (const std::string& name : names.value_or(std::vector<std::string>())) {
       if (known.find(name) != known.end()) continue;
+      const std::string path = absl::StrCat(directory, "/", name);
+      if (const absl::Status moved = MoveToTrash(path); !moved.ok()) {
+        log_.Warning("orphaned directory is left", {{"path", path}, {"error", moved.message()}});
+        continue;
+      }
       ++counters_.leaks_reaped;
-      log_.Warning("orphaned directory removed", {{"path", absl::StrCat(directory, "/", name)}});
-      MoveToTrash(absl::StrCat(directory, "/", name));
+      log_.Warning("orphaned directory removed", {{"path", path}});
     }
   };
   sweep(options_.data_dir + "/pods", snapshot->pods);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
@@ -42,6 +43,12 @@ absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     for (const auto& [id, existing] : snapshot->pods) {
       if (NameOf(existing->config) != name) continue;
+      if (existing->status.state == PodState::kCreating) {
+        const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", id));
+        RETURN_IF_ERROR(DiscardPod(*existing));
+        state_.RemovePod(id);
+        continue;
+      }
       if (existing->request_bytes == pod.bytes && existing->status.state == PodState::kReady)
         return id;
       return absl::AlreadyExistsError(
@@ -77,19 +84,22 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   ASSIGN_OR_RETURN(record->status.cgroup, PodCgroup(*record));
   record->status.boot_id = boot_id_;
 
+  RETURN_IF_FAULT("run_pod.record");
   RETURN_IF_ERROR(InsertPod(database_, {.id = record->id,
                                         .name = name,
                                         .created_at = record->created_at,
                                         .config = pod.bytes,
                                         .status = EncodePodStatus(record->status)}));
-  undo.Push([&] { DiscardPod(*record); });
+  undo.Push([&] { AbandonPod(record); });
   operation.Stage("files");
   if (lsm_.selinux) {
     ASSIGN_OR_RETURN(record->status.selinux_level, selinux_categories_.Allocate());
   }
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
+  RETURN_IF_FAULT("run_pod.files");
   RETURN_IF_ERROR(MakeDirs(PodDataDir(record->id), 0700));
   RETURN_IF_ERROR(WritePodFiles(PodDataDir(record->id), pod.config));
+  RETURN_IF_FAULT("run_pod.state");
   RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
 
   ParkedProcess parked;
@@ -111,14 +121,18 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   record->status.pod_init_pid = hello->pod_init_pid;
   if (own_network) {
     operation.Stage("network");
+    RETURN_IF_FAULT("run_pod.network");
     ASSIGN_OR_RETURN(record->status.ips, AttachNetwork(*record, *hello));
+    RETURN_IF_FAULT("run_pod.hosts");
     RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
     absl::MutexLock lock(&mu_);
     runtimes_[record->id]->netlink = std::move(hello->netlink);
   }
   operation.Stage("ready");
+  RETURN_IF_FAULT("run_pod.watch");
   ASSIGN_OR_RETURN(UniqueFd watch, Monitor(record->id).Watch());
   record->status.state = PodState::kReady;
+  RETURN_IF_FAULT("run_pod.ready");
   RETURN_IF_ERROR(UpdatePodStatus(database_, record->id, EncodePodStatus(record->status)));
   RETURN_IF_ERROR(WriteRecord(*record, name));
   state_.PutPod(record);
@@ -126,6 +140,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   const absl::Status watching = watcher_->Add(record->id, std::move(watch));
   if (!watching.ok())
     log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
+  RETURN_IF_FAULT("run_pod.answer");
   return record->id;
 }
 
@@ -141,6 +156,15 @@ absl::Status Node::WriteRecord(const PodRecord& pod, const std::string& name) co
                .status = EncodePodStatus(pod.status)},
        .addresses = attachment.has_value() ? std::vector<std::string>() : pod.status.ips,
        .attachment = attachment});
+}
+
+void Node::AbandonPod(const std::shared_ptr<PodRecord>& pod) {
+  const absl::Status discarded = DiscardPod(*pod);
+  if (discarded.ok()) return;
+  log_.Warning("pod that could not be made is not undone yet",
+               {{"pod", pod->id}, {"error", discarded.message()}});
+  pod->status.state = PodState::kCreating;
+  state_.PutPod(pod);
 }
 
 absl::StatusOr<std::vector<std::string>> Node::AttachNetwork(const PodRecord& pod,
@@ -192,6 +216,7 @@ void Node::StopScope(const PodRecord& pod) const {
 absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int network,
                                                 SpawnedProcess* process) {
   const std::string leaf = pod.status.cgroup + "/monitor";
+  RETURN_IF_FAULT("run_pod.cgroup");
   RETURN_IF_ERROR(cgroups_.CreateAccounting(leaf));
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(leaf));
   std::vector<OpenedVolume> volumes;
@@ -204,6 +229,7 @@ absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int networ
   if (network >= 0) fds.push_back(network);
   const LaunchPlan plan = BuildPodPlan(pod.config.namespaces, /*host_shm_fd=*/0,
                                        network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
+  RETURN_IF_FAULT("run_pod.spawn");
   ASSIGN_OR_RETURN(*process,
                    MonitorClient::Spawn({
                        .executable = monitor_executable_.get(),
@@ -223,6 +249,7 @@ absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int networ
     if (::prlimit(process->pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
       return ErrnoStatus("prlimit", "berth-monitor");
   }
+  RETURN_IF_FAULT("run_pod.hello");
   return Monitor(pod.id).Hello(plan);
 }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
 #include "src/kernel/file.h"
@@ -50,6 +51,7 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   ASSIGN_OR_RETURN(const ContainerPtr found, state_.FindContainer(wanted));
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", found->id));
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(found->id));
+  if (container->status.unread) return UnreadError(*container);
   if (container->status.state != ContainerState::kCreated) {
     return absl::FailedPreconditionError(absl::StrCat(
         "container ", container->id, " is ",
@@ -91,6 +93,7 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
     absl::MutexLock lock(&mu_);
     sample_layers_now_ = true;
   }
+  RETURN_IF_FAULT("start_container.answer");
   return pid.ok()
              ? absl::OkStatus()
              : Annotate(pid.status(), absl::StrCat("start container ", container->config.name));
@@ -106,6 +109,7 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
   undo.Push([&] { cgroups_.Remove(container.cgroup).IgnoreError(); });
   operation.Stage("cgroup");
   RETURN_IF_ERROR(MakeContainerCgroup(container, prepared.device_rules));
+  RETURN_IF_FAULT("start_container.open");
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container.cgroup));
   start.cgroup = &cgroup;
   operation.Stage("launch");
@@ -119,9 +123,11 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
 
 absl::Status Node::MakeContainerCgroup(const ContainerRecord& container,
                                        const std::vector<DeviceRule>& device_rules) const {
+  RETURN_IF_FAULT("start_container.cgroup");
   RETURN_IF_ERROR(cgroups_.Create(container.cgroup));
   CgroupLimits limits = LimitsOf(container);
   if (options_.pids_limit > 0) limits.pids = options_.pids_limit;
+  RETURN_IF_FAULT("start_container.limits");
   RETURN_IF_ERROR(cgroups_.SetLimits(container.cgroup, limits));
   return cgroups_.RestrictDevices(container.cgroup, device_rules);
 }
@@ -136,8 +142,10 @@ absl::StatusOr<ContainerStart> Node::PrepareStart(const ContainerRecord& contain
                        .stdin_once = container.config.stdin_once,
                        .target_id = container.config.target_id};
   if (container.config.pid == NamespaceMode::kTarget) RETURN_IF_ERROR(CheckTarget(container));
+  RETURN_IF_FAULT("start_container.volumes");
   RETURN_IF_ERROR(OpenContainerVolumes(&prepared));
   start.volumes = std::move(prepared.volumes);
+  RETURN_IF_FAULT("start_container.log");
   ASSIGN_OR_RETURN(start.log, OpenLog(container, pod));
   start.user_namespace = UserNamespaceOf(pod.id);
   if (options_.log_limits.bytes_per_second != 0 || options_.log_limits.max_bytes != 0)
@@ -178,7 +186,9 @@ absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const 
         spec.identity.program,
         {.container_id = container.id, .bundle = BundleDir(container.id), .pid = pid}, listener);
   };
+  RETURN_IF_FAULT("start_container.launch");
   ASSIGN_OR_RETURN(const pid_t pid, Monitor(pod.id).Start(std::move(start)));
+  RETURN_IF_FAULT("start_container.launched");
   const absl::Status confined = VerifyConfinementOfPid(pid, ExpectedOf(spec.identity));
   if (!confined.ok()) {
     cgroups_.Kill(container.cgroup);

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
@@ -26,16 +27,32 @@ absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeou
   if (absl::IsNotFound(found.status())) return absl::OkStatus();
   if (!found.ok()) return found.status();
   const ContainerRecord& container = **found;
-  if (container.status.state != ContainerState::kRunning) return absl::OkStatus();
+  if (container.status.state == ContainerState::kExited) return absl::OkStatus();
+  if (container.status.state == ContainerState::kCreated)
+    return container.status.unread ? UnreadError(container) : absl::OkStatus();
   OperationLog::Operation operation = BeginOperation("StopContainer", container);
   operation.Stage("signal");
   const absl::Duration grace = std::max(timeout, absl::ZeroDuration());
-  const absl::Status asked =
-      Monitor(container.pod_id).Stop(container.id, container.stop_signal, grace);
-  if (!asked.ok() && !absl::IsNotFound(asked)) cgroups_.Kill(container.cgroup);
-  const absl::Time until = std::min(deadline, SteadyNow() + grace + kKillTimeout);
+  const MonitorClient monitor = Monitor(container.pod_id);
+  const absl::Time asked_at = SteadyNow();
+  const absl::Status asked = monitor.Stop(container.id, container.stop_signal, grace);
+  const absl::Time until = std::min(deadline, asked_at + grace + kKillTimeout);
+  if (absl::IsDeadlineExceeded(asked)) {
+    // The monitor hangs, and will not end it. What is owed to the container is its time.
+    if (!state_.AwaitContainer(container.id, std::min(deadline, asked_at + grace), HasExited))
+      cgroups_.Kill(container.cgroup);
+  } else if (!asked.ok() && !absl::IsNotFound(asked)) {
+    // Without its monitor a container ends at once. Any other error is the caller's, who comes
+    // again: no container is killed because something else failed.
+    if (!monitor.IsGone())
+      return operation.End(Annotate(asked, absl::StrCat("stop container ", container.id)));
+    cgroups_.Kill(container.cgroup);
+  }
   operation.Stage("exit");
-  if (state_.AwaitContainer(container.id, until, HasExited)) return operation.End(absl::OkStatus());
+  if (state_.AwaitContainer(container.id, until, HasExited)) {
+    RETURN_IF_FAULT("stop_container.answer");
+    return operation.End(absl::OkStatus());
+  }
   return operation.End(absl::DeadlineExceededError(absl::StrCat(
       "stop container ", container.id, ": it has not exited yet; its monitor ",
       asked.ok() ? "goes on stopping it" : "does not answer, and ends when its pod is stopped")));
@@ -71,11 +88,17 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
     log_.Warning("monitor keeps a removed container",
                  {{"container", container->id}, {"error", forgotten.message()}});
   }
+  RETURN_IF_FAULT("remove_container.cgroup");
   RETURN_IF_ERROR(EmptyAndRemoveCgroup(container->cgroup));
-  if (container->status.poststop_due) RunPoststopHooks(*container, *pod);
-  MoveToTrash(ContainerDir(container->id));
+  if (container->status.poststop_due) {
+    RunPoststopHooks(*container, *pod);
+    state_.UpdateContainer(container->id,
+                           [](ContainerRecord& record) { record.status.poststop_due = false; });
+  }
+  RETURN_IF_ERROR(MoveToTrash(ContainerDir(container->id)));
   RETURN_IF_ERROR(DeleteContainer(database_, container->id));
   state_.RemoveContainer(container->id);
+  RETURN_IF_FAULT("remove_container.answer");
   return absl::OkStatus();
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
@@ -42,6 +43,7 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   // From here on no container can be made or started in it.
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.state = PodState::kNotReady; });
   PersistPod(pod->id);
+  RETURN_IF_FAULT("stop_pod.containers");
   const MonitorClient monitor = Monitor(pod->id);
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   std::vector<std::string> running;
@@ -73,9 +75,11 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
     }
   }
   if (operation != nullptr) operation->Stage("network");
+  RETURN_IF_FAULT("stop_pod.network");
   RETURN_IF_ERROR(network_.Detach(pod->id));
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
   PersistPod(pod->id);
+  RETURN_IF_FAULT("stop_pod.answer");
   return absl::OkStatus();
 }
 
@@ -106,8 +110,10 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
     if (absl::Status removed = RemoveContainer(id); !removed.ok()) return operation.End(removed);
   }
   operation.Stage("clean up");
-  DiscardPod(*pod);
+  if (absl::Status discarded = DiscardPod(*pod); !discarded.ok())
+    return operation.End(Annotate(discarded, absl::StrCat("remove pod sandbox ", pod->id)));
   state_.RemovePod(pod->id);
+  RETURN_IF_FAULT("remove_pod.answer");
   return operation.End(absl::OkStatus());
 }
 
@@ -143,23 +149,22 @@ absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
 }
 
 // The last steps of a removal, and the undo of a pod that could not be made. Each step can be
-// repeated.
-void Node::DiscardPod(const PodRecord& pod) {
+// repeated; the record goes last.
+absl::Status Node::DiscardPod(const PodRecord& pod) {
   EndMonitor(pod);
   const absl::Status detached = network_.Detach(pod.id);
   if (!detached.ok())
     log_.Warning("network not taken down yet", {{"pod", pod.id}, {"error", detached.message()}});
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
-  const absl::Status removed = EmptyAndRemoveCgroup(pod.status.cgroup);
-  if (!removed.ok())
-    log_.Warning("cgroup not removed", {{"pod", pod.id}, {"error", removed.message()}});
+  RETURN_IF_FAULT("remove_pod.cgroup");
+  RETURN_IF_ERROR(EmptyAndRemoveCgroup(pod.status.cgroup));
   if (options_.systemd_cgroups) StopScope(pod);
+  RETURN_IF_ERROR(MoveToTrash(PodDataDir(pod.id)));
+  RETURN_IF_FAULT("remove_pod.state");
+  RETURN_IF_ERROR(RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id)));
+  RETURN_IF_ERROR(DeletePod(database_, pod.id));
   if (!pod.status.selinux_level.empty()) selinux_categories_.Release(pod.status.selinux_level);
-  MoveToTrash(PodDataDir(pod.id));
-  absl::Status cleared = RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id));
-  cleared.Update(DeletePod(database_, pod.id));
-  if (!cleared.ok())
-    log_.Warning("pod not removed whole", {{"pod", pod.id}, {"error", cleared.message()}});
+  return absl::OkStatus();
 }
 
 }  // namespace berth

@@ -199,6 +199,21 @@ TEST(FillContainer, NamesEachState) {
   }
 }
 
+TEST(FillContainer, ToldByNoMonitorYetIsUnknownUnlessItHasExited) {
+  for (const ContainerState state :
+       {ContainerState::kCreated, ContainerState::kRunning, ContainerState::kExited}) {
+    ContainerRecord record = MakeContainer("c1", "p1", state);
+    record.status.unread = true;
+    cri::Container listed;
+    FillContainer(record, &listed);
+    cri::ContainerStatus status;
+    FillContainerStatus(record, &status);
+    const bool exited = state == ContainerState::kExited;
+    EXPECT_EQ(listed.state(), exited ? cri::CONTAINER_EXITED : cri::CONTAINER_UNKNOWN);
+    EXPECT_EQ(status.state(), listed.state());
+  }
+}
+
 cri::Signal ToldSignal(int number) {
   ContainerRecord container = MakeContainer("c1");
   container.stop_signal = number;
