@@ -31,8 +31,9 @@ absl::Status ToAbsl(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
-Client::Client(const std::string& socket)
-    : channel_(Connect(socket)),
+Client::Client(const std::string& socket, absl::Duration most)
+    : most_(most),
+      channel_(Connect(socket)),
       runtime_(cri::RuntimeService::NewStub(channel_)),
       images_(cri::ImageService::NewStub(channel_)) {}
 

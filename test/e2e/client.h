@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +28,10 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& socket);
 
 class Client {
  public:
-  explicit Client(const std::string& socket);
+  static constexpr absl::Duration kTimeout = absl::Minutes(2);
+
+  // No call waits for longer than `most`.
+  explicit Client(const std::string& socket, absl::Duration most = kTimeout);
 
   template <class Request, class Response>
   using RuntimeMethod = grpc::Status (Runtime::*)(grpc::ClientContext*, const Request&, Response*);
@@ -81,8 +85,6 @@ class Client {
                                                 absl::Duration patience = absl::Seconds(60));
 
  private:
-  static constexpr absl::Duration kTimeout = absl::Minutes(2);
-
   template <class Stub, class Request, class Response>
   absl::StatusOr<Response> Do(Stub& stub,
                               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
@@ -90,13 +92,14 @@ class Client {
                               const Request& request, absl::Duration timeout) {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
-    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context.set_deadline(absl::ToChronoTime(absl::Now() + std::min(timeout, most_)));
     Response response;
     if (absl::Status status = ToAbsl((stub.*method)(&context, request, &response)); !status.ok())
       return status;
     return response;
   }
 
+  absl::Duration most_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Images> images_;

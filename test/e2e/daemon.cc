@@ -40,17 +40,15 @@ void WriteConfig(const Daemon::Options& options) {
   std::filesystem::create_directories(options.dir);
   std::ofstream(options.dir + "/berth.toml")
       << "[network]\nbridge = \"" << options.bridge << "\"\nipv4_subnet = \"" << options.ipv4_subnet
-      << "\"\nipv6_subnet = \""
-      << options.ipv6_subnet
-      // The leak oracle's steady state (Node::Settle).
-      << "\"\nready_networks = \"3\"\n\n[cgroup]\nroot = \"" << options.cgroup_root
+      << "\"\nipv6_subnet = \"" << options.ipv6_subnet << "\"\nready_networks = \""
+      << options.ready_networks << "\"\n\n[cgroup]\nroot = \"" << options.cgroup_root
       << "\"\ndriver = \"" << options.cgroup_driver << "\"\n\n"
       << options.more_config;
 }
 
 absl::StatusOr<Subprocess> Spawn(const Daemon::Options& options) {
   std::vector<std::string> argv = options.prefix;
-  argv.insert(argv.end(), {BERTH_BIN_DIR "/berthd", "--dir", options.dir});
+  argv.insert(argv.end(), {options.program, "--dir", options.dir});
   return Subprocess::Start({.argv = argv, .output_path = LogPath(options)});
 }
 
@@ -76,6 +74,8 @@ absl::Status Daemon::StartAgain() {
   }
   return absl::OkStatus();
 }
+
+bool Daemon::IsAlive(absl::Duration patience) { return !process_.Wait(patience).has_value(); }
 
 absl::Status Daemon::Terminate() {
   process_.Signal(SIGTERM);

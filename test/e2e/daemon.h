@@ -23,6 +23,8 @@ class Daemon {
     std::string ipv6_subnet = "fd20:1::/64";
     std::string more_config = "";          // appended to DIR/berth.toml
     std::vector<std::string> prefix = {};  // e.g. a program that drops privileges first
+    std::string program = BERTH_BIN_DIR "/berthd";
+    int ready_networks = 3;  // the leak oracle's steady state (Node::Settle)
   };
   // Writes the configuration, starts berthd and waits until its socket accepts. A daemon that exits
   // instead is FailedPrecondition with its log.
@@ -33,6 +35,8 @@ class Daemon {
   absl::Status Kill();
   // Starts the program again with the same directory, and waits until it is ready.
   absl::Status StartAgain();
+  // False once the process has ended, whoever ended it, or does so within `patience`.
+  bool IsAlive(absl::Duration patience = absl::ZeroDuration());
 
   const Options& options() const { return options_; }
   std::string socket() const { return options_.dir + "/berth.sock"; }

@@ -28,6 +28,12 @@ absl::StatusOr<OwnNode> OwnNode::StartWithSystemd(const std::string& name,
   return StartWith(options);
 }
 
+absl::StatusOr<OwnNode> OwnNode::StartWithFailpoints(const std::string& name) {
+  Daemon::Options options = Node::OptionsFor(name, kSecondBridge);
+  options.program = BERTH_FAILPOINTS_DIR "/berthd";
+  return StartWith(options);
+}
+
 absl::StatusOr<OwnNode> OwnNode::StartWith(const Daemon::Options& options) {
   ASSIGN_OR_RETURN(Node* const shared, Node::Shared());
   OwnNode own;

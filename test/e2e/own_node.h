@@ -21,6 +21,8 @@ class OwnNode {
   // The same with the systemd cgroup driver; pods without a cgroup_parent go to `slice`.
   static absl::StatusOr<OwnNode> StartWithSystemd(const std::string& name,
                                                   const std::string& slice);
+  // A berthd with failpoints (failpoint_files.h).
+  static absl::StatusOr<OwnNode> StartWithFailpoints(const std::string& name);
   OwnNode(OwnNode&& other) noexcept = default;
   OwnNode& operator=(OwnNode&& other) = delete;
   ~OwnNode();
