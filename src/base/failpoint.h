@@ -56,7 +56,7 @@ inline constexpr const char* kFailpoints[] = {
     "pull_worker.answer",
     // berth-monitor
     "monitor.setup", "monitor.ready", "monitor.start", "monitor.started", "monitor.exec",
-    "monitor.stop", "monitor.exit", "monitor.exit_record", "monitor.exit_rename",
+    "monitor.zygote", "monitor.stop", "monitor.exit", "monitor.exit_record", "monitor.exit_rename",
     "monitor.announce", "monitor.forget", "monitor.shutdown",
     // its children
     "launch.step", "launch.exec"};

@@ -29,6 +29,8 @@ namespace {
 
 using wire::Type;
 
+constexpr absl::Duration kStillEndingPause = absl::Milliseconds(2);
+
 // The last error that an OCI runtime wrote to its log: a line of JSON with "msg", or any line.
 std::string LastRuntimeError(int directory) {
   const std::string text = ReadFileAt(directory, "log.json").value_or("");
@@ -81,9 +83,16 @@ absl::Status AnswerRequest(int socket, Type type, Packet& packet, const Containe
   return done;
 }
 
-// Waits for kStarted. After an error of a callback the monitor still answers, once the process is
-// gone.
-absl::StatusOr<pid_t> AwaitStarted(int socket, const ContainerStart& start) {
+// An earlier start of the container, whose berthd died, has not come to its end yet.
+bool IsStillEnding(const Packet& packet) {
+  const absl::StatusOr<wire::ErrorReply> reply = Payload<wire::ErrorReply>(packet);
+  return reply.ok() && reply->step < 0 && reply->error == EAGAIN &&
+         absl::string_view(reply->call, strnlen(reply->call, sizeof(reply->call))) == "start";
+}
+
+// Waits for kStarted; nullopt: to be asked again. After an error of a callback the monitor still
+// answers, once the process is gone.
+absl::StatusOr<std::optional<pid_t>> AwaitStarted(int socket, const ContainerStart& start) {
   absl::Status failed;
   while (true) {
     absl::StatusOr<Packet> packet =
@@ -106,6 +115,7 @@ absl::StatusOr<pid_t> AwaitStarted(int socket, const ContainerStart& start) {
     if (type != Type::kError)
       return absl::DataLossError(
           absl::StrCat("monitor: unexpected answer ", static_cast<int>(type)));
+    if (IsStillEnding(*packet)) return std::nullopt;
     const absl::Status error = ErrorFrom(*packet, start.plan);
     const std::string said = start.pid_dir.valid() && absl::IsAborted(error)
                                  ? LastRuntimeError(start.pid_dir.get())
@@ -202,8 +212,14 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
     return absl::InvalidArgumentError(
         absl::StrCat("mounts: ", start.volumes.size(), " are more than one container may have"));
   }
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
-  return AwaitStarted(socket.get(), start);
+  const absl::Time deadline = absl::Now() + kAnswerTimeout;
+  while (true) {
+    RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
+    ASSIGN_OR_RETURN(const std::optional<pid_t> pid, AwaitStarted(socket.get(), start));
+    if (pid.has_value()) return *pid;
+    if (absl::Now() > deadline) return absl::DeadlineExceededError("monitor: does not end a start");
+    absl::SleepFor(kStillEndingPause);
+  }
 }
 
 absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, absl::Duration timeout,

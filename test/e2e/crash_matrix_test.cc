@@ -48,7 +48,7 @@ bool IsOfRecovery(const std::string& point) { return absl::StartsWith(point, "re
 // tells nobody before it has.
 bool MayLoseContainer(const ArmedFault& fault) {
   return absl::StartsWith(fault.point, "monitor.") && fault.kind == "kill" &&
-         fault.point != "monitor.announce";
+         fault.point != "monitor.announce" && fault.point != "monitor.zygote";
 }
 
 std::string TextOf(const ArmedFault& fault) {

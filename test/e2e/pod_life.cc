@@ -14,6 +14,7 @@ constexpr int kExitCode = 77;         // of the container when it is asked to en
 constexpr int kMostAttempts = 5;      // each fault strikes once
 constexpr int64_t kStopSeconds = 20;  // it ends at once
 constexpr absl::Duration kPause = absl::Milliseconds(20);
+constexpr int kExecs = 4;  // the last of which a zygote clones
 constexpr char kStartError[] = "StartError";
 
 }  // namespace
@@ -118,13 +119,15 @@ absl::Status PodLife::Use() {
     return Joined(records, "stdout") == "ready\n" ? absl::OkStatus()
                                                   : absl::NotFoundError("not ready yet");
   }));
-  RETURN_IF_ERROR(PersistWhileAlive("ExecSync", [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const auto result,
-                     options_.client().Exec(container_, {"/probe", "exit", "3"}));
-    if (result.exit_code() != 3)
-      wrong_exits_.push_back(absl::StrCat("exec: ", result.exit_code(), " instead of 3"));
-    return absl::OkStatus();
-  }));
+  for (int code = 1; code <= kExecs; ++code) {
+    RETURN_IF_ERROR(PersistWhileAlive("ExecSync", [&]() -> absl::Status {
+      ASSIGN_OR_RETURN(const auto result,
+                       options_.client().Exec(container_, {"/probe", "exit", absl::StrCat(code)}));
+      if (result.exit_code() != code)
+        wrong_exits_.push_back(absl::StrCat("exec: ", result.exit_code(), " instead of ", code));
+      return absl::OkStatus();
+    }));
+  }
   RETURN_IF_ERROR(PersistWhileAlive("UpdateContainerResources", [&]() -> absl::Status {
     cri::UpdateContainerResourcesRequest request;
     request.set_container_id(container_);

@@ -86,6 +86,12 @@ void Pod::Announce(const Container& container) {
     Tell(&watcher, wire::Type::kExit, &container.exit, sizeof(container.exit));
 }
 
+void Pod::TellRunning(const Container& container, int* watcher) {
+  wire::RunningEvent event = {.container_id = {}, .pid = container.pid};
+  memcpy(event.container_id, container.id, wire::kIdBytes);
+  Tell(watcher, wire::Type::kRunning, &event, sizeof(event));
+}
+
 void Pod::TellDropped(const Container& container, int* watcher) {
   wire::LogDroppedEvent event = {.container_id = {}, .bytes = container.log.dropped_bytes()};
   memcpy(event.container_id, container.id, wire::kIdBytes);
@@ -230,12 +236,11 @@ void Pod::Watch(int connection) {
     watcher = connection;
     for (const Container* container = containers_; container != nullptr;
          container = container->next) {
+      if (container->state == Container::State::kStarting) continue;
       if (container->state == Container::State::kExited) {
         Tell(&watcher, wire::Type::kExit, &container->exit, sizeof(container->exit));
       } else {
-        wire::RunningEvent running = {.container_id = {}, .pid = container->pid};
-        memcpy(running.container_id, container->id, wire::kIdBytes);
-        Tell(&watcher, wire::Type::kRunning, &running, sizeof(running));
+        TellRunning(*container, &watcher);
         if (container->log.dropped_bytes() > 0) TellDropped(*container, &watcher);
       }
     }
@@ -264,8 +269,12 @@ void Pod::ConnectionClosed(int connection) {
       SendChannel(container->channel, {.tag = ChannelTag::kAnswer, .value = ECANCELED});
     container->asking = false;
     container->requester = -1;
-    // Whoever gave up takes the start for failed: it must not succeed behind their back.
-    if (container->state == Container::State::kStarting) KillAll(container);
+    // Whoever gave up takes the start for failed: it must not succeed behind their back, and its
+    // end is no exit, even if its process has come to its exec by now.
+    if (container->state == Container::State::kStarting) {
+      container->failed_start = true;
+      KillAll(container);
+    }
   }
   for (Exec* exec = execs_; exec != nullptr;) {
     Exec* next = exec->next;

@@ -253,6 +253,7 @@ class Pod {
   void ExecExited(Exec* exec, int status);
   void FinishExit(Container* container);
   void Announce(const Container& container);
+  void TellRunning(const Container& container, int* watcher);
   void TellDropped(const Container& container, int* watcher);
   void CountDropped(Container* container);
   void Tell(int* watcher, wire::Type type, const void* payload, size_t bytes);

@@ -139,7 +139,8 @@ void Pod::Start(int connection, Packet* packet) {
       !IsFdOrNone(*packet, start.log_fd) || !IsFdOrNone(*packet, start.pid_dir_fd)) {
     return SendError(connection, -1, EBADMSG, "start request");
   }
-  if (Find(start.container_id) != nullptr) return SendError(connection, -1, EEXIST, "start");
+  if (const Container* other = Find(start.container_id); other != nullptr)
+    return SendError(connection, -1, other->failed_start ? EAGAIN : EEXIST, "start");
   if (!plan.Map(packet->fds()[0])) return SendError(connection, -1, errno, "read plan");
   if (CountTasks(plan) > kMaxHierarchies) return SendError(connection, -1, E2BIG, "join cgroups");
   // The plan's operands count from the first descriptor behind the plan.
@@ -287,6 +288,10 @@ void Pod::CloseChannel(Container* container) {
 
 void Pod::ChannelEnded(Container* container) {
   CloseChannel(container);
+  if (container->failed_start) {
+    if (container->pid < 0) FailStart(container);
+    return;
+  }
   if (!container->moving && !HasExeced(container->pid)) {
     container->failed_start = true;  // and how it ended will say why
     return;
@@ -306,9 +311,13 @@ void Pod::ChannelEnded(Container* container) {
 void Pod::Started(Container* container) {
   container->state = Container::State::kRunning;
   FAILPOINT("monitor.started");
-  if (container->requester >= 0)
-    Send(container->requester, wire::Type::kStarted, wire::StartedReply{.pid = container->pid});
+  const wire::StartedReply reply = {.pid = container->pid};
+  const bool told =
+      container->requester >= 0 && Send(container->requester, wire::Type::kStarted, reply);
   container->requester = -1;
+  if (told) return;
+  // Its requester is gone, and whoever watches by now was not told of it.
+  for (int& watcher : watchers_) TellRunning(*container, &watcher);
 }
 
 // Its first process has ended. Nothing is left of it afterwards, the object included.

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/failpoint.h"
 #include "src/runtime/monitor/pod.h"
 #include "src/runtime/monitor/syscalls.h"
 
@@ -92,7 +93,7 @@ struct Zygote::Shared {
     }
     if (ready) {
       call = "clone3";
-      ready = CloneSharingMemory(&args, RunChild, this) > 0;
+      ready = !FAULT("monitor.zygote") && CloneSharingMemory(&args, RunChild, this) > 0;
     }
     if (ready) return;
     failure = ReplyOf({.step = -1, .error = errno, .call = call});
