@@ -6,14 +6,16 @@
 #   *_root_test.cc   tests against the real kernel, label "root" (need root)
 #   *_fuzz.cc        a libFuzzer target; its corpus is replayed as a ctest
 #
-# berth_module(NAME DEPS lib... [PCH header...] [UNITY])
+# berth_module(NAME DEPS lib... [PCH header...] [UNITY] [FUZZED source...])
+#
+# FUZZED names the sources that the fuzz targets need where clang cannot compile all: the fuzz preset builds only those.
 #
 # UNITY compiles several sources as one: each use of a precompiled header instantiates again what the
 # header leaves open, which for gRPC, CLI11 and GoogleTest takes longer than most sources themselves.
 include(GoogleTest)
 
 function(berth_module name)
-  cmake_parse_arguments(ARG "UNITY" "" "DEPS;PCH" ${ARGN})
+  cmake_parse_arguments(ARG "UNITY" "" "DEPS;PCH;FUZZED" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR})
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cc ${dir}/rpc/*.cc ${dir}/convert/*.cc)
   set(tests ${sources})
@@ -26,6 +28,13 @@ function(berth_module name)
   list(FILTER root_tests INCLUDE REGEX "_root_test\\.cc$")
   list(FILTER mains INCLUDE REGEX "_main\\.cc$")
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+  if(BERTH_FUZZ AND ARG_FUZZED)
+    set(sources ${ARG_FUZZED})
+    unset(ARG_PCH)
+    foreach(kind tests root_tests mains)
+      set(${kind} "")
+    endforeach()
+  endif()
 
   if(sources)
     add_library(berth_${name} STATIC ${sources})
