@@ -28,8 +28,8 @@ absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeou
   if (!found.ok()) return found.status();
   const ContainerRecord& container = **found;
   if (container.status.state == ContainerState::kExited) return absl::OkStatus();
-  if (container.status.state == ContainerState::kCreated)
-    return container.status.unread ? UnreadError(container) : absl::OkStatus();
+  if (container.status.unread) return UnreadError(container);
+  if (container.status.state == ContainerState::kCreated) return absl::OkStatus();
   OperationLog::Operation operation = BeginOperation("StopContainer", container);
   operation.Stage("signal");
   const absl::Duration grace = std::max(timeout, absl::ZeroDuration());
