@@ -119,9 +119,9 @@ class LayerWriter:
     def opaque(self, path):
         self.file_at(os.path.join(path, ".wh..wh..opq"), b"")
 
-    def from_host(self, path, kind):
-        """One file, folder or link of this machine, with its mode and owner."""
-        name, status = path.lstrip("/"), os.lstat(path)
+    def from_host(self, path, kind, name=None):
+        """One file, folder or link of this machine, with its mode and owner, under its own or another name."""
+        name, status = name or path.lstrip("/"), os.lstat(path)
         mode = stat.S_IMODE(status.st_mode)
         info = self.entry(name, kind, mode, status.st_uid, status.st_gid)
         if kind == tarfile.SYMTYPE:
