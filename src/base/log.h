@@ -3,6 +3,7 @@
 // it once.
 #pragma once
 
+#include <atomic>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -27,6 +28,12 @@ class Log {
   explicit Log(LogLevel level = LogLevel::kInfo, LogFormat format = LogFormat::kText, int fd = 2)
       : level_(level), format_(format), fd_(fd) {}
 
+  // From the next line on.
+  void Configure(LogLevel level, LogFormat format) {
+    level_ = level;
+    format_ = format;
+  }
+
   void Debug(absl::string_view message, std::initializer_list<LogField> fields = {}) const {
     Write(LogLevel::kDebug, message, fields);
   }
@@ -44,8 +51,8 @@ class Log {
   void Write(LogLevel level, absl::string_view message,
              std::initializer_list<LogField> fields) const;
 
-  const LogLevel level_;
-  const LogFormat format_;
+  std::atomic<LogLevel> level_;
+  std::atomic<LogFormat> format_;
   const int fd_;
 };
 

@@ -54,7 +54,10 @@
 #include "src/server/listener.h"
 #include "src/server/malformed_request.h"
 #include "src/server/notify.h"
+#include "src/server/reload.h"
 #include "src/server/runtime_service.h"
+#include "src/server/self_check.h"
+#include "src/server/signal_loop.h"
 #include "src/server/telemetry.h"
 
 namespace berth {
@@ -112,12 +115,6 @@ absl::StatusOr<UniqueFd> ListenPatiently(const std::string& path) {
     socket = ListenUnix(path, SOCK_STREAM, 0660);
   }
   return socket;
-}
-
-LogLevel LevelOf(const std::string& name) {
-  if (name == "debug") return LogLevel::kDebug;
-  if (name == "warning") return LogLevel::kWarning;
-  return name == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
 absl::StatusOr<std::string> HelperDirectory() {
@@ -294,14 +291,15 @@ Listener::Limits LimitsOf(size_t max_connections, rlim_t descriptors) {
   return limits;
 }
 
-absl::Status Serve(const Config& config, const Log& log) {
+// `read` reads the configuration again, at SIGHUP.
+absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Config>()>& read,
+                   Log& log) {
   RETURN_IF_ERROR(CheckNode());
-  // Blocked here, so that all threads inherit it: sigwait below is the one place that takes them.
-  sigset_t stop_signals;
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  // Blocked here, so that all threads inherit it: the signal loop is the one place that takes them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   umask(022);
 
@@ -413,12 +411,13 @@ absl::Status Serve(const Config& config, const Log& log) {
   metrics.AddReader([&] { return ReadNode(*node, sampler); });
   metrics.AddReader([&] { return ReadServer(calls, event_streams); });
   metrics.AddReader(ReadProcessMetrics);
-  std::atomic<bool> serving = false;
-  const TelemetryEndpoint telemetry({.metrics = metrics,
-                                     .node = *node,
-                                     .sampler = sampler,
-                                     .containers = config.metrics_containers == "true",
-                                     .ready = [&serving] { return serving.load(); }});
+  std::atomic<bool> serving = false, container_series = config.metrics_containers == "true";
+  const TelemetryEndpoint telemetry(
+      {.metrics = metrics,
+       .node = *node,
+       .sampler = sampler,
+       .containers = [&container_series] { return container_series.load(); },
+       .ready = [&serving] { return serving.load(); }});
   std::optional<HttpEndpoint> endpoint;
   if (!config.metrics_listen.empty()) {
     absl::StatusOr<UniqueFd> listener = ListenForScrapes(config.metrics_listen);
@@ -462,8 +461,23 @@ absl::Status Serve(const Config& config, const Log& log) {
     NotifyServiceManager("READY=1");
     log.Info("serving",
              {{"socket", config.socket}, {"version", kVersion}, {"data_dir", config.data_dir}});
-    int signal = 0;
-    sigwait(&stop_signals, &signal);
+    Config running = config;
+    const SignalLoop loop = {
+        .signals = signals,
+        .reload =
+            [&] {
+              ReloadConfig(read, &running, &log);
+              container_series = running.metrics_containers == "true";
+            },
+        .check =
+            [&config](absl::Duration patience) { return CheckServing(config.socket, patience); },
+        .on_failed_check =
+            [&log](const absl::Status& status) {
+              log.Warning("the service manager's watchdog is not told that berthd serves",
+                          {{"error", status.message()}});
+            },
+        .watchdog_patience = WatchdogPatience()};
+    const int signal = loop.Run();
     log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
     serving = false;
     server->GetHealthCheckService()->SetServingStatus(false);
@@ -507,7 +521,8 @@ int Main(int argc, char** argv) {
     std::fputs(DumpConfig(defaults).c_str(), stdout);
     return 0;
   }
-  const absl::StatusOr<Config> config = LoadConfig(file, defaults);
+  const auto read = [&] { return LoadConfig(file, defaults); };
+  const absl::StatusOr<Config> config = read();
   if (!config.ok()) {
     std::fprintf(stderr, "berthd: %s\n", std::string(config.status().message()).c_str());
     return 1;
@@ -520,9 +535,9 @@ int Main(int argc, char** argv) {
     std::fputs(DumpConfig(*config).c_str(), stdout);
     return 0;
   }
-  const Log log(LevelOf(config->log_level),
-                config->log_format == "json" ? LogFormat::kJson : LogFormat::kText);
-  const absl::Status served = Serve(*config, log);
+  Log log;
+  ConfigureLog(*config, &log);
+  const absl::Status served = Serve(*config, read, log);
   if (served.ok()) return 0;
   log.Error("berthd ends", {{"error", served.message()}});
   return 1;

@@ -16,116 +16,104 @@
 namespace berth {
 namespace {
 
-struct Key {
-  const char* section;  // "" for the top level
-  const char* name;
-  std::string Config::*value;
-  const char* help;
-  const char* choices;  // "a|b", or "" for any text
-};
-
-constexpr Key kKeys[] = {
-    {"", "data_dir", &Config::data_dir, "images, writable layers and the database", ""},
+constexpr ConfigKey kKeys[] = {
+    {"", "data_dir", &Config::data_dir, "images, writable layers and the database"},
     {"", "state_dir", &Config::state_dir,
-     "what a reboot may clear: monitors' sockets and exit records", ""},
-    {"grpc", "socket", &Config::socket, "where the CRI is served (mode 0660)", ""},
+     "what a reboot may clear: monitors' sockets and exit records"},
+    {"grpc", "socket", &Config::socket, "where the CRI is served (mode 0660)"},
     {"grpc", "max_connections", &Config::max_connections,
-     "connections at the same time, 1 to 10000; one process gets a quarter of them at most", ""},
+     "connections at the same time, 1 to 10000; one process gets a quarter of them at most"},
     {"grpc", "keepalive_seconds", &Config::keepalive_seconds,
-     "a client that is silent for so long is asked whether it is there, 10 to 3600", ""},
+     "a client that is silent for so long is asked whether it is there, 10 to 3600"},
     {"log", "level", &Config::log_level, "debug, info, warning or error",
-     "debug|info|warning|error"},
-    {"log", "format", &Config::log_format, "text or json", "text|json"},
+     "debug|info|warning|error", true},
+    {"log", "format", &Config::log_format, "text or json", "text|json", true},
     {"cgroup", "driver", &Config::cgroup_driver,
      "who makes the pods' cgroups: berthd itself, or systemd as scopes", "cgroupfs|systemd"},
-    {"cgroup", "root", &Config::cgroup_root, "parent of pods that name no cgroup_parent", ""},
+    {"cgroup", "root", &Config::cgroup_root, "parent of pods that name no cgroup_parent"},
     {"container", "pids_limit", &Config::pids_limit,
-     "processes of one container at most; \"0\" for no limit", ""},
+     "processes of one container at most; \"0\" for no limit"},
     {"container", "rlimits", &Config::rlimits,
-     "limits of every process, NAME=SOFT:HARD with commas between; \"\" for berthd's own", ""},
+     "limits of every process, NAME=SOFT:HARD with commas between; \"\" for berthd's own"},
     {"container", "log_rate", &Config::log_rate,
-     "bytes a second of one container that its log keeps; \"0\" for all", ""},
+     "bytes a second of one container that its log keeps; \"0\" for all"},
     {"container", "log_max_bytes", &Config::log_max_bytes,
-     "size of one log file beyond which output is dropped; \"0\" for no limit", ""},
+     "size of one log file beyond which output is dropped; \"0\" for no limit"},
     {"cdi", "dirs", &Config::cdi_dirs,
-     "where CDI specifications are, a later directory before an earlier one; \"\" for none", ""},
+     "where CDI specifications are, a later directory before an earlier one; \"\" for none"},
     {"hooks", "dirs", &Config::hook_dirs,
-     "where OCI hooks are configured (oci-hooks(5)); \"\" for none", ""},
+     "where OCI hooks are configured (oci-hooks(5)); \"\" for none"},
     {"image", "pinned", &Config::pinned_images,
-     "images that no garbage collection may remove: full names, * and ? match, commas between", ""},
+     "images that no garbage collection may remove: full names, * and ? match, commas between"},
     {"image", "bandwidth", &Config::pull_bandwidth,
-     "bytes a second that all pulls together may receive; \"0\" for no limit", ""},
+     "bytes a second that all pulls together may receive; \"0\" for no limit"},
     {"image", "stall_seconds", &Config::stall_seconds,
-     "a connection to a registry that brings nothing for so long is given up, 1 to 3600", ""},
+     "a connection to a registry that brings nothing for so long is given up, 1 to 3600"},
     {"image", "keep_partial_seconds", &Config::keep_partial_seconds,
-     "what a failed pull has fetched waits so long for the next try, \"0\" for not at all", ""},
+     "what a failed pull has fetched waits so long for the next try, \"0\" for not at all"},
     {"image", "parallel_layers", &Config::parallel_layers,
-     "layers of one image that are fetched and unpacked at the same time, 1 to 32", ""},
+     "layers of one image that are fetched and unpacked at the same time, 1 to 32"},
     {"image", "keep_blobs", &Config::keep_blobs,
      "keep compressed layers too: damage is then mended without a registry", "true|false"},
     {"image", "verifier_dir", &Config::verifier_dir,
-     "programs that each must accept an image before it is pulled; \"\" for none", ""},
+     "programs that each must accept an image before it is pulled; \"\" for none"},
     {"registry", "certs_dirs", &Config::certs_dirs,
-     "where HOST[:PORT]/hosts.toml and certificates of registries are; read at each pull", ""},
+     "where HOST[:PORT]/hosts.toml and certificates of registries are; read at each pull"},
     {"registry", "auth_files", &Config::auth_files,
-     "auth.json or config.json of Docker: credentials for pulls that bring none; \"\" for none",
-     ""},
+     "auth.json or config.json of Docker: credentials for pulls that bring none; \"\" for none"},
     {"registry", "helper_dirs", &Config::helper_dirs,
-     "where the docker-credential-NAME programs are that auth_files name", ""},
+     "where the docker-credential-NAME programs are that auth_files name"},
     {"network", "mode", &Config::network_mode,
      "auto: CNI plugins once there is a file in cni.conf_dir, the built-in network until then",
      "auto|builtin|cni"},
-    {"network", "bridge", &Config::bridge, "the built-in network's bridge", ""},
-    {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's", ""},
-    {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6", ""},
+    {"network", "bridge", &Config::bridge, "the built-in network's bridge"},
+    {"network", "ipv4_subnet", &Config::ipv4_subnet, "the first address is the bridge's"},
+    {"network", "ipv6_subnet", &Config::ipv6_subnet, "\"\" for no IPv6"},
     {"network", "mtu", &Config::mtu,
      "of the bridge and of pods that are started from now on, 1280 to 65535; \"0\" for that of the "
-     "interface of the default route",
-     ""},
+     "interface of the default route"},
     {"network", "isolate_pods", &Config::isolate_pods,
      "pods reach the node and the outside, but not each other", "true|false"},
     {"network", "ready_networks", &Config::ready_networks,
-     "pod networks (with CNI: empty ones) that are kept ready from the first pod on, 0 to 256", ""},
+     "pod networks (with CNI: empty ones) that are kept ready from the first pod on, 0 to 256"},
     {"stream", "listen", &Config::stream_listen,
      "ADDRESS:PORT for clients of exec, attach and port-forward, port 0 for a free one; \"\" for "
-     "none",
-     ""},
+     "none"},
     {"stream", "url", &Config::stream_url,
-     "how they reach it, http(s)://HOST[:PORT]; \"\" for the address it listens on", ""},
+     "how they reach it, http(s)://HOST[:PORT]; \"\" for the address it listens on"},
     {"stream", "tls_certificate", &Config::stream_certificate,
-     "PEM file with the chain; read at each connection; \"\" for no TLS", ""},
-    {"stream", "tls_key", &Config::stream_key, "PEM file with its private key", ""},
+     "PEM file with the chain; read at each connection; \"\" for no TLS"},
+    {"stream", "tls_key", &Config::stream_key, "PEM file with its private key"},
     {"stream", "idle_seconds", &Config::stream_idle_seconds,
-     "a session without a byte for so long is ended, 1 to 604800", ""},
+     "a session without a byte for so long is ended, 1 to 604800"},
     {"stream", "max_connections", &Config::stream_max_connections,
-     "connections at the same time, 1 to 10000", ""},
+     "connections at the same time, 1 to 10000"},
     {"cni", "conf_dir", &Config::cni_conf_dir,
-     "*.conflist, *.conf and *.json of networks, the first good one counts; followed as it changes",
-     ""},
-    {"cni", "bin_dirs", &Config::cni_bin_dirs, "where plugins are looked for, in this order", ""},
+     "*.conflist, *.conf and *.json of networks, the first good one counts; followed as it "
+     "changes"},
+    {"cni", "bin_dirs", &Config::cni_bin_dirs, "where plugins are looked for, in this order"},
     {"cni", "default_network", &Config::cni_default_network,
-     "name of the network that pods get; \"\" for the first in the directory", ""},
+     "name of the network that pods get; \"\" for the first in the directory"},
     {"cni", "conf_template", &Config::cni_conf_template,
-     "made into a network of conf_dir when the kubelet tells the pod CIDR; \"\" for none", ""},
-    {"cni", "netns_dir", &Config::cni_netns_dir, "where the pods' network namespaces have names",
-     ""},
+     "made into a network of conf_dir when the kubelet tells the pod CIDR; \"\" for none"},
+    {"cni", "netns_dir", &Config::cni_netns_dir, "where the pods' network namespaces have names"},
     {"cni", "plugin_seconds", &Config::cni_plugin_seconds,
-     "a plugin that runs for longer is killed, 1 to 600", ""},
+     "a plugin that runs for longer is killed, 1 to 600"},
     {"cni", "primary_family", &Config::cni_primary_family,
      "which of a pod's addresses comes first; plugin: as the plugin gives them",
      "ipv4|ipv6|plugin"},
     {"metrics", "listen", &Config::metrics_listen,
-     "loopback ADDRESS:PORT or unix:///PATH of the Prometheus endpoint; \"\" for none", ""},
+     "loopback ADDRESS:PORT or unix:///PATH of the Prometheus endpoint; \"\" for none"},
     {"metrics", "containers", &Config::metrics_containers,
-     "series of each pod and container there, labelled by their names", "true|false"},
+     "series of each pod and container there, labelled by their names", "true|false", true},
     {"stats", "min_age_ms", &Config::stats_min_age_ms,
-     "a cgroup is read anew once what is known of it is so old, 0 to 60000", ""},
+     "a cgroup is read anew once what is known of it is so old, 0 to 60000"},
     {"stats", "interval_seconds", &Config::stats_interval_seconds,
-     "it is read at least so often, for CPU rates over that time, 1 to 600", ""},
+     "it is read at least so often, for CPU rates over that time, 1 to 600"},
 };
 
-const Key* FindKey(absl::string_view section, absl::string_view name) {
-  for (const Key& key : kKeys) {
+const ConfigKey* FindKey(absl::string_view section, absl::string_view name) {
+  for (const ConfigKey& key : kKeys) {
     if (section == key.section && name == key.name) return &key;
   }
   return nullptr;
@@ -140,7 +128,7 @@ absl::Status Apply(const std::string& file, absl::string_view section, const tom
                    const toml::node& node, Config* config) {
   const std::string key_name(name.str());
   const std::string full = section.empty() ? key_name : absl::StrCat(section, ".", key_name);
-  const Key* key = FindKey(section, key_name);
+  const ConfigKey* key = FindKey(section, key_name);
   if (key == nullptr) return Invalid(file, node.source(), absl::StrCat("unknown key ", full));
   const toml::value<std::string>* text = node.as_string();
   if (text == nullptr) return Invalid(file, node.source(), absl::StrCat(full, " must be a string"));
@@ -237,10 +225,28 @@ absl::StatusOr<Config> LoadConfig(const std::string& file, Config defaults) {
   return defaults;
 }
 
+absl::Span<const ConfigKey> ConfigKeys() { return kKeys; }
+
+std::string FullName(const ConfigKey& key) {
+  return *key.section == '\0' ? key.name : absl::StrCat(key.section, ".", key.name);
+}
+
+ConfigChanges TakeOver(const Config& read, Config* running) {
+  ConfigChanges changes;
+  for (const ConfigKey& key : kKeys) {
+    std::string& value = running->*(key.value);
+    if (value == read.*(key.value)) continue;
+    if (key.reloads) value = read.*(key.value);
+    (key.reloads ? changes.taken_over : changes.need_restart).push_back(FullName(key));
+  }
+  if (read.handlers != running->handlers) changes.need_restart.push_back("handlers");
+  return changes;
+}
+
 std::string DumpConfig(const Config& config) {
   std::string text;
   absl::string_view section;
-  for (const Key& key : kKeys) {
+  for (const ConfigKey& key : kKeys) {
     if (section != key.section) {
       section = key.section;
       absl::StrAppend(&text, "\n[", section, "]\n");

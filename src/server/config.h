@@ -1,5 +1,5 @@
 // berthd's configuration: a table of keys, a TOML file with drop-ins, and the defaults. One table
-// serves the parser, `berthd config default` and `berthd config dump`.
+// serves the parser, what a reload changes, `berthd config default` and `dump`.
 #pragma once
 
 #include <map>
@@ -8,12 +8,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace berth {
 
 // [handlers.NAME]: an external OCI runtime that a RuntimeClass names.
 struct HandlerConfig {
   std::string path;  // absolute
+
+  bool operator==(const HandlerConfig&) const = default;
 };
 
 struct Config {
@@ -75,5 +78,29 @@ absl::StatusOr<Config> LoadConfig(const std::string& file, Config defaults);
 
 // As TOML, each key with its explanation.
 std::string DumpConfig(const Config& config);
+
+struct ConfigKey {
+  const char* section;  // "" for the top level
+  const char* name;
+  std::string Config::*value;
+  const char* help;
+  const char* choices = "";  // "a|b", or "" for any text
+  bool reloads = false;      // a running berthd takes a new value over
+};
+
+// In the order of `berthd config default`; the keys of a section are together.
+absl::Span<const ConfigKey> ConfigKeys();
+
+// "log.level"
+std::string FullName(const ConfigKey& key);
+
+// Names of what differs between two configurations.
+struct ConfigChanges {
+  std::vector<std::string> taken_over;
+  std::vector<std::string> need_restart;
+};
+
+// Puts what may change in a running daemon from `read` into `running`.
+ConfigChanges TakeOver(const Config& read, Config* running);
 
 }  // namespace berth

@@ -82,6 +82,18 @@ TEST_F(ConfigTest, WhatIsDumpedLoadsAgain) {
   EXPECT_EQ(DumpConfig(*again), DumpConfig(config));
 }
 
+TEST(TakeOver, ChangesOnlyWhatTheTableSays) {
+  for (const ConfigKey& key : ConfigKeys()) {
+    Config read, running;
+    read.*(key.value) = "else";
+    const ConfigChanges changes = TakeOver(read, &running);
+    const std::vector<std::string> changed = {FullName(key)};
+    EXPECT_EQ(changes.taken_over, key.reloads ? changed : std::vector<std::string>());
+    EXPECT_EQ(changes.need_restart, key.reloads ? std::vector<std::string>() : changed);
+    EXPECT_EQ(running.*(key.value) == "else", key.reloads) << FullName(key);
+  }
+}
+
 TEST(ConfigForDir, KeepsDaemonsApart) {
   const Config a = ConfigForDir("/a"), b = ConfigForDir("/b");
   EXPECT_EQ(a.socket, "/a/berth.sock");

@@ -2,10 +2,15 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/unique_fd.h"
 
 namespace berth {
@@ -23,6 +28,24 @@ void NotifyServiceManager(absl::string_view state) {
   // The manager is told as a courtesy; that it is not listening is no reason to fail.
   ::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
            reinterpret_cast<const sockaddr*>(&address), length);
+}
+
+void NotifyReloading() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  NotifyServiceManager(absl::StrCat("RELOADING=1\nMONOTONIC_USEC=",
+                                    absl::ToInt64Microseconds(absl::DurationFromTimespec(now))));
+}
+
+absl::Duration WatchdogPatience() {
+  const char* text = std::getenv("WATCHDOG_USEC");
+  const char* watched = std::getenv("WATCHDOG_PID");
+  int64_t microseconds = 0, pid = 0;
+  if (text == nullptr || !absl::SimpleAtoi(text, &microseconds) || microseconds <= 0)
+    return absl::InfiniteDuration();
+  if (watched != nullptr && (!absl::SimpleAtoi(watched, &pid) || pid != getpid()))
+    return absl::InfiniteDuration();
+  return absl::Microseconds(microseconds);
 }
 
 }  // namespace berth

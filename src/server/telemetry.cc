@@ -201,7 +201,7 @@ MetricsFormat FormatFor(absl::string_view accept) {
 HttpResponse TelemetryEndpoint::Metrics(MetricsFormat format) const {
   const bool open = format == MetricsFormat::kOpenMetrics;
   std::shared_ptr<ContainerSeries> series;
-  if (parts_.containers) {
+  if (parts_.containers()) {
     ContainerSeries::Options options{
         .containers = parts_.sampler.Containers(),
         .pods = parts_.sampler.Pods(),

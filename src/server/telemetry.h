@@ -41,8 +41,8 @@ class TelemetryEndpoint {
     const DaemonMetrics& metrics;
     Node& node;
     StatsSampler& sampler;
-    bool containers = true;       // series of their own
-    std::function<bool()> ready;  // the CRI is served
+    std::function<bool()> containers;  // have series of their own
+    std::function<bool()> ready;       // the CRI is served
   };
   explicit TelemetryEndpoint(Parts parts) : parts_(std::move(parts)) {}
   HttpResponse Answer(const HttpRequest& request) const;

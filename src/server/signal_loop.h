@@ -1,0 +1,28 @@
+// What berthd's main thread does while the others serve: it takes the signals, and tells the
+// service manager that it is alive.
+#pragma once
+
+#include <signal.h>
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace berth {
+
+struct SignalLoop {
+  // Blocked in all threads of the process.
+  sigset_t signals;
+  std::function<void()> reload;  // SIGHUP
+  // Whether a client is served within `patience`, asked before each WATCHDOG=1: a daemon that
+  // serves nobody is better restarted, which costs no pod.
+  std::function<absl::Status(absl::Duration patience)> check;
+  std::function<void(const absl::Status&)> on_failed_check;
+  absl::Duration watchdog_patience = absl::InfiniteDuration();
+
+  // Until another signal than SIGHUP, which is returned.
+  int Run() const;
+};
+
+}  // namespace berth
