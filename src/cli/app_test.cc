@@ -8,8 +8,10 @@
 
 #include <sstream>
 
+#include "src/cli/commands.h"
 #include "src/cli/fake_berthd.h"
 #include "src/cli/interrupt.h"
+#include "src/command_line/roff.h"
 
 namespace berth::cli {
 namespace {
@@ -123,6 +125,19 @@ TEST(App, HelpNamesEveryCommand) {
        {"run", "ps", "pods", "logs", "exec", "attach", "port-forward", "cp", "stats", "inspect",
         "pull", "images", "rmi", "image", "stop", "rm", "info", "version"}) {
     EXPECT_THAT(result.out, HasSubstr(std::string("\n  ") + name + " "));
+  }
+}
+
+TEST(App, TheManualKnowsEveryCommand) {
+  const std::string page = Berth({"man"}).out;
+  for (const CommandEntry& entry : Commands()) {
+    const std::string heading = RoffMacro("SS", std::string("berth ") + entry.name);
+    if (*entry.group == '\0') {
+      EXPECT_THAT(page, Not(HasSubstr(heading)));
+    } else {
+      EXPECT_THAT(page, HasSubstr(heading));
+      EXPECT_THAT(page, HasSubstr(Roff(entry.about)));
+    }
   }
 }
 

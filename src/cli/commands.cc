@@ -11,6 +11,7 @@ constexpr char kRunning[] = "Pods and containers";
 constexpr char kLooking[] = "Looking inside";
 constexpr char kImaging[] = "Images";
 constexpr char kNode[] = "The node";
+constexpr char kHidden[] = "";
 
 constexpr std::array kCommands = {
     CommandEntry{"run", kRunning, "run a command from an image in a pod of its own", MakeRun, true,
@@ -38,6 +39,7 @@ constexpr std::array kCommands = {
     CommandEntry{"doctor", kNode, "look for what is wrong with this node", MakeDoctor},
     CommandEntry{"info", kNode, "show the daemon's state and features", MakeInfo},
     CommandEntry{"version", kNode, "show the versions of berth and berthd", MakeVersion},
+    CommandEntry{"man", kHidden, "print the manual page, in roff", MakeMan},
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ std::unique_ptr<Command> MakeImages();
 std::unique_ptr<Command> MakeInfo();
 std::unique_ptr<Command> MakeInspect();
 std::unique_ptr<Command> MakeLogs();
+std::unique_ptr<Command> MakeMan();
 std::unique_ptr<Command> MakePods();
 std::unique_ptr<Command> MakePortForward();
 std::unique_ptr<Command> MakePs();

@@ -48,7 +48,9 @@
 #include "src/sandbox/rebuild.h"
 #include "src/sandbox/stats_sampler.h"
 #include "src/sandbox/streaming/stream_service.h"
+#include "src/server/berthd_man.h"
 #include "src/server/cni_setup.h"
+#include "src/server/config_reference.h"
 #include "src/server/convert/requests.h"
 #include "src/server/http_endpoint.h"
 #include "src/server/listener.h"
@@ -493,7 +495,11 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app{"berthd: a Kubernetes CRI runtime"};
+  CLI::App app{
+      "The daemon of Berth: serves the Kubernetes container runtime interface (CRI) on a unix "
+      "socket, and keeps the node's pods, containers and images. Pods need no running berthd: it "
+      "may be ended, killed and started at any time.",
+      "berthd"};
   std::string dir, file = "/etc/berth/berth.toml";
   app.add_option("--dir", dir,
                  "keep everything below this directory (data, state, socket, configuration)");
@@ -507,8 +513,25 @@ int Main(int argc, char** argv) {
   CLI::App* check = config_command->add_subcommand(
       "check", "read the configuration and say what is wrong with it");
   CLI::App* dump = config_command->add_subcommand("dump", "print the configuration in force");
+  CLI::App* man = app.add_subcommand("man", "print berthd(8)")->group("");
+  CLI::App* config_man = config_command->add_subcommand("man", "print berth.toml(5)")->group("");
+  CLI::App* reference =
+      config_command->add_subcommand("reference", "print docs/configuration.md")->group("");
   CLI11_PARSE(app, argc, argv);
 
+  const std::string source = absl::StrCat("Berth ", kVersion);
+  if (*man) {
+    std::fputs(BerthdManPage(app, source).c_str(), stdout);
+    return 0;
+  }
+  if (*config_man) {
+    std::fputs(ConfigManPage(source).c_str(), stdout);
+    return 0;
+  }
+  if (*reference) {
+    std::fputs(ConfigMarkdown().c_str(), stdout);
+    return 0;
+  }
   Config defaults;
   if (!dir.empty()) {
     std::error_code error;

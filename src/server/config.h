@@ -1,5 +1,6 @@
 // berthd's configuration: a table of keys, a TOML file with drop-ins, and the defaults. One table
-// serves the parser, what a reload changes, `berthd config default` and `dump`.
+// serves the parser, what a reload changes, `berthd config default` and `dump`, and the reference
+// (config_reference.h).
 #pragma once
 
 #include <map>
