@@ -128,6 +128,31 @@ TEST(App, HelpNamesEveryCommand) {
   }
 }
 
+TEST_F(AppTest, CompletesNamesOfWhatRuns) {
+  AddClusterPod();
+  berthd_.AddImage("shop/web:1", "sha256:feed");
+  const auto words = [&](std::vector<std::string> typed) {
+    typed.insert(typed.begin(), {"completion", "words", "--"});
+    return Call(std::move(typed)).out;
+  };
+  EXPECT_EQ(words({"exec", "-i", "w"}), "web\tcontainer cccc1\n");
+  EXPECT_EQ(words({"exec", "web", "w"}), "") << "what follows is the container's";
+  EXPECT_EQ(words({"port-forward", ""}), "web-0\tpod aaaa1\n");
+  EXPECT_EQ(words({"stop", "web", ""}), "web-0\tpod aaaa1\nweb\tcontainer cccc1\n");
+  EXPECT_EQ(words({"cp", "w"}), "web:\tcontainer cccc1\n");
+  EXPECT_EQ(words({"rmi", "shop/"}), "shop/web:1\timage feed\n");
+  EXPECT_EQ(words({"ps", "-o", ""}), "table\t\njson\t\n");
+  EXPECT_EQ(words({"exec", "zzz"}), "");
+  EXPECT_EQ(words({"--socket", "/nonexistent", "exec", "w"}), "") << "a silent failure";
+}
+
+TEST_F(AppTest, CompletionKnowsItsShells) {
+  for (const char* shell : {"bash", "zsh", "fish"})
+    EXPECT_THAT(Call({"completion", shell}).out, HasSubstr("completion words -- "));
+  EXPECT_EQ(Call({"completion", "tcsh"}).code, 2);
+  EXPECT_EQ(Call({"completion", "words", "--", "completion", "z"}).out, "zsh\t\n");
+}
+
 TEST(App, TheManualKnowsEveryCommand) {
   const std::string page = Berth({"man"}).out;
   for (const CommandEntry& entry : Commands()) {

@@ -39,6 +39,8 @@ constexpr std::array kCommands = {
     CommandEntry{"doctor", kNode, "look for what is wrong with this node", MakeDoctor},
     CommandEntry{"info", kNode, "show the daemon's state and features", MakeInfo},
     CommandEntry{"version", kNode, "show the versions of berth and berthd", MakeVersion},
+    CommandEntry{"completion", kNode, "print what completes berth's words in a shell",
+                 MakeCompletion, true},
     CommandEntry{"man", kHidden, "print the manual page, in roff", MakeMan},
 };
 

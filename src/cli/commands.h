@@ -21,6 +21,7 @@ absl::Span<const CommandEntry> Commands();
 
 // One per file of the same name.
 std::unique_ptr<Command> MakeAttach();
+std::unique_ptr<Command> MakeCompletion();
 std::unique_ptr<Command> MakeCp();
 std::unique_ptr<Command> MakeDoctor();
 std::unique_ptr<Command> MakeEvents();
