@@ -30,7 +30,8 @@ absl::StatusOr<std::unique_ptr<CopyProcess>> CopyProcess::Start(const Options& o
   const UniqueFd theirs(fds[1]);
   SpawnRequest request{.executable_fd = options.executable,
                        .argv = EncodeCopyJob(options.job),
-                       .fds = {-1, -1, -1, theirs.get(), options.node_namespace}};
+                       .fds = {-1, -1, -1, theirs.get(), options.node_namespace},
+                       .default_oom_score = true};
   if (options.pidfd >= 0) request.fds.push_back(options.pidfd);
   ASSIGN_OR_RETURN(SpawnedProcess process, Spawn(request));
   return std::unique_ptr<CopyProcess>(new CopyProcess(std::move(ours), std::move(process)));

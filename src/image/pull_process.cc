@@ -126,6 +126,7 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
   request.env = process.env;
   request.fds = {in.second.get(), out.second.get(), STDERR_FILENO, process.work_dir,
                  process.layers_dir};
+  request.default_oom_score = true;
   std::unique_ptr<PullCgroup> cgroup;  // goes after the helper
   if (process.cgroups != nullptr) {
     ASSIGN_OR_RETURN(cgroup, process.cgroups->Make());

@@ -115,6 +115,7 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
       .cgroup_tasks_count = static_cast<int>(request.cgroup_tasks.size()),
       .null_fd = null.get(),
       .new_session = request.new_session,
+      .default_oom_score = request.default_oom_score,
       .new_mount_namespace = request.new_mount_namespace,
       .cwd = request.cwd.empty() ? nullptr : request.cwd.c_str(),
   };

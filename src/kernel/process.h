@@ -22,6 +22,9 @@ struct SpawnRequest {
   std::vector<int> cgroup_tasks;  // cgroup v1: the child writes "0" to each (tasks files, O_WRONLY)
   int cgroup_dir = -1;            // cgroup v2: CLONE_INTO_CGROUP
   bool new_session = true;
+  // oom_score_adj 0 instead of ours: a daemon that the kernel spares lends that to no helper that
+  // it can do without. Ours stays where it may not be changed (proc_pid_oom_score_adj(5)).
+  bool default_oom_score = false;
   // A copy of the caller's mounts: what the child mounts stays its own, what is mounted here later
   // reaches it (MS_SLAVE). Needs CAP_SYS_ADMIN.
   bool new_mount_namespace = false;

@@ -54,6 +54,24 @@ TEST(Spawn, SwapsFdsWithoutLosingOne) {
   EXPECT_EQ(output, "out\nerr\n");
 }
 
+TEST(Spawn, InheritsTheOomScoreUnlessTheDefaultIsAskedFor) {
+  const std::string path = "/proc/self/oom_score_adj";
+  const std::string before = ReadFileAt(AT_FDCWD, path).value_or("");
+  // One that was not lowered by privilege may be raised and lowered again.
+  std::ofstream(path) << 100;
+  for (const bool default_score : {false, true}) {
+    Pipe pipe;
+    EXPECT_EQ(RunAndRead({.path = "/bin/cat",
+                          .argv = {"cat", path},
+                          .fds = {-1, pipe.write.get(), -1},
+                          .default_oom_score = default_score},
+                         pipe),
+              default_score ? "0\n" : "100\n");
+    EXPECT_EQ(ReadFileAt(AT_FDCWD, path).value_or(""), "100\n") << "ours has changed";
+  }
+  std::ofstream(path) << before;
+}
+
 TEST(Spawn, ReportsWhatCouldNotBeExecuted) {
   absl::StatusOr<SpawnedProcess> child =
       Spawn({.path = "/nope", .argv = {"nope"}, .fds = {-1, -1, -1}});

@@ -19,6 +19,15 @@ int Fail(SpawnChild* child, const char* call) {
   return 127;
 }
 
+// The kernel changes it for this process alone, although it shares the parent's memory: a vfork is
+// about to exec. A refusal leaves what was inherited.
+void SetDefaultOomScore() {
+  const int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (score < 0) return;
+  [[maybe_unused]] const ssize_t written = write(score, "0", 1);
+  close(score);
+}
+
 }  // namespace
 
 int RunSpawnChild(void* argument) {
@@ -31,6 +40,7 @@ int RunSpawnChild(void* argument) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 
   if (child->new_session && setsid() < 0) return Fail(child, "setsid");
+  if (child->default_oom_score) SetDefaultOomScore();
   if (child->new_mount_namespace) {
     if (unshare(CLONE_NEWNS) != 0) return Fail(child, "unshare mounts for");
     if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)

@@ -17,6 +17,7 @@ struct SpawnChild {
   int cgroup_tasks_count;
   int null_fd;
   bool new_session;
+  bool default_oom_score;
   bool new_mount_namespace;
   const char* cwd;          // or nullptr
   int error = 0;            // out: errno

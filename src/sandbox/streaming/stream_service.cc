@@ -224,6 +224,7 @@ absl::Status StreamService::StartStream(UniqueFd client) {
       .argv = {"berth-stream", "--idle-timeout-seconds",
                absl::StrCat(absl::ToInt64Seconds(options_.idle_timeout))},
       .fds = {-1, -1, STDERR_FILENO, client.get(), theirs.get()},
+      .default_oom_score = true,
   };
   if (!files.empty()) request.argv.push_back("--tls");
   for (const UniqueFd& file : files) request.fds.push_back(file.get());
