@@ -108,9 +108,6 @@ class MonitorClient {
  public:
   explicit MonitorClient(std::string state_dir) : state_dir_(std::move(state_dir)) {}
 
-  // Nobody listens on its socket.
-  bool IsGone() const;
-
   // Starts the monitor process; it is ready once Hello has been answered.
   static absl::StatusOr<SpawnedProcess> Spawn(const MonitorStart& start);
 
