@@ -212,12 +212,13 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
     return absl::InvalidArgumentError(
         absl::StrCat("mounts: ", start.volumes.size(), " are more than one container may have"));
   }
-  const absl::Time deadline = absl::Now() + kAnswerTimeout;
+  const absl::Time deadline = SteadyNow() + kAnswerTimeout;
   while (true) {
     RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
     ASSIGN_OR_RETURN(const std::optional<pid_t> pid, AwaitStarted(socket.get(), start));
     if (pid.has_value()) return *pid;
-    if (absl::Now() > deadline) return absl::DeadlineExceededError("monitor: does not end a start");
+    if (SteadyNow() > deadline)
+      return absl::DeadlineExceededError("monitor: does not end a start");
     absl::SleepFor(kStillEndingPause);
   }
 }

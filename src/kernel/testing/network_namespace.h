@@ -119,7 +119,7 @@ inline std::string ConnectedFrom(int from, int to, absl::string_view address) {
   // getsockname(2) puts the port that the kernel chose into the address.
   if (::bind(server.get(), generic, length) != 0 || ::listen(server.get(), 1) != 0 ||
       ::getsockname(server.get(), generic, &length) != 0 ||
-      ::connect(client.get(), generic, length) != 0) {
+      (::connect(client.get(), generic, length) != 0 && errno != EINTR)) {
     ADD_FAILURE() << "connect " << std::string(address) << ": " << ::strerror(errno);
     return "";
   }

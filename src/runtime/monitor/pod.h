@@ -199,6 +199,7 @@ class Pod {
   // What the zygote has told of the exec that it was given last.
   void SettleCloned();
   void TakeCloned();
+  void ForkCloned();
   void ZygoteEnded();
   void KeepZygote();
   void ReleaseZygote();

@@ -126,18 +126,44 @@ void Pod::TakeCloned() {
     if (exec->leaf_killed && !exec->exited) KillLeaf(exec);  // it may have come into it after that
     return;
   }
-  if (!exec->failed_start)
-    exec->failure = ReplyOf({.step = -1, .error = ECANCELED, .call = "killed before the clone"});
   if (exec->requester >= 0) Send(exec->requester, wire::Type::kError, exec->failure);
   exec->requester = -1;
   exec->exited = true;
   RemoveLeaf(exec);
 }
 
+// Of an exec that the zygote did not live to clone.
+void Pod::ForkCloned() {
+  Exec* exec = cloned_;
+  cloned_ = nullptr;
+  exec->by_zygote = false;
+  Plan plan;
+  ChildRequest request;
+  Child child;
+  const char* call = "read plan";
+  const bool ready = zygote_.Last(&plan, &request) && StartChild(request, &child, &call);
+  const int error = errno;
+  for (int& fd : exec->held) CloseFd(&fd);
+  if (!ready) {
+    if (exec->requester >= 0) SendError(exec->requester, -1, error, call);
+    exec->exited = true;
+    exec->requester = -1;
+    return RemoveLeaf(exec);
+  }
+  close(child.pidfd);
+  exec->pid = child.pid;
+  exec->channel = child.channel;
+  if (exec->leaf_killed) KillLeaf(exec);
+}
+
 void Pod::ZygoteEnded() {
   loop_->Disarm(&zygote_timer_);
   SettleCloned();
-  if (cloned_ != nullptr) TakeCloned();
+  if (cloned_ != nullptr && (cloned_->pid > 0 || zygote_.failure().call[0] != '\0')) {
+    TakeCloned();
+  } else if (cloned_ != nullptr) {
+    ForkCloned();
+  }
   zygote_.Forget();
 }
 

@@ -169,6 +169,14 @@ void Zygote::Begin(const ChildRequest& request) {
   Futex(&shared_->state, FUTEX_WAKE, 1);
 }
 
+bool Zygote::Last(Plan* plan, ChildRequest* request) const {
+  *request = shared_->request;
+  request->plan = plan;
+  request->fds = shared_->fds;
+  request->tasks = shared_->tasks;
+  return plan->View(shared_->plan_room, shared_->plan_bytes);
+}
+
 pid_t Zygote::child() const { return __atomic_load_n(&shared_->child, __ATOMIC_ACQUIRE); }
 
 const wire::ErrorReply& Zygote::failure() const { return shared_->failure; }

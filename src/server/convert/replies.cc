@@ -16,7 +16,7 @@ namespace {
 namespace cri = runtime::v1;
 
 cri::ContainerState StateOf(const ContainerStatus& status) {
-  if (status.unread) return cri::CONTAINER_UNKNOWN;
+  if (status.unread && status.state != ContainerState::kExited) return cri::CONTAINER_UNKNOWN;
   switch (status.state) {
     case ContainerState::kCreated:
       return cri::CONTAINER_CREATED;
