@@ -1,9 +1,13 @@
+#include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <optional>
+#include <ostream>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
@@ -98,12 +102,24 @@ class CpCommand : public Command {
       return client.CopyOut(
           request,
           [&](const v1::CopyOutResponse& message) -> absl::Status {
-            output.out << message.data();
-            return output.out.good() ? absl::OkStatus() : absl::CancelledError("nobody reads it");
+            return WriteOut(message.data(), interrupt.fd(), output);
           },
           interrupt.fd());
     }
     return CopyToHere(client, request, to.path, interrupt, output);
+  }
+
+  // In pieces that a pipe takes whole once it has room, so that a signal ends the wait for that.
+  static absl::Status WriteOut(absl::string_view data, int interrupt_fd, Output& output) {
+    for (; !data.empty(); data.remove_prefix(std::min<size_t>(data.size(), PIPE_BUF))) {
+      pollfd wait[2] = {{STDOUT_FILENO, POLLOUT, 0}, {interrupt_fd, POLLIN, 0}};
+      while (::poll(wait, 2, -1) < 0 && errno == EINTR) {
+      }
+      if (wait[1].revents != 0) return absl::CancelledError("interrupted");
+      output.out << data.substr(0, PIPE_BUF) << std::flush;
+      if (!output.out.good()) return absl::CancelledError("nobody reads it");
+    }
+    return absl::OkStatus();
   }
 
   absl::Status CopyToHere(Client& client, const v1::CopyOutRequest& request,

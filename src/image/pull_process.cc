@@ -133,7 +133,12 @@ absl::StatusOr<PullMessage> RunHelper(const PullProcess& process) {
     cgroup->Lend(&request);
   }
   RETURN_IF_FAULT("pull.spawn");
-  ASSIGN_OR_RETURN(const SpawnedProcess child, Spawn(request));
+  const absl::StatusOr<SpawnedProcess> spawned = Spawn(request);
+  // No process can be had (EAGAIN): that is this node's want, not the registry's.
+  if (absl::IsUnavailable(spawned.status()))
+    return absl::ResourceExhaustedError(spawned.status().message());
+  RETURN_IF_ERROR(spawned.status());
+  const SpawnedProcess& child = *spawned;
   in.second.reset();
   out.second.reset();
   std::string ending;

@@ -217,8 +217,7 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
     RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
     ASSIGN_OR_RETURN(const std::optional<pid_t> pid, AwaitStarted(socket.get(), start));
     if (pid.has_value()) return *pid;
-    if (SteadyNow() > deadline)
-      return absl::DeadlineExceededError("monitor: does not end a start");
+    if (SteadyNow() > deadline) return absl::DeadlineExceededError("monitor: does not end a start");
     absl::SleepFor(kStillEndingPause);
   }
 }

@@ -31,8 +31,8 @@ class Zygote {
   // Has the process cloned that `request` (with a plan of Read, without channel, log, stdin and
   // clone_flags) describes. Its descriptors stay open until Ready or until child() has ended.
   void Begin(const ChildRequest& request);
-  // What was given last: for whoever begins it instead of a zygote that ended before it could. Points
-  // into memory that Forget gives back. False: not a plan.
+  // What was given last: for whoever begins it instead of a zygote that ended before it could.
+  // Points into memory that Forget gives back. False: not a plan.
   bool Last(Plan* plan, ChildRequest* request) const;
   // What became of it: the process, -1 as long as there is none, and what failed (an empty call:
   // nothing so far). After a clone that fails the monitor gets a SIGCHLD without a child.
