@@ -1,7 +1,6 @@
 // berth cp: out of containers and into them, whatever state they are in, and whoever is hostile.
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <utime.h>
 
@@ -325,20 +324,6 @@ TEST_F(CopyTest, AStartEndsACopyThatRuns) {
   const auto code = child.Wait(absl::Seconds(30));
   ASSERT_TRUE(code.has_value());
   EXPECT_EQ(*code, 1);
-}
-
-TEST_F(CopyTest, CtrlCEndsACopyWhoseReaderDoesNotRead) {
-  const std::string id = Running();
-  ASSERT_OK_AND_ASSIGN(Child child,
-                       Child::Start(BerthArgv(node().daemon().socket(), {"cp", id + ":/", "-"})));
-  int waiting = 0;
-  ASSERT_TRUE(Eventually(absl::Seconds(30), [&] {
-    return ioctl(child.pipes().out.get(), FIONREAD, &waiting) == 0 && waiting > 56 << 10;
-  })) << waiting;
-  ASSERT_EQ(kill(child.pid(), SIGINT), 0);
-  const auto code = child.Wait(absl::Seconds(30));
-  ASSERT_TRUE(code.has_value());
-  EXPECT_EQ(*code, 130);
 }
 
 TEST_F(CopyTest, AnAbortedCopyLeavesNothingBehind) {

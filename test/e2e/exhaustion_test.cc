@@ -232,51 +232,5 @@ TEST_F(ExhaustionTest, I_27_WithoutDescriptorsErrorsAreClearAndAllWorksAfterward
   ASSERT_OK_AND_ASSIGN(Pod again, Pod::Run(client, MakePodConfig(Name("-again"))));
 }
 
-// EAGAIN of clone(2): no process and no thread more.
-TEST_F(ExhaustionTest, I_38_WithoutProcessesErrorsAreClearAndStopAndRemoveWork) {
-  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start(kNode, ""));
-  Client& client = own.client();
-  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client, MakePodConfig(Name())));
-  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"term-exit", "7"})));
-  ASSERT_OK_AND_ASSIGN(const std::string other, pod.RunContainer(MakeProbe("d", {"sleep"})));
-  std::string pids;
-  for (const std::string& directory :
-       MakeCgroup(absl::StrCat("/", NodeName(), "/kubepods/daemon"))) {
-    if (fs::exists(directory + "/pids.max")) pids = directory;
-  }
-  if (pids.empty()) GTEST_SKIP() << "no pids controller";
-  const std::string daemon = absl::StrCat(own.daemon().pid());
-  std::string home;  // where it was
-  for (const absl::string_view line :
-       absl::StrSplit(ReadAll("/proc/" + daemon + "/cgroup"), '\n', absl::SkipEmpty())) {
-    const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (fields[1] == "pids") home = "/sys/fs/cgroup/pids" + fields[2];
-    if (fields[1].empty() && home.empty()) home = "/sys/fs/cgroup" + fields[2];
-  }
-  std::ofstream(pids + "/cgroup.procs") << daemon;
-  ASSERT_THAT(ReadAll(pids + "/cgroup.procs"), HasSubstr(daemon));
-  std::ofstream(pids + "/pids.max") << ReadAll(pids + "/pids.current");
-  for (const absl::Status& status : {client.RunPod(MakePodConfig(Name("-refused"))).status(),
-                                     client.Pull(node().probe_image()).status()}) {
-    // cgroup2 counts a process where it is born into, which is not berthd's own.
-    if (status.ok() && !absl::StrContains(pids, "/pids/")) continue;
-    EXPECT_CODE(status, kResourceExhausted, kUnavailable);
-    // Berthd's words, or gRPC's where no thread can be had for the call.
-    EXPECT_THAT(std::string(status.message()),
-                AnyOf(HasSubstr("temporarily unavailable"), HasSubstr("Threadpool Exhausted")));
-  }
-  ASSERT_OK_AND_ASSIGN(const auto pods, client.ListPods());
-  EXPECT_EQ(pods.size(), 1u);
-  EXPECT_OK(client.Stop(id, 30));
-  ASSERT_OK_AND_ASSIGN(const auto exit, client.ContainerStatus(id));
-  EXPECT_EQ(exit.exit_code(), 7);
-  EXPECT_OK(client.Remove(id));
-  EXPECT_OK(client.StopPod(pod.id()));
-  EXPECT_OK(client.RemovePod(pod.id()));
-  std::ofstream(pids + "/pids.max") << "max";
-  { ASSERT_OK_AND_ASSIGN(Pod again, Pod::Run(client, MakePodConfig(Name("-again")))); }
-  std::ofstream(home + "/cgroup.procs") << daemon;
-}
-
 }  // namespace
 }  // namespace berth::e2e

@@ -337,6 +337,13 @@ TEST_F(ObservedTest, MetricsAreAllThere) {
   }
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeKubeletProbe("c", {"sleep"})));
+  cri::ContainerStatsRequest of_id;
+  of_id.set_container_id(id);
+  // A writable layer is measured behind the start's back.
+  ASSERT_TRUE(Eventually(absl::Seconds(30), [&] {
+    const auto stats = client().Call(&Runtime::ContainerStats, of_id);
+    return stats.ok() && stats->stats().writable_layer().has_used_bytes();
+  }));
   ASSERT_OK_AND_ASSIGN(const auto metrics, client().Call(&Runtime::ListPodSandboxMetrics, {}));
   std::set<std::string> seen;
   const auto look = [&](const auto& all) {
