@@ -61,8 +61,9 @@ Trash::~Trash() {
     absl::MutexLock lock(&mu_);
     stop_ = true;
   }
-  worker_.join();
-  deleter_.join();
+  for (std::thread* thread : {&worker_, &deleter_}) {
+    if (thread->joinable()) thread->join();
+  }
 }
 
 absl::Status Trash::Throw(int from, const std::string& name) {

@@ -1,5 +1,6 @@
 // berthd: the node daemon.
 #include <fcntl.h>
+#include <grpc/grpc.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
@@ -22,6 +23,9 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
@@ -31,7 +35,9 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/image/image_store.h"
@@ -68,6 +74,8 @@ namespace {
 constexpr int kMaxReceiveBytes = 16 << 20;
 constexpr int kMaxStreams = 1000;  // of one connection; more wait for their turn
 constexpr int kMaxThreads = 2000;  // a call that waits keeps one; more are RESOURCE_EXHAUSTED
+// As many calls at once as were served before need no thread more, which there may not be (EAGAIN).
+constexpr int kMaxIdleThreads = 32;
 // Clients of gRPC's C core look at an idle connection every five seconds.
 constexpr absl::Duration kMaxKeepaliveTimeout = absl::Seconds(20);
 // Whose health grpc.health.v1 tells, beside that of the server as a whole.
@@ -275,6 +283,7 @@ void BoundClients(absl::Duration keepalive, grpc::ServerBuilder* builder) {
       static_cast<int>(absl::ToInt64Milliseconds(std::min(keepalive, kMaxKeepaliveTimeout))));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit
+  builder->SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kMaxIdleThreads);
   grpc::ResourceQuota quota("cri");
   quota.SetMaxThreads(kMaxThreads);
   builder->SetResourceQuota(quota);
@@ -291,6 +300,22 @@ Listener::Limits LimitsOf(size_t max_connections, rlim_t descriptors) {
   limits.max_silent =
       std::min(limits.max_silent, std::max<size_t>(8, static_cast<size_t>(descriptors) / 16));
   return limits;
+}
+
+// gRPC aborts where it does not get the threads that it begins with.
+absl::Status CheckRoomForThreads() {
+  absl::Notification enough;
+  std::vector<std::thread> threads;
+  absl::Status room;
+  for (int i = 0; i < kMaxIdleThreads && room.ok(); ++i) {
+    absl::StatusOr<std::thread> thread =
+        StartThread("to serve", [&enough] { enough.WaitForNotification(); });
+    room = thread.status();
+    if (thread.ok()) threads.push_back(*std::move(thread));
+  }
+  enough.Notify();
+  for (std::thread& thread : threads) thread.join();
+  return room;
 }
 
 // `read` reads the configuration again, at SIGHUP.
@@ -440,6 +465,10 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
                    NumberOf("grpc.max_connections", config.max_connections, 1, 10000));
   ASSIGN_OR_RETURN(const int64_t keepalive_seconds,
                    NumberOf("grpc.keepalive_seconds", config.keepalive_seconds, 10, 3600));
+  RETURN_IF_ERROR(CheckRoomForThreads());
+  // Never shut down: that waits for each thread of its timers, those included that it counted and
+  // the kernel refused (EAGAIN).
+  grpc_init();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   BoundClients(absl::Seconds(keepalive_seconds), &builder);
@@ -560,7 +589,12 @@ int Main(int argc, char** argv) {
   }
   Log log;
   ConfigureLog(*config, &log);
-  const absl::Status served = Serve(*config, read, log);
+  absl::Status served;
+  try {
+    served = Serve(*config, read, log);
+  } catch (const std::system_error& error) {  // no thread to be had at the start
+    served = absl::ResourceExhaustedError(absl::StrCat("start thread: ", error.what()));
+  }
   if (served.ok()) return 0;
   log.Error("berthd ends", {{"error", served.message()}});
   return 1;

@@ -1,10 +1,11 @@
-// What runs out: file systems, in bytes and in inodes, descriptors, processes (security.md I-27,
-// I-36, I-38). The error names the object and the cause, what is there can be stopped and removed,
-// and afterwards all is as before.
+// What runs out: file systems, in bytes and in inodes, descriptors, processes and
+// threads (security.md I-27, I-36, I-38). The error names the object and the cause, what is there
+// can be stopped and removed, and afterwards all is as before.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,12 +13,15 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/base/unique_fd.h"
+#include "src/kernel/socket.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/own_node.h"
 
@@ -25,7 +29,7 @@ namespace berth::e2e {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::AnyOf;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr char kNode[] = "exhausted";
@@ -186,10 +190,6 @@ class ExhaustionTest : public E2eTest {
     limit.rlim_cur = count;
     ASSERT_EQ(prlimit(pid, RLIMIT_NOFILE, &limit, nullptr), 0);
   }
-  static std::string ReadAll(const std::string& path) {
-    std::ifstream file(path);
-    return std::string((std::istreambuf_iterator<char>(file)), {});
-  }
 };
 
 TEST_F(ExhaustionTest, I_27_DescriptorLimitIsRaisedToTheHardOne) {
@@ -230,6 +230,135 @@ TEST_F(ExhaustionTest, I_27_WithoutDescriptorsErrorsAreClearAndAllWorksAfterward
   EXPECT_EQ(exit.exit_code(), 7);
   EXPECT_OK(client.RemovePod(pod.id()));
   ASSERT_OK_AND_ASSIGN(Pod again, Pod::Run(client, MakePodConfig(Name("-again"))));
+}
+
+// A process in a cgroup of its own, whose pids.max can be set; back where it was at the end.
+class ProcessLimit {
+ public:
+  ProcessLimit(pid_t pid, const std::string& group) : pid_(absl::StrCat(pid)) {
+    for (const std::string& directory : MakeCgroup(group)) {
+      if (fs::exists(directory + "/pids.max")) directory_ = directory;
+    }
+    if (directory_.empty()) return;
+    for (const absl::string_view line :
+         absl::StrSplit(ReadAll("/proc/" + pid_ + "/cgroup"), '\n', absl::SkipEmpty())) {
+      const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
+      if (fields[1] == "pids") home_ = "/sys/fs/cgroup/pids" + fields[2];
+      if (fields[1].empty() && home_.empty()) home_ = "/sys/fs/cgroup" + fields[2];
+    }
+    std::ofstream(directory_ + "/cgroup.procs") << pid_;
+    EXPECT_THAT(ReadAll(directory_ + "/cgroup.procs"), HasSubstr(pid_));
+  }
+  ~ProcessLimit() {
+    if (!directory_.empty()) std::ofstream(home_ + "/cgroup.procs") << pid_;
+  }
+  // False without a pids controller.
+  bool possible() const { return !directory_.empty(); }
+  // cgroup2 counts a process where it is born into, which is not the caller's own.
+  bool counts_children() const { return absl::StrContains(directory_, "/pids/"); }
+  // As many processes and threads as there are, and `spare` more.
+  void Set(int spare) {
+    int current = 0;
+    ASSERT_TRUE(absl::SimpleAtoi(ReadAll(directory_ + "/pids.current"), &current));
+    std::ofstream(directory_ + "/pids.max") << current + spare;
+  }
+  void Lift() { std::ofstream(directory_ + "/pids.max") << "max"; }
+
+ private:
+  static std::string ReadAll(const std::string& path) {
+    std::ifstream file(path);
+    return std::string((std::istreambuf_iterator<char>(file)), {});
+  }
+
+  const std::string pid_;
+  std::string directory_, home_;
+};
+
+// EAGAIN of clone(2): no process and no thread more.
+TEST_F(ExhaustionTest, I_38_WithoutProcessesErrorsAreClearAndStopAndRemoveWork) {
+  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start(kNode, ""));
+  Client& client = own.client();
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client, MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"term-exit", "7"})));
+  ASSERT_OK_AND_ASSIGN(const std::string other, pod.RunContainer(MakeProbe("d", {"sleep"})));
+  // Calls at once, whose threads berthd keeps.
+  std::vector<std::thread> calls;
+  for (int i = 0; i < 4; ++i) {
+    calls.emplace_back([&] {
+      EXPECT_CODE(client.Exec(other, {"/probe", "sleep"}, 1).status(), kDeadlineExceeded);
+    });
+  }
+  for (std::thread& call : calls) call.join();
+  ProcessLimit limit(own.daemon().pid(), absl::StrCat("/", NodeName(), "/kubepods/daemon"));
+  if (!limit.possible()) GTEST_SKIP() << "no pids controller";
+  ASSERT_NO_FATAL_FAILURE(limit.Set(0));
+  for (const absl::Status& status : {client.RunPod(MakePodConfig(Name("-refused"))).status(),
+                                     client.Pull(node().probe_image()).status()}) {
+    if (status.ok() && !limit.counts_children()) continue;
+    EXPECT_CODE(status, kResourceExhausted, kUnavailable);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("temporarily unavailable"));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto pods, client.ListPods());
+  EXPECT_EQ(pods.size(), 1u);
+  EXPECT_OK(client.Stop(id, 30));
+  ASSERT_OK_AND_ASSIGN(const auto exit, client.ContainerStatus(id));
+  EXPECT_EQ(exit.exit_code(), 7);
+  EXPECT_OK(client.Remove(id));
+  EXPECT_OK(client.StopPod(pod.id()));
+  EXPECT_OK(client.RemovePod(pod.id()));
+  limit.Lift();
+  ASSERT_OK_AND_ASSIGN(Pod again, Pod::Run(client, MakePodConfig(Name("-again"))));
+}
+
+TEST_F(ExhaustionTest, I_38_StartWithoutThreadsFailsWithAnError) {
+  std::string group;
+  for (const std::string& directory :
+       MakeCgroup(absl::StrCat("/", NodeName(), "/kubepods/daemon"))) {
+    if (fs::exists(directory + "/pids.max")) group = directory;
+  }
+  if (group.empty()) GTEST_SKIP() << "no pids controller";
+  Daemon::Options options = Node::OptionsFor(kNode, 2);
+  options.prefix = {"/bin/sh", "-c", "echo $$ > " + group + "/cgroup.procs; exec \"$@\"", "sh"};
+  for (const int most : {2, 8, 16, 24}) {
+    std::ofstream(group + "/pids.max") << most;
+    ASSERT_OK_AND_ASSIGN(const FailedStart failed, StartExpectingFailure(options));
+    EXPECT_EQ(failed.exit_code, 1) << most;
+    EXPECT_THAT(failed.output, AllOf(HasSubstr("berthd ends"), HasSubstr("thread"),
+                                     HasSubstr("temporarily unavailable")))
+        << most;
+  }
+  std::ofstream(group + "/pids.max") << "max";
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Daemon::Start(options));
+  EXPECT_OK(daemon.Terminate());
+  RemoveTraces(daemon);
+}
+
+// gRPC starts a thread when its first timer strikes, and waits at its end for one that it did not
+// get.
+TEST_F(ExhaustionTest, I_38_EndsThoughAThreadWasNotToBeHad) {
+  Daemon::Options options = Node::OptionsFor(kNode, 2);
+  options.ready_networks = 0;
+  options.more_config = "[grpc]\nkeepalive_seconds = \"10\"\n";
+  ASSERT_OK_AND_ASSIGN(Daemon daemon, Daemon::Start(options));
+  {
+    ProcessLimit limit(daemon.pid(), absl::StrCat("/", NodeName(), "/kubepods/daemon"));
+    if (!limit.possible()) GTEST_SKIP() << "no pids controller";
+    ASSERT_NO_FATAL_FAILURE(limit.Set(0));
+    // RFC 9113: the preface and an empty SETTINGS frame. Who is silent then is sent a PING frame.
+    constexpr absl::string_view kSilent("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", 33);
+    constexpr absl::string_view kPing("\0\0\x08\x06\0", 5);
+    ASSERT_OK_AND_ASSIGN(const UniqueFd silent, ConnectUnix(daemon.socket(), SOCK_STREAM));
+    ASSERT_EQ(send(silent.get(), kSilent.data(), kSilent.size(), 0),
+              static_cast<ssize_t>(kSilent.size()));
+    std::string heard;
+    char bytes[256];
+    for (ssize_t length = 0; !absl::StrContains(heard, kPing) &&
+                             (length = read(silent.get(), bytes, sizeof bytes)) > 0;)
+      heard.append(bytes, static_cast<size_t>(length));
+    EXPECT_TRUE(absl::StrContains(heard, kPing));
+  }
+  EXPECT_OK(daemon.Terminate());
+  RemoveTraces(daemon);
 }
 
 }  // namespace
