@@ -254,6 +254,8 @@ class Node {
   absl::Status StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation);
   void EndMonitor(const PodRecord& pod);
   void EndHungMonitor(const PodRecord& pod);
+  // Of a pod that is to be stopped.
+  absl::Status ReadOrEndMonitor(const PodPtr& pod);
   // What it leaves, with an error, is for a repetition.
   absl::Status DiscardPod(const PodRecord& pod);
   // Undoes a pod that could not be made. One that cannot be undone stays, as kCreating, until the

@@ -44,6 +44,7 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.state = PodState::kNotReady; });
   PersistPod(pod->id);
   RETURN_IF_FAULT("stop_pod.containers");
+  RETURN_IF_ERROR(ReadOrEndMonitor(pod));
   const MonitorClient monitor = Monitor(pod->id);
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   std::vector<std::string> running;
@@ -80,6 +81,23 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
   PersistPod(pod->id);
   RETURN_IF_FAULT("stop_pod.answer");
+  return absl::OkStatus();
+}
+
+// Of a monitor that has not been read since berthd's start nobody knows what runs.
+absl::Status Node::ReadOrEndMonitor(const PodPtr& pod) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!unread_.contains(pod->id)) return absl::OkStatus();
+  }
+  const absl::Status read = RecoverPod(pod, kStopAnswer);
+  if (absl::IsDeadlineExceeded(read) || absl::IsFailedPrecondition(read)) {
+    EndHungMonitor(*pod);
+  } else if (!read.ok()) {
+    return Annotate(read, absl::StrCat("stop pod sandbox ", pod->id));
+  }
+  absl::MutexLock lock(&mu_);
+  unread_.erase(pod->id);
   return absl::OkStatus();
 }
 

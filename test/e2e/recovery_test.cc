@@ -236,6 +236,29 @@ TEST_F(RecoveryTest, I_14_MonitorThatHangsHoldsUpNoStartAndIsReadLater) {
   EXPECT_EQ(exec.exit_code(), 4);
 }
 
+// Nothing of it is known to run, and nobody could tell.
+TEST_F(RecoveryTest, I_14_PodOfAMonitorThatHangsCanBeStoppedAndRemovedWhole) {
+  ASSERT_OK_AND_ASSIGN(Pod idle, Pod::Run(client(), MakePodConfig(Name("-idle"))));
+  ASSERT_OK_AND_ASSIGN(const std::string made, idle.Create(MakeProbe("c", {"sleep"})));
+  ASSERT_OK_AND_ASSIGN(Pod busy, Pod::Run(client(), MakePodConfig(Name("-busy"))));
+  ASSERT_OK_AND_ASSIGN(const std::string runs, busy.RunContainer(MakeProbe("c", {"sleep"})));
+  const std::vector<pid_t> monitors = ProcessesNamed("berth-monitor");
+  ASSERT_FALSE(monitors.empty());
+  ASSERT_NO_FATAL_FAILURE(Stop());
+  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  ASSERT_NO_FATAL_FAILURE(StartAgain());
+  for (const std::string& id : {made, runs}) EXPECT_CODE(client().Remove(id), kUnavailable);
+  EXPECT_OK(client().StopPod(idle.id()));
+  EXPECT_OK(client().StopPod(busy.id()));
+  ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(runs));
+  EXPECT_EQ(status.state(), cri::CONTAINER_EXITED);
+  EXPECT_EQ(status.reason(), "Unknown");
+  EXPECT_EQ(ProcessWith("sleep"), 0);
+  for (const std::string& id : {made, runs}) EXPECT_OK(client().Remove(id));
+  EXPECT_OK(client().RemovePod(idle.id()));
+  EXPECT_OK(client().RemovePod(busy.id()));
+}
+
 TEST_F(RecoveryTest, ThousandContainersAreListedRightlyAfterAKill) {
   constexpr int kPods = 10, kPerPod = 100;
   std::vector<std::optional<Pod>> pods(kPods);
