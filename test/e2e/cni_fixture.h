@@ -26,6 +26,7 @@ class CniFixture : public E2eTest {
   Client& cni() { return own_->client(); }
   Daemon& daemon() { return own_->daemon(); }
   void KillAndStartAgain();
+  void ReconnectNode() { own_->Reconnect(); }  // after daemon().StartAgain()
   // SIGKILL for everything, and what a reboot clears is gone: namespaces, links, /run, boot id.
   void Reboot();
 

@@ -12,10 +12,12 @@
 namespace berth::e2e {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 class CniTest : public CniFixture {};
 
@@ -176,6 +178,48 @@ TEST_F(CniTest, RebootGivesBackWhatIsOnDisk) {
   EXPECT_TRUE(Eventually(absl::Seconds(60), [&] { return Leases().empty(); }));
   ASSERT_OK_AND_ASSIGN(const auto status, cni().PodStatus(pod.id()));
   EXPECT_EQ(status.state(), cri::SANDBOX_NOTREADY);
+}
+
+// All that is left of it is what its pod's directory tells.
+TEST_F(CniTest, I_32_NetworkOfAPodIsGivenBackThoughTheDatabaseWasLost) {
+  WriteNetwork(Json::array({Bridge(), Portmap(), Recording()}));
+  ASSERT_NO_FATAL_FAILURE(StartNode());
+  ASSERT_TRUE(WaitUntilReady());
+  cri::PodSandboxConfig config = MakePodConfig(Name());
+  cri::PortMapping* port = config.add_port_mappings();
+  port->set_host_port(12011);
+  port->set_container_port(8080);
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(cni(), config));
+  const std::vector<std::string> addresses = Addresses(pod);
+  EXPECT_THAT(Leases(), SizeIs(3));
+  ASSERT_OK(daemon().Kill());
+  for (const char* suffix : {"", "-wal", "-shm"})
+    std::filesystem::remove(daemon().options().dir + "/data/berth.db" + suffix);
+  // Another network, which the pod does not belong to.
+  WriteNetwork(Json::array({Bridge({"10.78.0.0/28"})}));
+  ASSERT_OK(daemon().StartAgain());
+  ReconnectNode();
+  ASSERT_TRUE(WaitUntilReady());
+  EXPECT_EQ(Addresses(pod), addresses);
+  EXPECT_THAT(Leases(), SizeIs(3));
+  ASSERT_OK(cni().StopPod(pod.id()));
+  EXPECT_THAT(Leases(), IsEmpty());
+  EXPECT_THAT(Pins(), IsEmpty());
+  EXPECT_EQ(Shell("nft list ruleset 2>/dev/null | grep -c 12011"), "0\n");
+  Json added, removed;
+  for (const Json& call : Calls()) {
+    if (call["command"] == "ADD") added = call;
+    if (call["command"] == "DEL") removed = call;
+  }
+  for (const char* member : {"container", "netns", "args"})
+    EXPECT_EQ(removed[member], added[member]) << member;
+  ASSERT_TRUE(removed["input"].contains("prevResult")) << removed;
+  std::vector<std::string> told;
+  for (const Json& ip : removed["input"]["prevResult"]["ips"])
+    told.push_back(ip["address"].get<std::string>());
+  for (const std::string& address : addresses)
+    EXPECT_THAT(told, Contains(StartsWith(address + "/")));
+  ASSERT_OK(cni().RemovePod(pod.id()));
 }
 
 TEST_F(CniTest, PodCidrFillsTheTemplate) {
