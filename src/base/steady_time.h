@@ -19,14 +19,15 @@ inline absl::Time SteadyNow() {
 }
 
 // Mutex::AwaitWithDeadline with a deadline of this clock: false once it has passed and the
-// condition does not hold. Abseil itself waits by wall time: when that is set forward, the rest is
-// waited anew.
-inline bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition, absl::Time deadline)
+// condition does not hold. Abseil itself waits by wall time: when that is set back, a wait that is
+// under way takes as much longer.
+bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition, absl::Time deadline)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
+// The same, from now on.
+inline bool AwaitFor(absl::Mutex& mu, const absl::Condition& condition, absl::Duration timeout)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-  while (!mu.AwaitWithTimeout(condition, deadline - SteadyNow())) {
-    if (SteadyNow() >= deadline) return condition.Eval();
-  }
-  return true;
+  return AwaitUntil(mu, condition, SteadyNow() + timeout);
 }
 
 }  // namespace berth

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -80,7 +81,7 @@ absl::StatusOr<std::string> Flights::Follow(Flight& flight, const PullRequest& r
     std::vector<PullProgress> news;
     {
       absl::MutexLock lock(&flight.mu);
-      flight.mu.AwaitWithTimeout(absl::Condition(&flight.done), kPoll);
+      AwaitFor(flight.mu, absl::Condition(&flight.done), kPoll);
       if (flight.done) return flight.result;
       for (const auto& [layer, entry] : flight.latest) {
         if (entry.first > seen) news.push_back(entry.second);

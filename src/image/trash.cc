@@ -85,7 +85,7 @@ void Trash::Run(std::function<absl::Status()> work) {
 
 bool Trash::WaitToTryAgain() {
   absl::MutexLock lock(&mu_);
-  return !mu_.AwaitWithTimeout(absl::Condition(&stop_), kTryAgain);
+  return !AwaitFor(mu_, absl::Condition(&stop_), kTryAgain);
 }
 
 Trash::Pause::Pause(Trash& trash) : trash_(trash) {
@@ -139,8 +139,7 @@ bool Trash::MayDelete() {
     const auto changed = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
       return stop_ || (paused && pauses_ == 0);
     };
-    mu_.AwaitWithTimeout(absl::Condition(&changed),
-                         paused ? kLookAgain : std::min(wait, kLookAgain));
+    AwaitFor(mu_, absl::Condition(&changed), paused ? kLookAgain : std::min(wait, kLookAgain));
   }
   return !stop_;
 }

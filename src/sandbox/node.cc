@@ -16,6 +16,7 @@
 #include "src/base/id.h"
 #include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/node_namespace.h"
@@ -231,7 +232,7 @@ void Node::SampleWritableLayers() {
     };
     absl::MutexLock lock(&mu_);
     layer_usage_ = std::move(usage);
-    mu_.AwaitWithTimeout(absl::Condition(&woken), kLayerSampleInterval);
+    AwaitFor(mu_, absl::Condition(&woken), kLayerSampleInterval);
     if (stopping_) return;
     sample_layers_now_ = false;
   }

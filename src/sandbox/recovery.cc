@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "absl/container/flat_hash_set.h"
@@ -47,7 +48,8 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
     ended = true;
     status.state = ContainerState::kExited;
     status.exit_code = event.exit_code;
-    status.finished_at = event.finished_at;
+    // The node's time may have been set back meanwhile.
+    status.finished_at = std::max(event.finished_at, status.started_at);
     if (status.started_at == 0) status.started_at = event.finished_at;
     status.reason = event.oom ? "OOMKilled" : event.exit_code == 0 ? "Completed" : "Error";
     CountLogDropped(event, &status);
@@ -211,7 +213,7 @@ void Node::RecoverLate() {
     {
       absl::MutexLock lock(&mu_);
       if (unread_.empty()) return;
-      mu_.AwaitWithTimeout(absl::Condition(&stopping_), kLateInterval);
+      AwaitFor(mu_, absl::Condition(&stopping_), kLateInterval);
       if (stopping_) return;
       unread = unread_;
     }

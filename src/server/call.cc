@@ -1,12 +1,12 @@
 #include "src/server/call.h"
 
+#include <grpc/support/time.h>
 #include <sys/socket.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "src/base/steady_time.h"
 
 namespace berth {
@@ -44,10 +44,13 @@ std::string MessageOf(const absl::Status& status) {
 
 }  // namespace
 
-absl::Time DeadlineOf(const grpc::ServerContextBase& context) {
-  const auto deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
-  return SteadyNow() + (absl::FromChrono(deadline) - absl::Now());
+absl::Time DeadlineOf(const grpc::ServerContext& context) {
+  // Of gRPC's monotonic clock: the wall time of context.deadline() is another after a jump.
+  const gpr_timespec deadline = context.raw_deadline();
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
+    return absl::InfiniteFuture();
+  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+  return SteadyNow() + absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec);
 }
 
 void Calls::AwaitIdle(absl::Time deadline) const {

@@ -39,6 +39,6 @@ class Calls {
 };
 
 // The deadline that the caller set, as time of SteadyNow, or InfiniteFuture.
-absl::Time DeadlineOf(const grpc::ServerContextBase& context);
+absl::Time DeadlineOf(const grpc::ServerContext& context);
 
 }  // namespace berth

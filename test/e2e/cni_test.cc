@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "test/e2e/cni_fixture.h"
+#include "test/e2e/isolation.h"
 
 namespace berth::e2e {
 namespace {
@@ -253,6 +254,50 @@ TEST_F(CniTest, PodOfAUserNamespaceHasANetworkOfPlugins) {
   ASSERT_OK_AND_ASSIGN(const Pod pod, Serve(config));
   for (const std::string& address : Addresses(pod)) EXPECT_EQ(Ask(address), "users\n") << address;
 }
+
+// None to be had, of one kind or the other: what is written there is looked at now and then.
+class CniWithoutInotifyTest : public CniFixture, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    if (!KernelIsOwn()) GTEST_SKIP() << "needs a kernel whose limits may be set: hack/cgroup2";
+    CniFixture::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    std::ifstream(Limit()) >> before_;
+    std::ofstream(Limit()) << 0;
+  }
+  void TearDown() override {
+    if (!before_.empty()) std::ofstream(Limit()) << before_;
+    CniFixture::TearDown();
+  }
+  static std::string Limit() { return absl::StrCat("/proc/sys/fs/inotify/", GetParam()); }
+
+ private:
+  std::string before_;
+};
+
+TEST_P(CniWithoutInotifyTest, I_27_NetworksAreFoundAndPodsLiveAndGo) {
+  ASSERT_NO_FATAL_FAILURE(StartNode());
+  EXPECT_FALSE(Described().contains("network"));
+  WriteNetwork(Json::array({Recording()}));
+  ASSERT_TRUE(WaitUntilReady());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(cni(), MakePodConfig(Name())));
+  EXPECT_THAT(Leases(), SizeIs(1));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"exit", "7"})));
+  ASSERT_OK(cni().WaitExit(id));
+  RemoveNetwork();
+  ASSERT_TRUE(Eventually(absl::Seconds(60), [&] { return !Described().contains("network"); }));
+  EXPECT_OK(cni().Stop(id, 30));
+  ASSERT_OK_AND_ASSIGN(const auto exit, cni().ContainerStatus(id));
+  EXPECT_EQ(exit.exit_code(), 7);
+  EXPECT_OK(cni().StopPod(pod.id()));
+  EXPECT_THAT(Leases(), IsEmpty());
+  EXPECT_OK(cni().RemovePod(pod.id()));
+  EXPECT_THAT(daemon().Log(), HasSubstr("are looked at every five seconds"));
+}
+
+INSTANTIATE_TEST_SUITE_P(, CniWithoutInotifyTest,
+                         testing::Values("max_user_instances", "max_user_watches"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace berth::e2e

@@ -17,7 +17,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <vector>
+
+#include "absl/strings/match.h"
 
 namespace berth::e2e {
 namespace {
@@ -132,6 +136,12 @@ const std::string& NodeName() { return MutableName(); }
 const std::string& NodeDir() {
   static const std::string* dir = new std::string(BaseDir() + "/" + NodeName());
   return *dir;
+}
+
+bool KernelIsOwn() {
+  std::ifstream file("/proc/cpuinfo");
+  return absl::StrContains(std::string(std::istreambuf_iterator<char>(file), {}),
+                           "User Mode Linux");
 }
 
 void EnterOwnNode() {

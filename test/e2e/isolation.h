@@ -15,6 +15,10 @@ inline constexpr int kSkippedExitCode = 77;
 // dies with the machine, not with them.
 bool MachineIsOwn();
 
+// Whether the kernel is User-mode Linux (hack/cgroup2): what it counts and what time it is are the
+// tests' own to set.
+bool KernelIsOwn();
+
 // Called first in main(), before any thread exists. Does not return in the calling process: that
 // one waits, removes cgroups and files that are left, and exits with the tests' exit code (or
 // kSkippedExitCode with the reason on stderr if it may not create namespaces). Returns in a process

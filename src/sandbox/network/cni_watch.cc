@@ -83,13 +83,18 @@ void CniWatch::FollowNetwork() {
   }
 }
 
-std::optional<DirectoryWatch> CniWatch::WatchAgain() const {
+std::optional<DirectoryWatch> CniWatch::WatchAgain() {
   std::vector<std::string> directories = options_.bin_dirs;
   if (!options_.conf_dir.empty()) directories.push_back(options_.conf_dir);
   if (const auto network = Network(); network != nullptr)
     directories.push_back(absl::StrCat(options_.conf_dir, "/", network->name));
   absl::StatusOr<DirectoryWatch> watch = DirectoryWatch::Start(directories);
-  if (!watch.ok()) return std::nullopt;  // then it is looked at every now and then
+  const std::string unwatched(watch.status().message());
+  if (!watch.ok() && unwatched != unwatched_ && options_.log != nullptr)
+    options_.log->Warning("CNI directories are looked at every five seconds",
+                          {{"error", unwatched}});
+  unwatched_ = unwatched;
+  if (!watch.ok()) return std::nullopt;
   return *std::move(watch);
 }
 
@@ -168,7 +173,7 @@ absl::StatusOr<std::shared_ptr<const CniNetworkList>> CniWatch::Usable() const {
     const auto known = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
       return stopping_ || configs_.network == nullptr || status_known_;
     };
-    mu_.AwaitWithTimeout(absl::Condition(&known), kPatienceForStatus);
+    AwaitFor(mu_, absl::Condition(&known), kPatienceForStatus);
   }
   const NetworkReadiness readiness = Readiness();
   std::shared_ptr<const CniNetworkList> network = Network();

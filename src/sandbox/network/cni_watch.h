@@ -59,7 +59,7 @@ class CniWatch {
   void FollowNetwork();
   // Waits for a change of the directories.
   void AwaitChange(const std::optional<DirectoryWatch>& watch) const;
-  std::optional<DirectoryWatch> WatchAgain() const;
+  std::optional<DirectoryWatch> WatchAgain();
   void Reload();
   void Tell(bool changed, bool problems_changed) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // When to ask again.
@@ -74,7 +74,8 @@ class CniWatch {
   const Options options_;
   CniPlugins& plugins_;
   const Tend tend_;
-  const UniqueFd wake_;  // eventfd: FollowFiles shall look
+  const UniqueFd wake_;    // eventfd: FollowFiles shall look
+  std::string unwatched_;  // why there is no watch; of FollowFiles
 
   mutable absl::Mutex mu_;
   CniConfigs configs_ ABSL_GUARDED_BY(mu_);

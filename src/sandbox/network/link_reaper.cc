@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/rtnetlink.h"
 
 namespace berth {
@@ -43,7 +44,7 @@ absl::Status LinkReaper::WaitUntilIdle(absl::Duration timeout) {
   absl::MutexLock lock(&mu_);
   const auto idle = [this]()
                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return queue_.empty() && busy_ == 0; };
-  if (mu_.AwaitWithTimeout(absl::Condition(&idle), timeout)) return absl::OkStatus();
+  if (AwaitFor(mu_, absl::Condition(&idle), timeout)) return absl::OkStatus();
   return absl::DeadlineExceededError(absl::StrCat("remove pod links of ", options_.bridge,
                                                   ": not done within ",
                                                   absl::FormatDuration(timeout)));
@@ -72,7 +73,7 @@ void LinkReaper::Loop() {
     busy_ = 0;
     if (left.empty()) continue;
     std::move(left.begin(), left.end(), std::back_inserter(queue_));
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), kRetryPause);
+    AwaitFor(mu_, absl::Condition(&stopping_), kRetryPause);
   }
 }
 

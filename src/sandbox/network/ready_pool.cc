@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 namespace {
@@ -71,7 +72,7 @@ void ReadyPool::Loop() {
     mu_.Await(absl::Condition(&work));
     while (!stopping_ && ready_.size() * 2 > options_.size) {
       taken_ = false;
-      if (!mu_.AwaitWithTimeout(absl::Condition(&disturbed), kQuiet)) break;
+      if (!AwaitFor(mu_, absl::Condition(&disturbed), kQuiet)) break;
     }
     if (stopping_) return;
     if (!ShouldFill()) continue;
@@ -89,7 +90,7 @@ void ReadyPool::Loop() {
     if (!failed_before && options_.log != nullptr)
       options_.log->Warning("no pod network is made in advance",
                             {{"error", made.status().message()}});
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), kRetryPause);
+    AwaitFor(mu_, absl::Condition(&stopping_), kRetryPause);
   }
 }
 
