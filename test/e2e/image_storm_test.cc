@@ -1,12 +1,14 @@
 // Pulls under fire: the daemon and its workers are killed at random moments, again and again, and
 // no image may ever be half there or damaged, and nothing may stay behind.
 // BERTH_STORM_PULLS sets how many pulls are begun (default 24). PowerCutTest is one life of a node
-// whose power is cut; hack/powercut gives it many.
+// whose power is cut, with pods as well; hack/powercut gives it many.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <set>
 #include <thread>
@@ -17,6 +19,7 @@
 #include "gmock/gmock.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/own_node.h"
+#include "test/e2e/pod_cycles.h"
 #include "test/e2e/stub_registry.h"
 #include "test/e2e/subprocess.h"
 
@@ -28,6 +31,7 @@ using testing::IsEmpty;
 using testing::Not;
 
 constexpr int kImages = 5;
+constexpr int kPodsAtATime = 2;
 
 int PullsWanted() {
   int pulls = 24;
@@ -120,7 +124,7 @@ class ImageStormTest : public E2eTest {
     E2eTest::SetUp();
     ASSERT_OK_AND_ASSIGN(registry_, StubRegistry::Start());
     references_ = AddImages(*registry_, random_, 30);
-    ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start(Name(), ""));
+    ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start("storm", ""));
     own_.emplace(std::move(own));
   }
   void TearDown() override {
@@ -137,7 +141,7 @@ class ImageStormTest : public E2eTest {
   std::optional<OwnNode> own_;
 };
 
-TEST_F(ImageStormTest, KilledDaemonsAndWorkersLeaveWholeImagesAndNothingElse) {
+TEST_F(ImageStormTest, I_10_KilledDaemonsAndWorkersLeaveWholeImagesAndNothingElse) {
   const int pulls = PullsWanted();
   int begun = 0, daemons_killed = 0, workers_killed = 0;
   while (begun < pulls) {
@@ -182,10 +186,10 @@ TEST_F(ImageStormTest, KilledDaemonsAndWorkersLeaveWholeImagesAndNothingElse) {
   ExpectNothingLeft(own_->daemon());
 }
 
-// BERTH_POWERCUT_DIR is a directory that outlives the kernel, BERTH_POWERCUT_READY a file that is
-// made as soon as the power may be cut; BERTH_POWERCUT_LAST makes it the last life, which ends by
-// itself.
-TEST(PowerCutTest, WhatALifeLeftIsWholeAndItGoesOnPulling) {
+// BERTH_POWERCUT_DIR is a directory that outlives the kernel, BERTH_POWERCUT_JOURNAL a file that
+// does so whole, BERTH_POWERCUT_READY one that is made as soon as the power may be cut;
+// BERTH_POWERCUT_LAST makes it the last life, which ends by itself.
+TEST(PowerCutTest, I_08_I_09_WhatALifeLeftIsWholeAndItGoesOnPullingAndRunning) {
   const char* dir = std::getenv("BERTH_POWERCUT_DIR");
   if (dir == nullptr) GTEST_SKIP() << "run by hack/powercut";
   std::mt19937_64 content(20261124);
@@ -198,28 +202,53 @@ TEST(PowerCutTest, WhatALifeLeftIsWholeAndItGoesOnPulling) {
   // berthd compares by itself after such an end, and mends: that must not have been necessary.
   EXPECT_THAT(daemon.Log(), Not(HasSubstr("layer after an unclean stop")));
   EXPECT_THAT(daemon.Log(), Not(HasSubstr("image dropped")));
+  const std::string probe = registry->Add("probe", "latest", Build(ProbeRecipe()));
+  PodCycles cycles({.socket = daemon.socket(), .image = probe, .logs = absl::StrCat(dir, "-logs")});
+  cycles.ExpectEndedAndRemoveAll();
+  for (const char* kind : {"pods", "containers"}) {
+    EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
+      return std::filesystem::is_empty(daemon.options().dir + "/data/" + kind);
+    })) << kind;
+  }
+  Client client(daemon.socket());
+  // What was acknowledged last of each image.
+  const std::string journal = std::getenv("BERTH_POWERCUT_JOURNAL");
+  std::map<std::string, bool> there;
+  std::ifstream noted(journal);
+  for (std::string what, image; noted >> what >> image;) there[image] = what == "pulled";
+  ASSERT_OK_AND_ASSIGN(const std::vector<cri::Image> images, client.ListImages());
+  for (const auto& [image, pulled] : there) {
+    const bool listed = std::any_of(images.begin(), images.end(),
+                                    [&, id = image](const auto& each) { return each.id() == id; });
+    EXPECT_TRUE(listed || !pulled) << image << " was pulled and is lost";
+  }
   ASSERT_FALSE(HasFailure()) << daemon.Log();
 
-  Client client(daemon.socket());
+  ASSERT_OK(client.Pull(probe));
   if (std::getenv("BERTH_POWERCUT_LAST") != nullptr) {
     for (const std::string& reference : references) EXPECT_OK(client.Pull(reference));
     ExpectImagesWhole(daemon);
-    ASSERT_OK_AND_ASSIGN(const std::vector<cri::Image> images, client.ListImages());
-    for (const cri::Image& image : images) EXPECT_OK(client.RemoveImage(image.id()));
+    ASSERT_OK_AND_ASSIGN(const std::vector<cri::Image> all, client.ListImages());
+    for (const cri::Image& image : all) EXPECT_OK(client.RemoveImage(image.id()));
     ExpectNothingLeft(daemon);
     EXPECT_OK(daemon.Terminate());
     return;
   }
+  std::vector<std::thread> pods;
+  for (int i = 0; i < kPodsAtATime; ++i) pods.emplace_back([&cycles, i] { cycles.Run(i); });
   std::ofstream(std::getenv("BERTH_POWERCUT_READY")) << "pulling\n";
   std::mt19937_64 random(std::random_device{}());
-  while (true) {
+  while (!HasFailure()) {
     const std::string& reference = references[random() % references.size()];
-    if (random() % 3 == 0) {
-      ASSERT_OK(client.RemoveImage(reference));
-    } else {
-      ASSERT_OK(client.Pull(reference));
-    }
+    const auto id = client.Pull(reference);
+    EXPECT_OK(id);
+    if (id.ok()) std::ofstream(journal, std::ios::app) << "pulled " << *id << std::endl;
+    if (!id.ok() || random() % 3 != 0) continue;
+    std::ofstream(journal, std::ios::app) << "removing " << *id << std::endl;
+    EXPECT_OK(client.RemoveImage(reference));
   }
+  std::cout << daemon.Log() << std::endl;
+  std::_Exit(1);  // the pods' threads have no end
 }
 
 }  // namespace
