@@ -258,7 +258,7 @@ TEST_F(CgroupTest, IsNotRemovedWhileItIsPopulated) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("rmdir "));
 }
 
-TEST_F(CgroupTest, IsRemovedWithAllBelowItAndOnceMore) {
+TEST_F(CgroupTest, I_33_IsRemovedWithAllBelowItAndOnceMore) {
   ASSERT_TRUE(cgroups_->Create(path_ + "/a/b").ok());
   EXPECT_TRUE(cgroups_->Remove(root_ + "/pod").ok());
   EXPECT_TRUE(cgroups_->Remove(root_ + "/pod").ok());

@@ -169,7 +169,7 @@ TEST_F(ContainerTest, ExitReasonsAreTheOnesAKubeletShows) {
   }
 }
 
-TEST_F(ContainerTest, MissingBinaryIsAStartErrorThatIsRecorded) {
+TEST_F(ContainerTest, I_28_MissingBinaryIsAStartErrorThatIsRecorded) {
   cri::ContainerConfig config = MakeProbe("c", {});
   config.clear_command();
   config.add_command("/no/such/program");

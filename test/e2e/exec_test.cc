@@ -102,14 +102,14 @@ TEST_F(ExecTest, TimeoutKillsTheProcess) {
   EXPECT_EQ(Count("ignore-term"), 0);
 }
 
-TEST_F(ExecTest, TimeoutKillsItsOrphansToo) {
+TEST_F(ExecTest, I_20_TimeoutKillsItsOrphansToo) {
   EXPECT_CODE(client().Exec(id(), {"/probe", "spawn-orphans", "3", "stay"}, 1), kDeadlineExceeded);
   EXPECT_EQ(Count("spawn-orphans"), 0);
   ASSERT_OK_AND_ASSIGN(const auto status, client().ContainerStatus(id()));
   EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
 }
 
-TEST_F(ExecTest, OrphansThatKeepTheOutputOpenDoNotHoldTheAnswer) {
+TEST_F(ExecTest, I_20_OrphansThatKeepTheOutputOpenDoNotHoldTheAnswer) {
   ASSERT_OK_AND_ASSIGN(const auto out,
                        client().Exec(id(), {"/probe", "spawn-orphans", "2"}, 0, absl::Seconds(60)));
   EXPECT_EQ(out.exit_code(), 0);
@@ -225,7 +225,7 @@ long Children(pid_t parent) {
 }
 
 // A short form; BERTH_EXEC_SOAK=100000 is the long one.
-TEST_F(ExecTest, ManyLeaveNothingAndHoldMemoryFlat) {
+TEST_F(ExecTest, I_21_ManyLeaveNothingAndHoldMemoryFlat) {
   const char* wanted = getenv("BERTH_EXEC_SOAK");
   const int rounds = wanted != nullptr ? std::atoi(wanted) : 300;
   const auto run = [&](int count) {

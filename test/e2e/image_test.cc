@@ -230,7 +230,7 @@ TEST_F(ImageTest, ImageUserRunsTheContainer) {
   EXPECT_OK(client().RemoveImage(reference));
 }
 
-TEST_F(ImageTest, ImageInUseIsNotRemovedAndAnExitedContainerOutlivesIt) {
+TEST_F(ImageTest, I_11_ImageInUseIsNotRemovedAndAnExitedContainerOutlivesIt) {
   ImageRecipe recipe = ProbeRecipe();
   recipe.config["Labels"] = {{"only", "here"}};
   const std::string reference = registry().Add("used", "v1", Build(recipe));

@@ -470,7 +470,7 @@ TEST_F(InsideTest, MountsHaveTheirProtectiveFlags) {
   EXPECT_TRUE(fs.contains("/dev/mqueue"));
 }
 
-TEST_F(InsideTest, RootIsAnOverlayAndTheHostsTableDoesNotKnowIt) {
+TEST_F(InsideTest, I_30_RootIsAnOverlayAndTheHostsTableDoesNotKnowIt) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
   std::ifstream file("/proc/self/mountinfo");
@@ -533,6 +533,26 @@ TEST_F(InsideTest, MaskedPathsShowNothing) {
   EXPECT_EQ(paths["/etc/group"]["read"], "empty");
   EXPECT_TRUE(paths["/proc/keys"]["type"] == "ENOENT" || paths["/proc/keys"]["read"] == "empty");
   EXPECT_EQ(paths["/etc/passwd"]["read"], "content");
+}
+
+TEST_F(InsideTest, I_39_MaskedDirectoriesAreOneFileSystem) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  cri::ContainerConfig config = MakeProbe("c", {"read", "/proc/self/mountinfo"});
+  for (const char* path : {"/proc/fs", "/proc/irq", "/sys/firmware"})
+    Security(config)->add_masked_paths(path);
+  ASSERT_OK_AND_ASSIGN(const FinishedContainer read, pod.RunToEnd(config));
+  const std::string table = Joined(read.log, "stdout");
+  std::set<std::string> devices;
+  int masks = 0;
+  for (const absl::string_view line : absl::StrSplit(table, '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> fields = absl::StrSplit(line, ' ');
+    if (fields[4] != "/proc/fs" && fields[4] != "/proc/irq" && fields[4] != "/sys/firmware")
+      continue;
+    ++masks;
+    devices.insert(fields[2]);
+  }
+  EXPECT_EQ(masks, 3) << table;
+  EXPECT_EQ(devices.size(), 1u) << table;
 }
 
 TEST_F(InsideTest, ReadonlyPathsRefuseWrites) {

@@ -63,7 +63,7 @@ TEST_F(LogTest, BytesAreKept) {
   EXPECT_EQ(log[1].content, "\xff\xff");
 }
 
-TEST_F(LogTest, LongLineIsSplitIntoPartsThatJoin) {
+TEST_F(LogTest, I_24_LongLineIsSplitIntoPartsThatJoin) {
   const auto log = Emitted({"repeat:x:100000", "nl", "text:next", "nl"});
   ASSERT_GE(log.size(), 3u);
   EXPECT_EQ(Joined(log, "stdout"), std::string(100000, 'x') + "\nnext\n");
@@ -96,7 +96,7 @@ TEST_F(LogTest, StderrIsMarkedAsSuch) {
   EXPECT_EQ(log[0].stream, "stderr");
 }
 
-TEST_F(LogTest, ManyMegabytesAreComplete) {
+TEST_F(LogTest, I_24_ManyMegabytesAreComplete) {
   const auto log = Emitted({"repeat:m:5000000", "nl"});
   EXPECT_EQ(Joined(log, "stdout").size(), 5000001u);
 }
@@ -167,7 +167,7 @@ TEST_F(ReopenTest, LaterLinesGoToTheNewFile) {
 }
 
 // Each writer's lines are all there, in their order, whatever file they went to.
-TEST_F(ReopenTest, NoByteIsLostUnderAFloodOfWriters) {
+TEST_F(ReopenTest, I_25_NoByteIsLostUnderAFloodOfWriters) {
   constexpr int kWriters = 50, kLines = 4000;
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), Config()));
   cri::ContainerConfig config =

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/own_node.h"
 
 namespace berth::e2e {
 namespace {
@@ -285,6 +286,17 @@ TEST_F(PodTest, ManyAtOnce) {
   }
   EXPECT_EQ(addresses.size(), static_cast<size_t>(kPods));
   for (const auto& id : ids) EXPECT_OK(client().RemovePod(*id));
+}
+
+TEST_F(PodTest, I_12_NeedsNoImage) {
+  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start("imageless", ""));
+  ASSERT_OK_AND_ASSIGN(const auto images, own.client().ListImages());
+  for (const cri::Image& image : images) ASSERT_OK(own.client().RemoveImage(image.id()));
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(own.client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const auto status, own.client().PodStatus(pod.id()));
+  EXPECT_EQ(status.state(), cri::SANDBOX_READY);
+  ASSERT_OK_AND_ASSIGN(const auto left, own.client().ListImages());
+  EXPECT_TRUE(left.empty());
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ TEST_F(ResourcesTest, ContainerIsBelowThePodsParentWhichStays) {
   }
 }
 
-TEST_F(ResourcesTest, MemoryHogIsOomKilled) {
+TEST_F(ResourcesTest, I_34_MemoryHogIsOomKilled) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), PodConfig()));
   cri::ContainerConfig config = MakeKubeletProbe("c", {"eat-memory", absl::StrCat(100 * kMiB)});
   auto* resources = config.mutable_linux()->mutable_resources();

@@ -183,7 +183,7 @@ TEST_F(SessionTest, ExecThatIsNotThereIsToldToTheClient) {
 
 // Numbers go into the session and come back, while the daemon is killed and started again and
 // again.
-TEST_F(SessionTest, SurvivesTheDaemonWithoutALostByte) {
+TEST_F(SessionTest, I_22_SurvivesTheDaemonWithoutALostByte) {
   ASSERT_OK_AND_ASSIGN(Pod pod, RunPod());
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
   ASSERT_OK_AND_ASSIGN(ChannelClient client, Open(ExecRequest(id, {"stdin"})));
@@ -283,7 +283,7 @@ TEST_F(SessionTest, PortsAreThoseOfThePod) {
   EXPECT_OK(client.Await(3, "refused"));
 }
 
-TEST_F(SessionTest, AbortedSessionsLeaveNothing) {
+TEST_F(SessionTest, I_23_AbortedSessionsLeaveNothing) {
   ASSERT_OK_AND_ASSIGN(Pod pod, RunPod());
   cri::ContainerConfig config = MakeProbe("c", {"stdin"});
   config.set_stdin(true);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "test/e2e/own_node.h"
 #include "test/e2e/probed.h"
 
 namespace berth::e2e {
@@ -394,6 +395,34 @@ TEST_F(ObservedTest, PollingWhilePodsComeAndGo) {
     pods.push_back(std::move(pod));
     if (getenv("BERTH_E2E_LONG") == nullptr && pods.size() > 10) pods.erase(pods.begin());
   }
+}
+
+// Within the least age of a sample nobody's question costs a look at a cgroup.
+TEST_F(ObservedTest, I_26_QuestionsDoNotReadCgroupsEachTime) {
+  constexpr int kQuestions = 100, kContainers = 4;
+  ASSERT_OK_AND_ASSIGN(
+      OwnNode own,
+      OwnNode::Start("asked", "[stats]\nmin_age_ms = \"60000\"\ninterval_seconds = \"600\"\n"));
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(own.client(), MakePodConfig(Name())));
+  for (int i = 0; i < kContainers; ++i)
+    ASSERT_OK(pod.RunContainer(MakeProbe(absl::StrCat("c", i), {"sleep"})));
+  const auto ask = [&] {
+    const auto stats = own.client().Call(&Runtime::ListContainerStats, {});
+    ASSERT_OK(stats);
+    EXPECT_EQ(stats->stats_size(), kContainers);
+  };
+  const auto reads = [&] {
+    std::ifstream io(absl::StrCat("/proc/", own.daemon().pid(), "/io"));
+    int64_t count = 0;
+    for (std::string key; io >> key && key != "syscr:";) io >> count;
+    io >> count;
+    return count;
+  };
+  ask();
+  const int64_t before = reads();
+  for (int i = 0; i < kQuestions; ++i) ask();
+  const int64_t per_question = (reads() - before) / kQuestions;
+  EXPECT_LT(per_question, kContainers) << "of files, or of gRPC's own eventfds";
 }
 
 }  // namespace

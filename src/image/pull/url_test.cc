@@ -30,7 +30,7 @@ TEST(Url, PrintedFormHasNoQuery) {
   EXPECT_THAT(url.Secret(), HasSubstr("s3cret"));
 }
 
-TEST(Url, ErrorsShowNoSecret) {
+TEST(Url, I_37_ErrorsShowNoSecret) {
   const std::string message(Url::Parse("ftp://h.example/a?key=s3cret").status().message());
   EXPECT_THAT(message, Not(HasSubstr("s3cret")));
   const std::string user(Url::Parse("https://me:hunter2@h.example/").status().message());
