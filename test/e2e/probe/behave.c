@@ -193,17 +193,27 @@ static int lines(int argc, char** argv) {
   return 0;
 }
 
-// writers N LINES: N processes at once, each "writer <n> <i>" LINES times, one write(2) a line.
+// writers N: N processes at once, each "writer <n> <i>" until TERM, one write(2) a line; then "ended <n> <lines>".
 static int writers(int argc, char** argv) {
-  long long count = number(argc, argv, 2, 2), each = number(argc, argv, 3, 1);
+  long long count = number(argc, argv, 2, 2);
+  char line[64];
+  sigset_t term;
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  sigprocmask(SIG_BLOCK, &term, NULL);
   for (long long n = 0; n < count; ++n) {
     if (fork() != 0) continue;
-    char line[64];
-    for (long long i = 0; i < each; ++i) {
-      write_all(1, line, (size_t)snprintf(line, sizeof line, "writer %lld %lld\n", n, i));
+    handle(SIGTERM, note_signal);
+    sigprocmask(SIG_UNBLOCK, &term, NULL);
+    long long i = 0;
+    while (!last_signal) {
+      write_all(1, line, (size_t)snprintf(line, sizeof line, "writer %lld %lld\n", n, i++));
     }
+    write_all(1, line, (size_t)snprintf(line, sizeof line, "ended %lld %lld\n", n, i));
     return 0;
   }
+  sigwaitinfo(&term, NULL);
+  kill(0, SIGTERM);
   while (wait(NULL) > 0) {
   }
   return 0;
