@@ -101,6 +101,14 @@ absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view co
   return absl::OkStatus();
 }
 
+absl::Status OverwriteFileAt(int at, const std::string& path, absl::string_view content,
+                             mode_t mode) {
+  ASSIGN_OR_RETURN(const UniqueFd fd,
+                   OpenFile(at, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  if (::fchmod(fd.get(), mode) != 0) return ErrnoStatus("chmod", path);
+  return WriteAll(fd.get(), content, path);
+}
+
 absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path) {
   ASSIGN_OR_RETURN(UniqueFd fd, OpenDir(at, path));
   std::unique_ptr<DIR, DirCloser> dir(::fdopendir(fd.get()));

@@ -34,6 +34,10 @@ absl::Status WriteFileAt(int at, const std::string& path, absl::string_view valu
 // cut.
 absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view content, mode_t mode);
 
+// Writes the whole of `path` in place: its inode stays. Makes it where it is missing.
+absl::Status OverwriteFileAt(int at, const std::string& path, absl::string_view content,
+                             mode_t mode);
+
 // Removes `name` below `at` and all it holds, without following links. NotFound is success.
 absl::Status RemoveTreeAt(int at, const std::string& name);
 // The same at the caller's pace: `go_on` is asked before each entry; false ends it with Cancelled.

@@ -4,9 +4,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/image/manifest.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/standard_mounts.h"
 #include "src/sandbox/container_mounts.h"
+#include "src/sandbox/mount_points.h"
 
 namespace berth {
 namespace {
@@ -160,6 +162,8 @@ absl::StatusOr<ContainerSpec> BuildContainerSpec(const ContainerRecord& containe
                                                  const ContainerSpecOptions& options) {
   ContainerSpec spec;
   spec.layers = container.image.layers;
+  if (options.mount_points && spec.layers.size() < kMaxLayers)
+    spec.layers.insert(spec.layers.begin(), kMountPoints);
   const std::string directory = absl::StrCat("containers/", container.id);
   spec.upper = directory + "/upper";
   spec.work = directory + "/work";

@@ -16,6 +16,7 @@ struct ContainerSpecOptions {
   std::string node_hostname;    // HOSTNAME of containers whose pod has no host name of its own
   std::vector<Rlimit> rlimits;  // of every process
   bool cgroup_v2 = false;
+  bool mount_points = false;  // the data directory has the layer of that name (mount_points.h)
 };
 
 // All of the spec but what needs the node's files: volumes (each kBind with a `source` and no

@@ -152,6 +152,18 @@ TEST(BuildContainerSpec, IsWhoTheImageAndTheRequestSay) {
   ExpectRefused(MakeContainer({.add_capabilities = {"NOPE"}}), "\"NOPE\"");
 }
 
+TEST(BuildContainerSpec, MountPointsAreTheLowestLayerWhereThereIsRoom) {
+  const ContainerSpecOptions options = {.mount_points = true};
+  const ContainerRecord container = MakeContainer({}, {.layers = {"layers/1", "layers/2"}});
+  const absl::StatusOr<ContainerSpec> spec = BuildContainerSpec(container, MakePod(), options);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_THAT(spec->layers, ElementsAre("mount-points", "layers/1", "layers/2"));
+  EXPECT_THAT(Build(container)->layers, ElementsAre("layers/1", "layers/2"));
+  const Strings all(500, "layers/1");  // as many as overlayfs stacks
+  EXPECT_EQ(BuildContainerSpec(MakeContainer({}, {.layers = all}), MakePod(), options)->layers,
+            all);
+}
+
 TEST(BuildExecSpec, RunsAsTheContainerDoes) {
   const ContainerRecord container = MakeContainer(
       {.working_dir = "/w", .envs = {"A=b"}, .drop_capabilities = {"ALL"}, .no_new_privs = true},

@@ -178,10 +178,8 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
                    {{"error", moved.message()}});
   });
   RETURN_IF_FAULT("create_container.directory");
-  RETURN_IF_ERROR(MakeDirs(directory, 0700));
+  RETURN_IF_ERROR(ready_directories_->Take(ReadyDirectories::Kind::kContainer, directory));
   RETURN_IF_FAULT("create_container.layer");
-  RETURN_IF_ERROR(MakeDirs(directory + "/upper", 0755));
-  RETURN_IF_ERROR(MakeDirs(directory + "/work", 0700));
   if (record->config.readonly_rootfs && !record->image.volumes.empty() &&
       !pod->config.runtime_handler.empty())
     RETURN_IF_ERROR(MakeDirs(directory + "/volumes", 0755));

@@ -20,6 +20,7 @@
 #include "src/kernel/file.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/node_namespace.h"
+#include "src/sandbox/mount_points.h"
 #include "src/store/pods.h"
 
 namespace berth {
@@ -92,6 +93,11 @@ absl::Status Node::Prepare() {
   }
   RETURN_IF_ERROR(MakeDirs(options_.state_dir + "/pods", 0700));
   ASSIGN_OR_RETURN(data_dir_fd_, OpenDir(AT_FDCWD, options_.data_dir));
+  const absl::Status mount_points = MakeMountPoints(options_.data_dir);
+  has_mount_points_ = mount_points.ok();
+  if (!has_mount_points_)
+    log_.Warning("containers make their own mount points", {{"error", mount_points.message()}});
+  ASSIGN_OR_RETURN(ready_directories_, ReadyDirectories::Start(options_.data_dir + "/ready"));
   ASSIGN_OR_RETURN(boot_id_, ReadFileAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id"));
   boot_id_ = std::string(absl::StripAsciiWhitespace(boot_id_));
   ASSIGN_OR_RETURN(monitor_executable_, SealedCopy(options_.monitor_path));

@@ -38,6 +38,7 @@
 #include "src/sandbox/node_state.h"
 #include "src/sandbox/operation_log.h"
 #include "src/sandbox/parked_process.h"
+#include "src/sandbox/ready_directories.h"
 #include "src/sandbox/running_copies.h"
 #include "src/store/database.h"
 #include "src/store/pods.h"
@@ -85,8 +86,9 @@ struct ExecResult {
 class Node {
  public:
   struct Options {
-    std::string data_dir;           // pods/<id>, containers/<id>, trash/; the image store's layers/
-    std::string state_dir;          // pods/<id>: monitor sockets and exit records; lost at a reboot
+    std::string data_dir;   // pods/<id>, containers/<id>, ready/, trash/, mount-points/; the image
+                            // store's layers/
+    std::string state_dir;  // pods/<id>: monitor sockets and exit records; lost at a reboot
     std::string monitor_path;       // berth-monitor
     std::string copy_path;          // berth-copy
     int64_t pids_limit = 0;         // processes of one container; 0 for no limit
@@ -374,6 +376,8 @@ class Node {
 
   std::atomic<uint64_t> log_dropped_bytes_ = 0;
   std::unique_ptr<ExitWatcher> watcher_;
+  bool has_mount_points_ = false;  // set at the start
+  std::unique_ptr<ReadyDirectories> ready_directories_;
   std::thread layer_sampler_, late_recovery_;
 };
 

@@ -14,15 +14,7 @@
 namespace berth {
 namespace {
 
-absl::Status WriteInPlace(const std::string& path, absl::string_view content) {
-  ASSIGN_OR_RETURN(const UniqueFd file,
-                   OpenFile(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
-  if (::fchmod(file.get(), 0644) != 0) return ErrnoStatus("chmod", path);
-  if (::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size())) {
-    return ErrnoStatus("write", path);
-  }
-  return absl::OkStatus();
-}
+constexpr mode_t kMode = 0644;
 
 std::string NodeHostname() {
   std::array<char, 256> name = {};
@@ -31,6 +23,13 @@ std::string NodeHostname() {
 }
 
 }  // namespace
+
+absl::Status ReservePodFiles(const std::string& directory) {
+  for (const char* name : {"/hosts", "/hostname", "/resolv.conf"}) {
+    RETURN_IF_ERROR(OverwriteFileAt(AT_FDCWD, directory + name, "", kMode));
+  }
+  return absl::OkStatus();
+}
 
 std::string ResolvConf(const DnsConfig& dns) {
   std::string text;
@@ -53,15 +52,15 @@ absl::Status WriteHostsFile(const std::string& directory, const PodConfig& confi
     if (!config.namespaces.hostname.empty())
       absl::StrAppend(&hosts, ip, "\t", config.namespaces.hostname, "\n");
   }
-  return WriteInPlace(directory + "/hosts", hosts);
+  return OverwriteFileAt(AT_FDCWD, directory + "/hosts", hosts, kMode);
 }
 
 absl::Status WritePodFiles(const std::string& directory, const PodConfig& config) {
   const bool own_name =
       config.namespaces.network == NamespaceMode::kPod && !config.namespaces.hostname.empty();
-  RETURN_IF_ERROR(
-      WriteInPlace(directory + "/hostname",
-                   absl::StrCat(own_name ? config.namespaces.hostname : NodeHostname(), "\n")));
+  RETURN_IF_ERROR(OverwriteFileAt(
+      AT_FDCWD, directory + "/hostname",
+      absl::StrCat(own_name ? config.namespaces.hostname : NodeHostname(), "\n"), kMode));
   std::string resolv;
   if (config.dns.has_value()) {
     resolv = ResolvConf(*config.dns);
@@ -69,7 +68,7 @@ absl::Status WritePodFiles(const std::string& directory, const PodConfig& config
              node.ok()) {
     resolv = *std::move(node);
   }
-  RETURN_IF_ERROR(WriteInPlace(directory + "/resolv.conf", resolv));
+  RETURN_IF_ERROR(OverwriteFileAt(AT_FDCWD, directory + "/resolv.conf", resolv, kMode));
   return WriteHostsFile(directory, config, {});
 }
 

@@ -10,6 +10,9 @@ namespace berth {
 
 std::string ResolvConf(const DnsConfig& dns);
 
+// Makes the three, empty, in `directory`.
+absl::Status ReservePodFiles(const std::string& directory);
+
 // `directory` exists. Written in place: containers have the inodes bind-mounted (the hosts file is
 // completed once the pod's addresses are known).
 absl::Status WritePodFiles(const std::string& directory, const PodConfig& config);

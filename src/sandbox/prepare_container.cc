@@ -41,7 +41,8 @@ ContainerSpecOptions Node::SpecOptions() const {
   return {.data_dir = options_.data_dir,
           .node_hostname = node_hostname_,
           .rlimits = options_.rlimits,
-          .cgroup_v2 = facts_.cgroup_v2};
+          .cgroup_v2 = facts_.cgroup_v2,
+          .mount_points = has_mount_points_};
 }
 
 absl::Status Node::PrepareDevices(const ContainerRecord& container,

@@ -1,6 +1,8 @@
 #include "src/sandbox/record_file.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
@@ -14,13 +16,17 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kName[] = "/record.json";
+constexpr char kName[] = "/record.json", kReserved[] = ".tmp";
+constexpr mode_t kMode = 0600;
 constexpr int kVersion = 1;
 constexpr size_t kMaxBytes = 64 << 20;  // a request has 16 MiB at most, and is in base64 here
 
 absl::Status WriteJson(const std::string& directory, const json& value) {
-  return ReplaceFileAt(AT_FDCWD, directory + kName,
-                       value.dump(-1, ' ', false, json::error_handler_t::replace), 0600);
+  const std::string path = directory + kName, reserved = absl::StrCat(path, kReserved);
+  RETURN_IF_ERROR(OverwriteFileAt(
+      AT_FDCWD, reserved, value.dump(-1, ' ', false, json::error_handler_t::replace), kMode));
+  if (::rename(reserved.c_str(), path.c_str()) != 0) return ErrnoStatus("rename", reserved);
+  return absl::OkStatus();
 }
 
 std::string BytesAt(const json& value, const char* key) {
@@ -73,6 +79,10 @@ absl::Status WriteRecordFile(const std::string& directory, const ContainerRow& c
                                {"config", absl::Base64Escape(container.config)},
                                {"image", container.image},
                                {"status", container.status}});
+}
+
+absl::Status ReserveRecordFile(const std::string& directory) {
+  return OverwriteFileAt(AT_FDCWD, absl::StrCat(directory, kName, kReserved), "", kMode);
 }
 
 absl::StatusOr<PodRecordFile> ReadPodRecordFile(const std::string& directory) {

@@ -25,6 +25,9 @@ struct PodRecordFile {
 absl::Status WriteRecordFile(const std::string& directory, const PodRecordFile& pod);
 absl::Status WriteRecordFile(const std::string& directory, const ContainerRow& container);
 
+// Makes the inode that the first WriteRecordFile fills.
+absl::Status ReserveRecordFile(const std::string& directory);
+
 // NotFound: there is none (the object was not whole yet, or is of an older berthd). DataLoss.
 absl::StatusOr<PodRecordFile> ReadPodRecordFile(const std::string& directory);
 absl::StatusOr<ContainerRow> ReadContainerRecordFile(const std::string& directory);

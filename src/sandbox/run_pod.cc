@@ -97,7 +97,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   }
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
   RETURN_IF_FAULT("run_pod.files");
-  RETURN_IF_ERROR(MakeDirs(PodDataDir(record->id), 0700));
+  RETURN_IF_ERROR(ready_directories_->Take(ReadyDirectories::Kind::kPod, PodDataDir(record->id)));
   RETURN_IF_ERROR(WritePodFiles(PodDataDir(record->id), pod.config));
   RETURN_IF_FAULT("run_pod.state");
   RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));

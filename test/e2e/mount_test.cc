@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "test/e2e/probed.h"
@@ -289,6 +291,52 @@ TEST_F(MountTest, ShmIsThatOfTheNodeWithItsIpcNamespace) {
   const Json report = Report(pod_config, config);
   EXPECT_EQ(report["namespaces"]["ipc"], OwnNamespace("ipc"));
   EXPECT_TRUE(report["filesystems"].contains("/dev/shm"));
+}
+
+class MountPointTest : public ProbedTest {
+ protected:
+  // The probe's image with `layer` between its two.
+  std::string ImageWith(const std::string& name, std::vector<TarEntry> layer) {
+    ImageRecipe recipe = ProbeRecipe();
+    recipe.layers.insert(recipe.layers.begin() + 1, Layer{std::move(layer)});
+    return node().registry().Add(name, "v1", Build(recipe));
+  }
+};
+
+TEST_F(MountPointTest, StandardOnesLeaveNothingInTheWritableLayer) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  EXPECT_TRUE(std::filesystem::is_empty(node().oracle_scope().data_dir + "/data/containers/" + id +
+                                        "/upper"));
+}
+
+// A file, a directory that was removed again, one without content, and a link where they go.
+TEST_F(MountPointTest, AreWhateverTheImageHasThere) {
+  const std::pair<const char*, std::vector<TarEntry>> images[] = {
+      {"files", {Dir("etc", 0750), File("etc/hosts", "of the image\n", 0600), File("proc/x", "x")}},
+      {"whiteouts", {File("etc/.wh.hosts", ""), File(".wh.proc", ""), File(".wh.sys", "")}},
+      {"opaque", {Dir("etc"), File("etc/.wh..wh..opq", "")}},
+      {"link",
+       {Symlink("etc", "private/etc"), Dir("private"), Dir("private/etc"),
+        File("private/etc/passwd", "root:x:0:0::/root:/bin/sh\n")}},
+  };
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  for (const auto& [name, layer] : images) {
+    std::vector<TarEntry> entries = layer;
+    const std::string reference = ImageWith(name, entries);
+    ASSERT_OK(client().Pull(reference).status());
+    for (const auto& [file, content] :
+         {std::pair("/etc/hosts", "localhost"), std::pair("/etc/resolv.conf", ""),
+          std::pair("/proc/self/comm", "probe\n")}) {
+      cri::ContainerConfig config = MakeProbe(absl::StrCat(name, file), {"read", file});
+      config.mutable_image()->set_image(reference);
+      ASSERT_OK_AND_ASSIGN(const FinishedContainer finished, pod.RunToEnd(config));
+      EXPECT_EQ(finished.status.exit_code(), 0) << name << file;
+      const std::string text = Joined(finished.log, "stdout");
+      EXPECT_THAT(text, HasSubstr(content)) << name;
+    }
+    ASSERT_OK(client().RemoveImage(reference));
+  }
 }
 
 }  // namespace

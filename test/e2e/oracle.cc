@@ -184,9 +184,11 @@ bool IsDatabaseSideFile(const std::string& name) {
   return absl::EndsWith(name, "-wal") || absl::EndsWith(name, "-shm");
 }
 
-// Layers are numbered as they come: an image that was removed and pulled again has others.
-std::string WithoutLayerNumber(const std::string& path) {
-  return absl::StartsWith(path, "layers/") ? "layers/*" : path;
+// Layers are numbered as they come: an image that was removed and pulled again has others. The
+// directories that wait for their pods and containers are as many, with names of no meaning.
+std::string WithoutNumber(const std::string& path) {
+  static const std::regex* number = new std::regex("((^|/)(layers|ready))/[0-9a-f]+");
+  return std::regex_replace(path, *number, "$1/*");
 }
 
 // Everything below the daemon's directory; of an unpacked layer only its directory.
@@ -194,7 +196,7 @@ void AddFilesBelow(const fs::path& root, const fs::path& dir, int depth, Snapsho
   std::error_code error;
   for (const fs::path& path : Entries(dir)) {
     if (IsDatabaseSideFile(path.filename())) continue;
-    ++snapshot[absl::StrCat("file ", WithoutLayerNumber(fs::relative(path, root, error).string()))];
+    ++snapshot[absl::StrCat("file ", WithoutNumber(fs::relative(path, root, error).string()))];
     const bool descend =
         fs::is_directory(fs::symlink_status(path, error)) && dir.filename() != "layers";
     if (descend && depth > 0) AddFilesBelow(root, path, depth - 1, snapshot);
