@@ -151,12 +151,12 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--network-peer", arguments.network_peers,
                  "the same for the scenario `network` alone: a runtime that runs the plugins");
   app.add_option("--only", arguments.only,
-                 "only these: memory cycle start exec list throughput network pull log");
+                 "only these: memory cycle start exec list throughput network pull log grow");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--rounds", options.rounds, "repetitions of a pod cycle")->capture_default_str();
   app.add_option("--containers", options.containers, "containers to list")->capture_default_str();
-  app.add_option("--list-pods", options.list_pods,
-                 "pods of the first peer for the slowest lists; 0 for none")
+  app.add_option("--grow-pods", options.grow_pods,
+                 "pods of the first peer, one after the other; 0 for none")
       ->capture_default_str();
   app.add_option("--idle-pods", options.idle_pods, "pods to weigh")->capture_default_str();
   app.add_option("--throughput-pods", options.throughput_pods, "pods in all")

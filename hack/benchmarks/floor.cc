@@ -12,8 +12,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "hack/benchmarks/cgroup_tree.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "hack/benchmarks/floor_child.h"
 #include "hack/benchmarks/process_table.h"
 #include "src/base/status_macros.h"
@@ -87,46 +89,116 @@ void SetLimits(const std::string& parent, const std::string& cgroup) {
     std::ofstream(absl::StrCat(cgroup, name)) << std::ifstream(absl::StrCat(parent, name)).rdbuf();
   }
   const std::pair<const char*, const char*> limits[] = {{"/memory.limit_in_bytes", "268435456"},
-                                                        {"/cpu.shares", "100"}};
+                                                        {"/cpu.shares", "100"},
+                                                        {"/devices.deny", "a"},
+                                                        {"/devices.allow", "c *:* m"},
+                                                        {"/devices.allow", "b *:* m"},
+                                                        {"/devices.allow", "c 1:3 rwm"},
+                                                        {"/devices.allow", "c 1:5 rwm"},
+                                                        {"/devices.allow", "c 1:7 rwm"},
+                                                        {"/devices.allow", "c 1:8 rwm"},
+                                                        {"/devices.allow", "c 1:9 rwm"},
+                                                        {"/devices.allow", "c 5:0 rwm"},
+                                                        {"/devices.allow", "c 5:2 rwm"},
+                                                        {"/devices.allow", "c 136:* rwm"}};
   for (const auto& [name, value] : limits) {
     if (::access(absl::StrCat(cgroup, name).c_str(), W_OK) == 0)
       std::ofstream(absl::StrCat(cgroup, name)) << value;
   }
 }
 
+// "memory", "name=systemd": what of a hierarchy's mount options chooses it.
+std::string ControllersOf(absl::string_view options) {
+  static const auto& controllers = *new std::string(ReadText("/proc/cgroups"));
+  std::vector<absl::string_view> found;
+  for (const absl::string_view option : absl::StrSplit(options, ',')) {
+    if (absl::StartsWith(option, "name=") ||
+        absl::StrContains(controllers, absl::StrCat("\n", option, "\t")))
+      found.push_back(option);
+  }
+  return absl::StrJoin(found, ",");
+}
+
+absl::Status MakeFile(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  return file.valid() ? absl::OkStatus() : ErrnoStatus("open", path);
+}
+
 }  // namespace
 
 absl::StatusOr<Floor> Floor::Create(Options options) {
   Floor floor(std::move(options));
-  for (const std::string& mount : CgroupMounts(ReadText("/proc/self/mounts"))) {
-    floor.hierarchies_.push_back(mount + floor.options_.cgroup);
+  for (const absl::string_view line : absl::StrSplit(ReadText("/proc/self/mounts"), '\n')) {
+    const std::vector<std::string> fields = absl::StrSplit(line, ' ');
+    if (fields.size() < 4 || (fields[2] != "cgroup" && fields[2] != "cgroup2")) continue;
+    floor.hierarchies_.push_back(
+        {.parent = fields[1] + floor.options_.cgroup,
+         .type = fields[2],
+         .target = absl::StrCat("sys/fs/cgroup/", fields[1].substr(fields[1].rfind('/') + 1)),
+         .controllers = ControllersOf(fields[3])});
   }
   if (floor.hierarchies_.size() > static_cast<size_t>(kMaxCgroups)) {
     return absl::ResourceExhaustedError(
         absl::StrCat("create floor: more than ", kMaxCgroups, " cgroup hierarchies"));
   }
+  for (const char* name : {"/hosts", "/hostname", "/resolv.conf"})
+    RETURN_IF_ERROR(MakeFile(floor.options_.scratch + name));
   return floor;
 }
 
-absl::StatusOr<FloorContainer> Floor::Start() {
-  const std::string name = absl::StrCat("container-", started_++);
+absl::StatusOr<FloorContainer> Floor::Prepare(const std::string& kind) {
+  const std::string name = absl::StrCat(kind, "-", started_++);
   FloorContainer container = {.directory = absl::StrCat(options_.scratch, "/", name)};
-  const std::string upper = container.directory + "/upper", work = container.directory + "/work",
-                    target = container.directory + "/root";
-  for (const std::string& path : {container.directory, upper, work, target}) {
-    if (::mkdir(path.c_str(), 0755) != 0) return ErrnoStatus("mkdir", path);
-  }
-  for (const std::string& parent : hierarchies_) {
-    const std::string cgroup = absl::StrCat(parent, "/", name);
+  if (::mkdir(container.directory.c_str(), 0755) != 0)
+    return ErrnoStatus("mkdir", container.directory);
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    const std::string cgroup = absl::StrCat(hierarchy.parent, "/", name);
     if (::mkdir(cgroup.c_str(), 0755) != 0) return ErrnoStatus("mkdir", cgroup);
-    SetLimits(parent, cgroup);
+    SetLimits(hierarchy.parent, cgroup);
     container.cgroups.push_back(cgroup);
   }
+  return container;
+}
+
+absl::StatusOr<FloorContainer> Floor::StartPod() {
+  ASSIGN_OR_RETURN(FloorContainer pod, Prepare("pod"));
+  for (const char* name : {"/hosts", "/hostname", "/resolv.conf"})
+    RETURN_IF_ERROR(MakeFile(pod.directory + name));
+  const std::string shm = pod.directory + "/shm", program = options_.root + "/bin/sleep";
+  if (::mkdir(shm.c_str(), 0755) != 0) return ErrnoStatus("mkdir", shm);
+  ASSIGN_OR_RETURN(const CgroupFds cgroups, OpenCgroups(pod.cgroups));
+  PodTask task = {.program = program.c_str(), .shm = shm.c_str()};
+  LendTasks(cgroups, task);
+  ASSIGN_OR_RETURN(pod.pid, CloneAndWait(RunPod, &task, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS,
+                                         cgroups.unified.get()));
+  if (task.error == 0) return pod;
+  RETURN_IF_ERROR(Remove(std::move(pod)));
+  return ErrnoStatus("start", "pod", task.error);
+}
+
+absl::StatusOr<FloorContainer> Floor::Start() {
+  ASSIGN_OR_RETURN(FloorContainer container, Prepare("container"));
+  const std::string upper = container.directory + "/upper", work = container.directory + "/work",
+                    target = container.directory + "/root";
+  for (const std::string& path : {upper, work, target}) {
+    if (::mkdir(path.c_str(), 0755) != 0) return ErrnoStatus("mkdir", path);
+  }
+  RETURN_IF_ERROR(MakeFile(container.directory + "/log"));
   ASSIGN_OR_RETURN(const CgroupFds cgroups, OpenCgroups(container.cgroups));
+  const std::string hosts = options_.scratch + "/hosts", hostname = options_.scratch + "/hostname",
+                    resolv_conf = options_.scratch + "/resolv.conf";
   ContainerTask task = {.lower = options_.root.c_str(),
                         .upper = upper.c_str(),
                         .work = work.c_str(),
-                        .target = target.c_str()};
+                        .target = target.c_str(),
+                        .hosts = hosts.c_str(),
+                        .hostname = hostname.c_str(),
+                        .resolv_conf = resolv_conf.c_str()};
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    task.views[task.view_count++] = {.type = hierarchy.type.c_str(),
+                                     .target = hierarchy.target.c_str(),
+                                     .controllers = hierarchy.controllers.c_str()};
+  }
   LendTasks(cgroups, task);
   ASSIGN_OR_RETURN(
       container.pid,
@@ -135,7 +207,7 @@ absl::StatusOr<FloorContainer> Floor::Start() {
   container.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, container.pid, 0)));
   if (task.error == 0) return container;
   RETURN_IF_ERROR(Remove(std::move(container)));
-  return ErrnoStatus("start", name, task.error);
+  return ErrnoStatus("start", "container", task.error);
 }
 
 absl::Status Floor::Remove(FloorContainer container) const {

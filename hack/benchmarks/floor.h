@@ -13,25 +13,27 @@
 
 namespace berth::bench {
 
-// A container of the floor; killed, and its files and cgroups removed, by Floor::Remove.
+// A container or a pod of the floor; killed, and its files and cgroups removed, by Floor::Remove.
 struct FloorContainer {
   pid_t pid = 0;
   UniqueFd pidfd;
-  std::string directory;             // upper and work directory of its overlay
+  std::string directory;             // upper and work directory of its overlay; a pod's files
   std::vector<std::string> cgroups;  // made for it, one in each hierarchy
 };
 
 class Floor {
  public:
   struct Options {
-    std::string
-        root;  // a root file system with /bin/sleep, /bin/true, /dev, /proc and /sys; only read
+    std::string root;  // a root file system with /bin/sleep, /bin/true, /dev, /proc, /sys and empty
+                       // /etc/hosts, /etc/hostname and /etc/resolv.conf; only read
     std::string scratch;  // an existing folder for writable layers
     std::string
         cgroup;  // "/berth-bench/floor": parent of the containers' cgroups in every hierarchy
   };
   static absl::StatusOr<Floor> Create(Options options);
 
+  // Returns when the process of a pod on the host's network has been exec'ed.
+  absl::StatusOr<FloorContainer> StartPod();
   // Returns when the container's first process has been exec'ed.
   absl::StatusOr<FloorContainer> Start();
   absl::Status Remove(FloorContainer container) const;
@@ -42,7 +44,14 @@ class Floor {
   explicit Floor(Options options) : options_(std::move(options)) {}
 
   Options options_;
-  std::vector<std::string> hierarchies_;  // options.cgroup below every mount point
+  struct Hierarchy {
+    std::string parent;                     // options.cgroup below its mount point
+    std::string type, target, controllers;  // as a container sees it (CgroupView)
+  };
+
+  absl::StatusOr<FloorContainer> Prepare(const std::string& kind);
+
+  std::vector<Hierarchy> hierarchies_;
   int started_ = 0;
 };
 

@@ -37,9 +37,6 @@ struct Device {
 constexpr Device kDevices[] = {{"dev/null", 1, 3},   {"dev/zero", 1, 5},    {"dev/full", 1, 7},
                                {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0}};
 
-constexpr const char* kReadOnly[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys"};
-constexpr const char* kMasked[] = {"proc/kcore", "proc/keys", "proc/timer_list"};
-
 bool JoinCgroups(const int* tasks, int count) {
   for (int i = 0; i < count; ++i) {
     if (::write(tasks[i], "0", 1) != 1) return false;
@@ -66,7 +63,20 @@ bool MountOverlay(const ContainerTask& task) {
          ::syscall(SYS_move_mount, mount, "", AT_FDCWD, task.target, MOVE_MOUNT_F_EMPTY_PATH) == 0;
 }
 
-bool FillRoot() {
+bool MountCgroups(const ContainerTask& task) {
+  if (::mount("tmpfs", "sys/fs/cgroup", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") != 0)
+    return false;
+  for (int i = 0; i < task.view_count; ++i) {
+    const CgroupView& view = task.views[i];
+    if (::mkdir(view.target, 0755) != 0) return false;
+    if (::mount(view.type, view.target, view.type, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+                view.controllers) != 0)
+      return false;
+  }
+  return true;
+}
+
+bool FillRoot(const ContainerTask& task) {
   for (const StandardMount& mount : kMounts) {
     ::mkdir(mount.target, 0755);
     if (::mount(mount.type, mount.target, mount.type, mount.flags, mount.data) != 0) return false;
@@ -75,15 +85,16 @@ bool FillRoot() {
     if (::mknod(device.path, S_IFCHR | 0666, makedev(device.major, device.minor)) != 0)
       return false;
   }
-  for (const char* path : kReadOnly) {
-    if (::mount(path, path, nullptr, MS_BIND | MS_REC, nullptr) != 0) return false;
-    if (::mount(nullptr, path, nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0)
-      return false;
+  const struct {
+    const char* file;
+    const char* target;
+  } files[] = {{task.hosts, "etc/hosts"},
+               {task.hostname, "etc/hostname"},
+               {task.resolv_conf, "etc/resolv.conf"}};
+  for (const auto& bind : files) {
+    if (::mount(bind.file, bind.target, nullptr, MS_BIND, nullptr) != 0) return false;
   }
-  for (const char* path : kMasked) {
-    if (::mount("dev/null", path, nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) return false;
-  }
-  return true;
+  return MountCgroups(task);
 }
 
 bool DropPrivileges() {
@@ -97,7 +108,7 @@ bool EnterContainer(const ContainerTask& task) {
   if (!JoinCgroups(task.cgroup_tasks, task.cgroups) || ::unshare(CLONE_NEWCGROUP) != 0)
     return false;
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return false;
-  if (!MountOverlay(task) || ::chdir(task.target) != 0 || !FillRoot()) return false;
+  if (!MountOverlay(task) || ::chdir(task.target) != 0 || !FillRoot(task)) return false;
   if (::syscall(SYS_pivot_root, ".", ".") != 0 || ::umount2(".", MNT_DETACH) != 0) return false;
   return ::chdir("/") == 0 && ::setsid() > 0 && DropPrivileges();
 }
@@ -111,6 +122,22 @@ bool EnterContainer(const ContainerTask& task) {
   char* const arguments[] = {program, time, nullptr};
   char* const environment[] = {nullptr};
   if (EnterContainer(task)) ::execve(program, arguments, environment);
+  task.error = errno;
+  ::_exit(127);
+}
+
+[[noreturn]] void RunPod(void* argument) {
+  auto& task = *static_cast<PodTask*>(argument);
+  task.error = 0;
+  char name[] = "sleep", time[] = "36000";
+  char* const arguments[] = {name, time, nullptr};
+  char* const environment[] = {nullptr};
+  if (JoinCgroups(task.cgroup_tasks, task.cgroups) &&
+      ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0 &&
+      ::mount("shm", task.shm, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=1777,size=65536k") == 0 &&
+      ::setsid() > 0)
+    ::execve(task.program, arguments, environment);
   task.error = errno;
   ::_exit(127);
 }

@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "hack/benchmarks/process_table.h"
-#include "hack/benchmarks/samples.h"
 #include "hack/benchmarks/scenario.h"
 #include "hack/benchmarks/scrape.h"
+#include "hack/benchmarks/stats_sweep.h"
 #include "src/base/status_macros.h"
 
 namespace berth::bench {
@@ -22,18 +22,6 @@ constexpr int kWeighedCalls = 5;
 constexpr absl::Duration kBetweenCalls = absl::Seconds(1);
 constexpr int kRoundsBetweenWeighing = 10;
 constexpr int kScrapes = 50;
-constexpr int kCallsForSlowest = 1000;
-
-struct List {
-  const char* call;
-  absl::StatusOr<int> (Peer::*count)() const;
-  bool of_containers;
-};
-constexpr List kLists[] = {
-    {"ListContainers", &Peer::CountContainers, true},
-    {"ListPodSandbox", &Peer::CountPods, false},
-    {"ListContainerStats", &Peer::CountContainerStats, true},
-};
 
 // Runs containers until `pods` have `containers` of them.
 absl::Status Fill(const Bench& bench, const Peer& peer, int had, int containers,
@@ -87,21 +75,40 @@ absl::Status WeighCalls(Bench& bench, const Asked& asked) {
   return absl::OkStatus();
 }
 
+// The kernel's part of ListContainerStats for the first peer's containers, as often.
+absl::Status WeighSweeps(Bench& bench, int containers) {
+  const auto cgroup = bench.cgroups.find(bench.peers.front().name());
+  if (bench.floor == nullptr || cgroup == bench.cgroups.end()) return absl::OkStatus();
+  const StatsSweep sweep(cgroup->second.pods());
+  if (sweep.files() == 0) return absl::OkStatus();
+  for (int call = 0; call < kWeighedCalls; ++call) {
+    ASSIGN_OR_RETURN(const absl::Duration taken, sweep.Read());
+    bench.report.Add({.name = absl::StrCat("ListContainerStats, ", containers,
+                                           " containers: CPU of the runtime, a call a second"),
+                      .unit = "ms",
+                      .pace = ""},
+                     kFloor, absl::ToDoubleMilliseconds(taken));
+    absl::SleepFor(kBetweenCalls);
+  }
+  return absl::OkStatus();
+}
+
 // Scrapes of the peer that has an endpoint for them, and what they leave in its memory.
 absl::Status MeasureScrapes(Bench& bench, int containers) {
   if (bench.options.metrics_socket.empty()) return absl::OkStatus();
   const Peer& peer = bench.peers.front();
   const std::string name = absl::StrCat("scrape of /metrics, ", containers, " containers");
   RETURN_IF_ERROR(Scrape(bench.options.metrics_socket).status());  // what it keeps from now on
-  const int64_t before = RssKib(peer.daemon());
-  for (int i = 0; i < kScrapes; ++i) {
+  int64_t before = 0;
+  for (int i = 0; i < 2 * kScrapes; ++i) {
+    if (i == kScrapes) before = RssKib(peer.daemon());  // by now it has what one of them needs
     ASSIGN_OR_RETURN(const size_t bytes,
                      Timed(bench, {.name = name, .unit = "ms", .pace = ""}, peer.name(),
                            [&] { return Scrape(bench.options.metrics_socket); }));
     bench.report.Add({.name = name + ": size", .unit = "KiB", .pace = ""}, peer.name(),
                      static_cast<double>(bytes) / 1024);
   }
-  bench.report.Add({.name = absl::StrCat(name, ": memory grown by ", kScrapes, " of them"),
+  bench.report.Add({.name = absl::StrCat(name, ": memory grown by ", kScrapes, " more of them"),
                     .unit = "KiB",
                     .pace = ""},
                    peer.name(), static_cast<double>(RssKib(peer.daemon()) - before));
@@ -124,32 +131,8 @@ absl::Status MeasureLists(Bench& bench, int containers,
       }
     }
   }
+  RETURN_IF_ERROR(WeighSweeps(bench, containers));
   return MeasureScrapes(bench, containers);
-}
-
-// The slowest of a hundred, with as many pods as a large node has. Of the first peer alone.
-absl::Status MeasureSlowest(Bench& bench) {
-  const Peer& peer = bench.peers.front();
-  std::vector<ScopedPod> pods;
-  for (int made = 0; made < bench.options.list_pods; ++made) {
-    ASSIGN_OR_RETURN(ScopedPod pod, ScopedPod::Run(peer, bench.PodFor(peer, Network::kHost)));
-    RETURN_IF_ERROR(pod.CreateAndStart("app", bench.options.app_image, {}).status());
-    pods.push_back(std::move(pod));
-  }
-  for (const List& list : kLists) {
-    Samples samples;
-    for (int call = 0; call < kCallsForSlowest && !pods.empty(); ++call) {
-      const absl::Time begin = absl::Now();
-      RETURN_IF_ERROR((peer.*list.count)().status());
-      samples.Add(absl::ToDoubleMilliseconds(absl::Now() - begin));
-    }
-    if (samples.count() == 0) continue;
-    bench.report.Add({.name = absl::StrCat(list.call, ", ", pods.size(), " pods: p99"),
-                      .unit = "ms",
-                      .pace = ""},
-                     peer.name(), samples.Quantile(0.99));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -164,8 +147,7 @@ absl::Status MeasureListing(Bench& bench) {
     RETURN_IF_ERROR(MeasureLists(bench, containers, pods));
     had = containers;
   }
-  pods.clear();
-  return MeasureSlowest(bench);
+  return absl::OkStatus();
 }
 
 }  // namespace berth::bench

@@ -169,6 +169,13 @@ absl::StatusOr<int> Peer::CountContainerStats() const {
   return response.stats_size();
 }
 
+absl::StatusOr<int> Peer::CountPodStats() const {
+  ASSIGN_OR_RETURN(const v1::ListPodSandboxStatsResponse response,
+                   Call(*runtime_, "ListPodSandboxStats", &RuntimeStub::ListPodSandboxStats,
+                        v1::ListPodSandboxStatsRequest()));
+  return response.stats_size();
+}
+
 absl::StatusOr<std::vector<std::string>> Peer::PodsWithLabel(const std::string& key) const {
   ASSIGN_OR_RETURN(
       const v1::ListPodSandboxResponse response,

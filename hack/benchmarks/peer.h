@@ -49,6 +49,7 @@ class Peer {
   absl::StatusOr<int> CountContainers() const;
   absl::StatusOr<int> CountPods() const;
   absl::StatusOr<int> CountContainerStats() const;
+  absl::StatusOr<int> CountPodStats() const;
   absl::StatusOr<std::vector<std::string>> PodsWithLabel(const std::string& key) const;
 
   absl::Status PullImage(const std::string& image) const;

@@ -47,6 +47,14 @@ absl::Status RunCycle(Bench& bench, const Peer& peer, const Series& series) {
   return phase("RemovePodSandbox", [&] { return peer.RemovePod(pod); });
 }
 
+absl::Status StartFloorPod(Bench& bench, const Series& series) {
+  if (bench.floor == nullptr || series.network != Network::kHost) return absl::OkStatus();
+  Rest(bench, *series.pace);
+  ASSIGN_OR_RETURN(FloorContainer pod, Timed(bench, PhaseOf(series, "RunPodSandbox"), kFloor,
+                                             [&] { return bench.floor->StartPod(); }));
+  return bench.floor->Remove(std::move(pod));
+}
+
 }  // namespace
 
 absl::Status MeasurePodCycle(Bench& bench) {
@@ -62,6 +70,7 @@ absl::Status MeasurePodCycle(Bench& bench) {
           bench.report.Add(PhaseOf(series, "total"), peer->name(),
                            absl::ToDoubleMilliseconds(absl::Now() - begin - rested));
         }
+        RETURN_IF_ERROR(StartFloorPod(bench, series));
       }
     }
   }

@@ -19,7 +19,7 @@ namespace berth::bench {
 struct Options {
   int rounds = 20;           // repetitions of a pod cycle; exec and start take twice as many
   int containers = 100;      // listed, a hundred of them first
-  int list_pods = 500;       // of the first peer, for the slowest of a hundred lists
+  int grow_pods = 500;       // of the first peer, one after the other
   int idle_pods = 10;        // whose memory is measured
   int throughput_pods = 40;  // in all, `concurrency` at a time
   int concurrency = 10;
@@ -77,6 +77,19 @@ auto Timed(Bench& bench, const Metric& metric, const std::string& name, Work wor
   return result;
 }
 
+// What a kubelet lists, and how many entries there were.
+struct List {
+  const char* call;
+  absl::StatusOr<int> (Peer::*count)() const;
+  bool of_containers;
+};
+inline constexpr List kLists[] = {
+    {"ListContainers", &Peer::CountContainers, true},
+    {"ListPodSandbox", &Peer::CountPods, false},
+    {"ListContainerStats", &Peer::CountContainerStats, true},
+    {"ListPodSandboxStats", &Peer::CountPodStats, false},
+};
+
 absl::Status MeasurePodCycle(Bench& bench);
 absl::Status MeasureContainerStart(Bench& bench);
 absl::Status MeasureExecSync(Bench& bench);
@@ -86,6 +99,7 @@ absl::Status MeasureThroughput(Bench& bench);
 absl::Status MeasureNetwork(Bench& bench);
 absl::Status MeasurePull(Bench& bench);
 absl::Status MeasureLogThroughput(Bench& bench);
+absl::Status MeasureGrowth(Bench& bench);
 
 struct Scenario {
   const char* name;
@@ -96,6 +110,7 @@ inline constexpr Scenario kScenarios[] = {
     {"memory", MeasureMemory},   {"cycle", MeasurePodCycle}, {"start", MeasureContainerStart},
     {"exec", MeasureExecSync},   {"list", MeasureListing},   {"throughput", MeasureThroughput},
     {"network", MeasureNetwork}, {"pull", MeasurePull},      {"log", MeasureLogThroughput},
+    {"grow", MeasureGrowth},
 };
 
 }  // namespace berth::bench
