@@ -200,6 +200,8 @@ class Pod {
   void SettleCloned();
   void TakeCloned();
   void ForkCloned();
+  bool TakeForked(Exec* exec, const Child* child, const char* call, int error);
+  void NeverRan(Exec* exec);
   void ZygoteEnded();
   void KeepZygote();
   void ReleaseZygote();

@@ -127,9 +127,26 @@ void Pod::TakeCloned() {
     return;
   }
   if (exec->requester >= 0) Send(exec->requester, wire::Type::kError, exec->failure);
+  NeverRan(exec);
+}
+
+void Pod::NeverRan(Exec* exec) {
   exec->requester = -1;
   exec->exited = true;
   RemoveLeaf(exec);
+}
+
+// False if nothing was forked: `call` failed with `error`.
+bool Pod::TakeForked(Exec* exec, const Child* child, const char* call, int error) {
+  if (child == nullptr) {
+    if (exec->requester >= 0) SendError(exec->requester, -1, error, call);
+    NeverRan(exec);
+    return false;
+  }
+  close(child->pidfd);
+  exec->pid = child->pid;
+  exec->channel = child->channel;
+  return true;
 }
 
 // Of an exec that the zygote did not live to clone.
@@ -144,16 +161,7 @@ void Pod::ForkCloned() {
   const bool ready = zygote_.Last(&plan, &request) && StartChild(request, &child, &call);
   const int error = errno;
   for (int& fd : exec->held) CloseFd(&fd);
-  if (!ready) {
-    if (exec->requester >= 0) SendError(exec->requester, -1, error, call);
-    exec->exited = true;
-    exec->requester = -1;
-    return RemoveLeaf(exec);
-  }
-  close(child.pidfd);
-  exec->pid = child.pid;
-  exec->channel = child.channel;
-  if (exec->leaf_killed) KillLeaf(exec);
+  if (TakeForked(exec, ready ? &child : nullptr, call, error) && exec->leaf_killed) KillLeaf(exec);
 }
 
 void Pod::ZygoteEnded() {
@@ -221,15 +229,7 @@ void Pod::StartExec(int connection, Packet* packet) {
   const bool ready = entered && StartChild(request, &child, &call);
   const int error = errno;
   CloseFd(&request.leaf_tasks);
-  if (!ready) {
-    SendError(connection, -1, error, call);
-    exec->exited = true;
-    exec->requester = -1;
-    return RemoveLeaf(exec);
-  }
-  close(child.pidfd);
-  exec->pid = child.pid;
-  exec->channel = child.channel;
+  if (!TakeForked(exec, ready ? &child : nullptr, call, error)) return;
   exec->channel_handler = {[](void* owner, int) {
                              auto* self = static_cast<Exec*>(owner);
                              self->pod->ExecChannelReady(self);
