@@ -2,11 +2,9 @@
 #include <fcntl.h>
 #include <grpc/grpc.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 #include <limits.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -15,7 +13,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -24,20 +21,15 @@
 #include <functional>
 #include <optional>
 #include <system_error>
-#include <thread>
-#include <vector>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
-#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/image/image_store.h"
@@ -47,20 +39,20 @@
 #include "src/kernel/tcp_listener.h"
 #include "src/metrics/daemon_metrics.h"
 #include "src/runtime/rlimits.h"
+#include "src/sandbox/data_dir.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_network.h"
 #include "src/sandbox/network/network_choice.h"
 #include "src/sandbox/node.h"
-#include "src/sandbox/rebuild.h"
 #include "src/sandbox/stats_sampler.h"
 #include "src/sandbox/streaming/stream_service.h"
 #include "src/server/berthd_man.h"
+#include "src/server/client_limits.h"
 #include "src/server/cni_setup.h"
 #include "src/server/config_reference.h"
 #include "src/server/convert/requests.h"
 #include "src/server/http_endpoint.h"
 #include "src/server/listener.h"
-#include "src/server/malformed_request.h"
 #include "src/server/notify.h"
 #include "src/server/reload.h"
 #include "src/server/runtime_service.h"
@@ -71,17 +63,10 @@
 namespace berth {
 namespace {
 
-constexpr int kMaxReceiveBytes = 16 << 20;
-constexpr int kMaxStreams = 1000;  // of one connection; more wait for their turn
-constexpr int kMaxThreads = 2000;  // a call that waits keeps one; more are RESOURCE_EXHAUSTED
-// As many calls at once as were served before need no thread more, which there may not be (EAGAIN).
-constexpr int kMaxIdleThreads = 32;
-// Clients of gRPC's C core look at an idle connection every five seconds.
-constexpr absl::Duration kMaxKeepaliveTimeout = absl::Seconds(20);
 // Whose health grpc.health.v1 tells, beside that of the server as a whole.
 constexpr const char* kServices[] = {"runtime.v1.RuntimeService", "runtime.v1.ImageService"};
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
-constexpr absl::Duration kLockPatience = absl::Seconds(2);
+constexpr absl::Duration kSocketPatience = absl::Seconds(2);
 
 absl::Status CheckNode() {
   if (geteuid() != 0) return absl::PermissionDeniedError("berthd must run as root");
@@ -95,30 +80,9 @@ absl::Status CheckNode() {
   return absl::OkStatus();
 }
 
-// One daemon to a data directory; the lock goes with the process, and with the helpers that one
-// which was killed had begun to start: they have its descriptors until their exec.
-absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
-  const std::string path = data_dir + "/berthd.lock";
-  ASSIGN_OR_RETURN(UniqueFd lock, OpenFile(AT_FDCWD, path, O_RDWR | O_CREAT, 0600));
-  const absl::Time patience = SteadyNow() + kLockPatience;
-  bool locked = false;
-  while (!(locked = flock(lock.get(), LOCK_EX | LOCK_NB) == 0) && SteadyNow() < patience)
-    absl::SleepFor(absl::Milliseconds(10));
-  if (!locked) {
-    const std::string owner = ReadFd(lock.get(), 64, path).value_or("");
-    return absl::AlreadyExistsError(absl::StrCat(
-        "another berthd (pid ", absl::StripTrailingAsciiWhitespace(owner), ") uses ", data_dir));
-  }
-  // For whom it refuses; there may be no room for it.
-  const std::string pid = absl::StrCat(getpid(), "\n");
-  if (pwrite(lock.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size()))
-    (void)!ftruncate(lock.get(), static_cast<off_t>(pid.size()));
-  return lock;
-}
-
 // The helper that keeps the lock keeps the socket for a moment longer.
 absl::StatusOr<UniqueFd> ListenPatiently(const std::string& path) {
-  const absl::Time patience = SteadyNow() + kLockPatience;
+  const absl::Time patience = SteadyNow() + kSocketPatience;
   absl::StatusOr<UniqueFd> socket = ListenUnix(path, SOCK_STREAM, 0660);
   while (absl::IsAlreadyExists(socket.status()) && SteadyNow() < patience) {
     absl::SleepFor(absl::Milliseconds(10));
@@ -254,80 +218,11 @@ absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
   return std::move(listener.socket);
 }
 
-// One that is damaged is kept aside; one that is new is filled with what the disk tells. (Images do
-// so themselves.)
-absl::StatusOr<std::unique_ptr<Database>> OpenDatabase(const std::string& data_dir,
-                                                       const Log& log) {
-  const std::string path = data_dir + "/berth.db";
-  absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path);
-  if (absl::IsDataLoss(database.status())) {
-    ASSIGN_OR_RETURN(const std::string aside, SetDatabaseAside(path));
-    log.Error("damaged database set aside",
-              {{"error", database.status().message()}, {"kept_as", aside}});
-    database = Database::Open(path);
-  }
-  RETURN_IF_ERROR(database.status());
-  if ((*database)->created()) RETURN_IF_ERROR(RebuildPodRows(data_dir, **database, log));
-  return database;
-}
-
-// What clients together and one of them may take; who is gone without a word is found out.
-void BoundClients(absl::Duration keepalive, grpc::ServerBuilder* builder) {
-  builder->SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  builder->SetMaxSendMessageSize(-1);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
-                              static_cast<int>(absl::ToInt64Milliseconds(keepalive)));
-  builder->AddChannelArgument(
-      GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-      static_cast<int>(absl::ToInt64Milliseconds(std::min(keepalive, kMaxKeepaliveTimeout))));
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit
-  builder->SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kMaxIdleThreads);
-  grpc::ResourceQuota quota("cri");
-  quota.SetMaxThreads(kMaxThreads);
-  builder->SetResourceQuota(quota);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(RefuseMalformedRequests());
-  builder->experimental().SetInterceptorCreators(std::move(interceptors));
-}
-
-// A connection takes two descriptors; as many again are for the work.
-Listener::Limits LimitsOf(size_t max_connections, rlim_t descriptors) {
-  Listener::Limits limits;
-  limits.max_connections =
-      std::min(max_connections, std::max<size_t>(8, static_cast<size_t>(descriptors) / 4));
-  limits.max_silent =
-      std::min(limits.max_silent, std::max<size_t>(8, static_cast<size_t>(descriptors) / 16));
-  return limits;
-}
-
-// gRPC aborts where it does not get the threads that it begins with.
-absl::Status CheckRoomForThreads() {
-  absl::Notification enough;
-  std::vector<std::thread> threads;
-  absl::Status room;
-  for (int i = 0; i < kMaxIdleThreads && room.ok(); ++i) {
-    absl::StatusOr<std::thread> thread =
-        StartThread("to serve", [&enough] { enough.WaitForNotification(); });
-    room = thread.status();
-    if (thread.ok()) threads.push_back(*std::move(thread));
-  }
-  enough.Notify();
-  for (std::thread& thread : threads) thread.join();
-  return room;
-}
-
 // `read` reads the configuration again, at SIGHUP.
 absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Config>()>& read,
                    Log& log) {
   RETURN_IF_ERROR(CheckNode());
-  // Blocked here, so that all threads inherit it: the signal loop is the one place that takes them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&signals, signal);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  const sigset_t signals = BlockServiceSignals();
   umask(022);
 
   RETURN_IF_ERROR(MakeDirs(config.data_dir, 0700));
@@ -483,11 +378,11 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
   ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));
   {
-    ASSIGN_OR_RETURN(
-        const std::unique_ptr<Listener> listener,
-        Listener::Start(std::move(socket),
-                        LimitsOf(static_cast<size_t>(max_connections), descriptors.rlim_max),
-                        *server, log));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
+                     Listener::Start(std::move(socket),
+                                     ConnectionLimits(static_cast<size_t>(max_connections),
+                                                      descriptors.rlim_max),
+                                     *server, log));
     serving = true;
     NotifyServiceManager("READY=1");
     log.Info("serving",

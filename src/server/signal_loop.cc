@@ -6,6 +6,15 @@
 
 namespace berth {
 
+sigset_t BlockServiceSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
 int SignalLoop::Run() const {
   // One check that fails, or takes all its time, leaves time for a second.
   const absl::Duration interval = watchdog_patience / 3;

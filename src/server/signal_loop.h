@@ -11,6 +11,10 @@
 
 namespace berth {
 
+// Blocks in this thread, and in those that it makes from now on, what a SignalLoop takes, and
+// ignores SIGPIPE. Called before there is another thread.
+sigset_t BlockServiceSignals();
+
 struct SignalLoop {
   // Blocked in all threads of the process.
   sigset_t signals;
