@@ -6,7 +6,11 @@
 #   *_root_test.cc   tests against the real kernel, label "root" (need root)
 #   *_fuzz.cc        a libFuzzer target; its corpus is replayed as a ctest
 #
-# berth_module(NAME DEPS lib... [PCH header...] [UNITY] [FUZZED source...])
+# berth_module(NAME DEPS lib... [PCH header...] [UNITY] [FUZZED source...] [SANITIZED address|thread...])
+#
+# SANITIZED names the sanitizers that the tests are also run with by `hack/test --ring asan`, `--ring tsan`: those of the
+# modules that read what strangers wrote, or have threads. The target `sanitized` is their programs; each is one ctest with
+# the label "sanitized".
 #
 # FUZZED names the sources that the fuzz targets need where clang cannot compile all: the fuzz preset builds only those.
 #
@@ -14,8 +18,10 @@
 # header leaves open, which for gRPC, CLI11 and GoogleTest takes longer than most sources themselves.
 include(GoogleTest)
 
+add_custom_target(sanitized)
+
 function(berth_module name)
-  cmake_parse_arguments(ARG "UNITY" "" "DEPS;PCH;FUZZED" ${ARGN})
+  cmake_parse_arguments(ARG "UNITY" "" "DEPS;PCH;FUZZED;SANITIZED" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR})
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cc ${dir}/rpc/*.cc ${dir}/convert/*.cc)
   set(tests ${sources})
@@ -61,8 +67,14 @@ function(berth_module name)
     set_target_properties(${exe} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   endforeach()
 
-  berth_tests(${name}_test unit "${tests}")
-  berth_tests(${name}_root_test root "${root_tests}")
+  set(sanitized OFF)
+  foreach(sanitizer ${ARG_SANITIZED})
+    if(BERTH_SANITIZE MATCHES ${sanitizer})
+      set(sanitized ON)
+    endif()
+  endforeach()
+  berth_tests(${name}_test unit "${tests}" ${sanitized})
+  berth_tests(${name}_root_test root "${root_tests}" ${sanitized})
 
   foreach(fuzzer ${fuzzers})
     get_filename_component(exe ${fuzzer} NAME_WE)
@@ -75,10 +87,13 @@ function(berth_module name)
     endif()
     add_test(NAME ${exe}.replay COMMAND ${exe} ${dir}/testdata/${exe})
     set_tests_properties(${exe}.replay PROPERTIES LABELS unit)
+    if(sanitized)
+      berth_sanitized(${exe} ${dir}/testdata/${exe})
+    endif()
   endforeach()
 endfunction()
 
-function(berth_tests exe label sources)
+function(berth_tests exe label sources sanitized)
   if(NOT sources)
     return()
   endif()
@@ -90,4 +105,13 @@ function(berth_tests exe label sources)
   set_target_properties(${exe} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   gtest_discover_tests(${exe} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS ${label} TIMEOUT 300)
+  if(sanitized)
+    berth_sanitized(${exe})
+  endif()
+endfunction()
+
+function(berth_sanitized exe)
+  add_dependencies(sanitized ${exe})
+  add_test(NAME sanitized.${exe} COMMAND ${exe} ${ARGN})
+  set_tests_properties(sanitized.${exe} PROPERTIES LABELS sanitized TIMEOUT 600)
 endfunction()

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/sanitized.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/self_confinement.h"
@@ -30,12 +31,7 @@ constexpr char kRootfsDir[] = "/rootfs";
 constexpr std::array kCapabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
                                       CAP_SETFCAP};
 
-// A sanitizer's shadow memory is reserved in terabytes.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr rlim_t kMaxData = RLIM_INFINITY;
-#else
-constexpr rlim_t kMaxData = rlim_t{512} << 20;
-#endif
+constexpr rlim_t kMaxData = kSanitized ? RLIM_INFINITY : rlim_t{512} << 20;
 
 const std::vector<ResourceLimit>& Limits() {
   static const std::vector<ResourceLimit> limits = {{RLIMIT_CORE, 0, "RLIMIT_CORE"},

@@ -213,8 +213,7 @@ TEST_F(BerthStreamTest, HoldsASlowProcessBackWithoutKeepingItsInput) {
     halted = ::poll(&wait, 1, 2000) == 0;
   }
   EXPECT_TRUE(halted) << sent << " bytes were taken";
-  const std::string memory = StatusField("RssAnon");
-  EXPECT_LT(std::atoi(memory.c_str()), 16 << 10) << memory;
+  ExpectLittleMemory();
   // Nobody has stopped listening: what was sent arrives.
   size_t frames = sent / frame.size();
   EXPECT_EQ(ReadExactly(process().in.get(), frames << 15).size(), frames << 15);
@@ -236,7 +235,7 @@ TEST_F(BerthStreamTest, HoldsAFastProcessBackForASlowClient) {
     halted = ::poll(&wait, 1, 2000) == 0;
   }
   EXPECT_TRUE(halted) << written << " bytes were taken";
-  EXPECT_LT(std::atoi(StatusField("RssAnon").c_str()), 16 << 10);
+  ExpectLittleMemory();
   process().out.reset();
   process().err.reset();
   process().Exit(0);
@@ -327,7 +326,7 @@ TEST_F(BerthStreamTest, AnswersAFloodOfPingsOnlyAsFastAsItIsRead) {
     halted = ::poll(&wait, 1, 2000) == 0;
   }
   EXPECT_TRUE(halted);
-  EXPECT_LT(std::atoi(StatusField("RssAnon").c_str()), 16 << 10);
+  ExpectLittleMemory();
 }
 
 // --- exec over WebSocket

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "src/base/sanitized.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/landlock.h"
 #include "src/kernel/self_confinement.h"
@@ -15,12 +16,7 @@ namespace {
 
 constexpr uid_t kNobody = 65534;
 
-// A sanitizer's shadow memory is reserved in terabytes.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr rlim_t kMaxData = RLIM_INFINITY;
-#else
-constexpr rlim_t kMaxData = rlim_t{128} << 20;
-#endif
+constexpr rlim_t kMaxData = kSanitized ? RLIM_INFINITY : rlim_t{128} << 20;
 
 // An empty directory that nothing can be made in, as the whole file system.
 absl::Status EnterEmptyRoot() {

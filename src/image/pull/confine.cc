@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/sanitized.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/syscall_filter.h"
 #include "src/kernel/file.h"
@@ -40,12 +41,7 @@ constexpr std::array kBundles = {"/etc/ssl/certs/ca-certificates.crt",
 constexpr std::array kCapabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,   CAP_FSETID,
                                       CAP_MKNOD, CAP_SETFCAP,      CAP_SYS_ADMIN};
 
-// A sanitizer's shadow memory is reserved in terabytes.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr rlim_t kMaxData = RLIM_INFINITY;
-#else
-constexpr rlim_t kMaxData = rlim_t{1} << 30;
-#endif
+constexpr rlim_t kMaxData = kSanitized ? RLIM_INFINITY : rlim_t{1} << 30;
 
 absl::Status WriteFile(int directory, const std::string& name, absl::string_view content) {
   ASSIGN_OR_RETURN(UniqueFd fd,

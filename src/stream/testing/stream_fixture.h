@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/base/sanitized.h"
 #include "src/kernel/file.h"
 #include "src/stream/testing/stream_process.h"
 
@@ -115,6 +116,15 @@ class BerthStreamTest : public testing::Test {
     if (at == std::string::npos) return "(none)";
     const size_t begin = at + field.size() + 3;
     return status.substr(begin, status.find('\n', begin) - begin);
+  }
+
+  // Of the helper, whatever was sent to it.
+  void ExpectLittleMemory() {
+    const std::string memory = StatusField("RssAnon");
+    EXPECT_GT(std::atoi(memory.c_str()), 0);
+    if (!kSanitized) {
+      EXPECT_LT(std::atoi(memory.c_str()), 16 << 10) << memory;
+    }
   }
 
   std::optional<StreamProcess> process_;
