@@ -18,9 +18,10 @@ constexpr int kContainersPerPod = 10;
 // Lists are measured with that many first; with more, in fewer rounds.
 constexpr int kFewContainers = 100;
 // Weighed as they come in life, so that what a runtime keeps for a moment is made anew.
-constexpr int kWeighedCalls = 5;
+// Ten seconds are what Berth's and containerd's own passes come once in.
+constexpr int kWeighedCalls = 10;
 constexpr absl::Duration kBetweenCalls = absl::Seconds(1);
-constexpr int kRoundsBetweenWeighing = 10;
+constexpr int kWeighings = 3;
 constexpr int kScrapes = 50;
 
 // Runs containers until `pods` have `containers` of them.
@@ -47,6 +48,11 @@ struct Asked {
   std::string Name() const { return absl::StrCat(list.call, ", ", containers, " containers"); }
 };
 
+std::string CpuName(const List& list, int containers) {
+  return absl::StrCat(list.call, ", ", containers,
+                      " containers: CPU of the runtime, a call a second");
+}
+
 absl::Status AskOnce(Bench& bench, const Asked& asked) {
   const Metric metric = {.name = asked.Name(), .unit = "ms", .pace = ""};
   ASSIGN_OR_RETURN(const int count, Timed(bench, metric, asked.peer.name(),
@@ -57,21 +63,37 @@ absl::Status AskOnce(Bench& bench, const Asked& asked) {
       absl::StrCat(asked.peer.name(), ": ", asked.Name(), ": ", count, " entries"));
 }
 
-// CPU time of the daemon and all its helpers for one call. The pods' processes sleep.
-absl::Status WeighCalls(Bench& bench, const Asked& asked) {
-  const auto cgroup = bench.cgroups.find(asked.peer.name());
-  if (cgroup == bench.cgroups.end() || !cgroup->second.Holds(asked.peer.daemon()))
-    return absl::OkStatus();
-  ASSIGN_OR_RETURN(const absl::Duration before, cgroup->second.CpuTime());
-  for (int call = 0; call < kWeighedCalls; ++call) {
-    RETURN_IF_ERROR((asked.peer.*asked.list.count)().status());
+// CPU time of the daemon and all its helpers while `work` is done once a second. The pods'
+// processes sleep.
+template <typename Work>
+absl::StatusOr<absl::Duration> CpuOfSeconds(const CgroupTree& cgroup, Work work) {
+  ASSIGN_OR_RETURN(const absl::Duration before, cgroup.CpuTime());
+  for (int second = 0; second < kWeighedCalls; ++second) {
+    RETURN_IF_ERROR(work());
     absl::SleepFor(kBetweenCalls);
   }
-  ASSIGN_OR_RETURN(const absl::Duration after, cgroup->second.CpuTime());
-  bench.report.Add({.name = absl::StrCat(asked.Name(), ": CPU of the runtime, a call a second"),
-                    .unit = "ms",
-                    .pace = ""},
-                   asked.peer.name(), absl::ToDoubleMilliseconds(after - before) / kWeighedCalls);
+  ASSIGN_OR_RETURN(const absl::Duration after, cgroup.CpuTime());
+  return after - before;
+}
+
+// What a runtime does by itself in that time is not the calls'.
+absl::Status WeighCalls(Bench& bench, const Peer& peer, int containers) {
+  const auto cgroup = bench.cgroups.find(peer.name());
+  if (cgroup == bench.cgroups.end() || !cgroup->second.Holds(peer.daemon()))
+    return absl::OkStatus();
+  const auto add = [&](const std::string& name, absl::Duration cpu) {
+    bench.report.Add({.name = name, .unit = "ms", .pace = ""}, peer.name(),
+                     absl::ToDoubleMilliseconds(cpu) / kWeighedCalls);
+  };
+  ASSIGN_OR_RETURN(const absl::Duration by_itself,
+                   CpuOfSeconds(cgroup->second, [] { return absl::OkStatus(); }));
+  add(absl::StrCat(containers, " containers: CPU of the runtime, nobody asking, a second"),
+      by_itself);
+  for (const List& list : kLists) {
+    ASSIGN_OR_RETURN(const absl::Duration asked,
+                     CpuOfSeconds(cgroup->second, [&] { return (peer.*list.count)().status(); }));
+    add(CpuName(list, containers), std::max(absl::ZeroDuration(), asked - by_itself));
+  }
   return absl::OkStatus();
 }
 
@@ -83,11 +105,8 @@ absl::Status WeighSweeps(Bench& bench, int containers) {
   if (sweep.files() == 0) return absl::OkStatus();
   for (int call = 0; call < kWeighedCalls; ++call) {
     ASSIGN_OR_RETURN(const absl::Duration taken, sweep.Read());
-    bench.report.Add({.name = absl::StrCat("ListContainerStats, ", containers,
-                                           " containers: CPU of the runtime, a call a second"),
-                      .unit = "ms",
-                      .pace = ""},
-                     kFloor, absl::ToDoubleMilliseconds(taken));
+    bench.report.Add({.name = CpuName(kLists[2], containers), .unit = "ms", .pace = ""}, kFloor,
+                     absl::ToDoubleMilliseconds(taken));
     absl::SleepFor(kBetweenCalls);
   }
   return absl::OkStatus();
@@ -127,9 +146,12 @@ absl::Status MeasureLists(Bench& bench, int containers,
                              .containers = containers,
                              .pods = static_cast<int>(pods.at(peer->name()).size())};
         RETURN_IF_ERROR(AskOnce(bench, asked));
-        if (round % kRoundsBetweenWeighing == 0) RETURN_IF_ERROR(WeighCalls(bench, asked));
       }
     }
+  }
+  for (int weighing = 0; weighing < kWeighings; ++weighing) {
+    for (const Peer* peer : bench.Order(weighing))
+      RETURN_IF_ERROR(WeighCalls(bench, *peer, containers));
   }
   RETURN_IF_ERROR(WeighSweeps(bench, containers));
   return MeasureScrapes(bench, containers);
