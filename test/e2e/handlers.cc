@@ -39,6 +39,8 @@ constexpr Difference kDifferences[] = {
      "the tmpfs that holds the v1 hierarchies is writable, they themselves are not"},
     {"", "SecurityTest.S_11_NothingIsMountedOverProcOrSys",
      "runc follows a link of the image to /sys, crun also one to /proc"},
+    {"", "InsideTest.I_39_MaskedDirectoriesAreOneFileSystem",
+     "each mask is a file system of its own"},
     {"", "ExecTest.I_20_TimeoutKillsItsOrphansToo",
      "an exec has no cgroup of its own: its first process is killed"},
     {"", "SessionTest.ExecHasATerminal", "Exec with a terminal is refused"},
