@@ -53,7 +53,10 @@ absl::Status ReadyDirectories::Take(Kind kind, const std::string& path) {
       paths.pop_back();
     }
   }
-  if (!ready.empty() && ::rename(ready.c_str(), path.c_str()) == 0) return absl::OkStatus();
+  if (!ready.empty()) {
+    if (::rename(ready.c_str(), path.c_str()) == 0) return absl::OkStatus();
+    RemoveTreeAt(AT_FDCWD, ready).IgnoreError();  // or at the next start
+  }
   return Make(kind, path);
 }
 

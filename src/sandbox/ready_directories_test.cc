@@ -96,7 +96,11 @@ TEST_F(ReadyDirectoriesTest, WhoNeedsOneIsToldWhyThereIsNone) {
   const auto directories = Start();
   const std::string file = root_ + "/file";
   ASSERT_TRUE(ReplaceFileAt(AT_FDCWD, file, "", 0600).ok());
-  EXPECT_THAT(std::string(directories->Take(Kind::kPod, file + "/pod").message()), HasSubstr(file));
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_THAT(std::string(directories->Take(Kind::kPod, file + "/pod").message()),
+                HasSubstr(file));
+  }
+  EXPECT_LE(NamesIn(root_ + "/ready").size(), 33u);  // both stocks, and the one that is being made
 }
 
 TEST_F(ReadyDirectoriesTest, MountPointsAreMadeOnceAndEmpty) {
