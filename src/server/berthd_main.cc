@@ -1,7 +1,6 @@
 // berthd: the node daemon.
 #include <fcntl.h>
 #include <grpc/grpc.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 #include <limits.h>
 #include <signal.h>
@@ -51,6 +50,7 @@
 #include "src/server/cni_setup.h"
 #include "src/server/config_reference.h"
 #include "src/server/convert/requests.h"
+#include "src/server/health_service.h"
 #include "src/server/http_endpoint.h"
 #include "src/server/listener.h"
 #include "src/server/notify.h"
@@ -63,8 +63,6 @@
 namespace berth {
 namespace {
 
-// Whose health grpc.health.v1 tells, beside that of the server as a whole.
-constexpr const char* kServices[] = {"runtime.v1.RuntimeService", "runtime.v1.ImageService"};
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 constexpr absl::Duration kSocketPatience = absl::Seconds(2);
 
@@ -325,7 +323,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
        .interfaces = [&node](absl::string_view pod) { return node->PodInterfaces(pod); },
        .events = &node->events()},
       sampler_options);
-  EventStreams event_streams(node->events(), log);
+  EventStreams event_streams(node->events());
   const Calls calls(log, metrics);
   metrics.AddReader([&images = *images] { return ReadPulls(images); });
   metrics.AddReader([&network = *network] { return ReadNetwork(network.counts()); });
@@ -356,6 +354,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
                                  PolicyOf(config, *node), streams.get());
   ImageService image_service(*node, *images, calls, operations);
   AdminService admin_service(*node, *images, calls, operations, event_log);
+  HealthService health_service({"runtime.v1.RuntimeService", "runtime.v1.ImageService"});
   ASSIGN_OR_RETURN(const int64_t max_connections,
                    NumberOf("grpc.max_connections", config.max_connections, 1, 10000));
   ASSIGN_OR_RETURN(const int64_t keepalive_seconds,
@@ -364,16 +363,15 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   // Never shut down: that waits for each thread of its timers, those included that it counted and
   // the kernel refused (EAGAIN).
   grpc_init();
-  grpc::EnableDefaultHealthCheckService(true);
+
   grpc::ServerBuilder builder;
   BoundClients(absl::Seconds(keepalive_seconds), &builder);
   builder.RegisterService(&runtime_service);
   builder.RegisterService(&image_service);
   builder.RegisterService(&admin_service);
+  builder.RegisterService(&health_service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return absl::InternalError("gRPC server does not start");
-  for (const char* service : kServices)
-    server->GetHealthCheckService()->SetServingStatus(service, true);
   // State is known by now: a client never sees an empty or partial list.
   RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
   ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));
@@ -406,7 +404,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
     const int signal = loop.Run();
     log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
     serving = false;
-    server->GetHealthCheckService()->SetServingStatus(false);
+    health_service.Stop();
     NotifyServiceManager("STOPPING=1");
     unlink(config.socket.c_str());
   }

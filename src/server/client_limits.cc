@@ -36,6 +36,8 @@ void BoundClients(absl::Duration keepalive, grpc::ServerBuilder* builder) {
       static_cast<int>(absl::ToInt64Milliseconds(std::min(keepalive, kMaxKeepaliveTimeout))));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit
+  // Measures how fast a network is, by pings and a timer at each message: this one is a socket.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder->SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kMaxIdleThreads);
   grpc::ResourceQuota quota("cri");
   quota.SetMaxThreads(kMaxThreads);

@@ -1,31 +1,24 @@
-// GetContainerEvents: one thread turns the node's events into bytes, once, and gives them to all
-// streams. A stream has a bounded queue; what a slow client does not take is dropped, oldest first,
-// and counted. Thread-safe.
+// GetContainerEvents: the node's events, told to each client that asks. A stream has a bounded
+// queue; what a slow client does not take is dropped, oldest first, and counted. Thread-safe.
 #pragma once
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
-
-#include <memory>
 #include <set>
-#include <thread>
 
 #include "absl/synchronization/mutex.h"
-#include "src/base/log.h"
+#include "cri/runtime/v1/api.grpc.pb.h"
 #include "src/sandbox/event_hub.h"
 
 namespace berth {
 
 class EventStreams {
  public:
-  EventStreams(EventHub& hub, const Log& log);
-  // Stop was called, and the gRPC server has ended.
-  ~EventStreams();
+  explicit EventStreams(EventHub& hub) : hub_(hub) {}
 
-  // The reactor of a new stream: gRPC's, until OnDone.
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* Open();
-  // Ends all streams, and each later one at once.
+  // Writes events until the client is gone or Stop is called. RESOURCE_EXHAUSTED if too many are
+  // open.
+  grpc::Status Serve(const grpc::ServerContext& context,
+                     grpc::ServerWriter<runtime::v1::ContainerEventResponse>& writer);
+  // Ends all streams, and each later one at once. Does not wait for them.
   void Stop();
 
   struct Counts {
@@ -34,18 +27,16 @@ class EventStreams {
   Counts Read() const;
 
  private:
-  class Stream;
-  void Run();
-  void Closed(Stream* stream, uint64_t dropped);
+  grpc::Status Enter(EventHub::Subscription* stream);
+  void Leave(EventHub::Subscription* stream);
+  bool stopping() const;
 
-  const Log& log_;
-  const std::unique_ptr<EventHub::Subscription> subscription_;
+  EventHub& hub_;
   mutable absl::Mutex mu_;
-  std::set<Stream*> streams_ ABSL_GUARDED_BY(mu_);
+  std::set<EventHub::Subscription*> streams_ ABSL_GUARDED_BY(mu_);
   int64_t refused_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t dropped_ ABSL_GUARDED_BY(mu_) = 0;  // of streams that have ended
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
 };
 
 }  // namespace berth

@@ -1,10 +1,10 @@
-// The frame of an rpc that answers with bytes that are there already, instead of a message.
+// Rpcs that answer with bytes that are there already, instead of a message.
 #pragma once
 
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/sync_stream.h>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -12,23 +12,23 @@
 
 namespace berth {
 
-// Parses `request` and answers with the bytes that `body` makes of it.
+using RawUnary = grpc::ServerUnaryStreamer<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+// Reads the request and answers with the bytes that `body` makes of it.
 template <typename Request>
-grpc::ServerUnaryReactor* ServeRaw(const Calls& calls, absl::string_view operation,
-                                   grpc::CallbackServerContext* context,
-                                   const grpc::ByteBuffer& request, grpc::ByteBuffer* response,
-                                   absl::FunctionRef<grpc::Slice(const Request& request)> body) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(calls.Serve(operation, context, [&]() -> absl::Status {
+grpc::Status ServeRaw(const Calls& calls, absl::string_view operation, grpc::ServerContext* context,
+                      RawUnary* stream,
+                      absl::FunctionRef<grpc::Slice(const Request& request)> body) {
+  return calls.Serve(operation, context, [&]() -> absl::Status {
+    grpc::ByteBuffer bytes;
     Request parsed;
-    grpc::ByteBuffer bytes(request);  // deserialising takes it
-    if (!grpc::SerializationTraits<Request>::Deserialize(&bytes, &parsed).ok())
+    if (!stream->Read(&bytes) ||
+        !grpc::SerializationTraits<Request>::Deserialize(&bytes, &parsed).ok())
       return absl::InvalidArgumentError("the request is no message of its type");
     const grpc::Slice slice = body(parsed);
-    *response = grpc::ByteBuffer(&slice, 1);
-    return absl::OkStatus();
-  }));
-  return reactor;
+    return stream->Write(grpc::ByteBuffer(&slice, 1)) ? absl::OkStatus()
+                                                      : absl::CancelledError("the client is gone");
+  });
 }
 
 }  // namespace berth

@@ -11,6 +11,7 @@
 #include "src/server/convert/request_policy.h"
 #include "src/server/event_log.h"
 #include "src/server/event_streams.h"
+#include "src/server/raw_reply.h"
 #include "src/server/reply_cache.h"
 
 namespace berth {
@@ -28,19 +29,10 @@ inline constexpr char kVersion[] = "0.1.0";
 #define BERTH_STREAM_RPC(name)                                                               \
   grpc::Status name(grpc::ServerContext* context, const runtime::v1::name##Request* request, \
                     grpc::ServerWriter<runtime::v1::name##Response>* writer) override
-// Answered with bytes that are there already.
-#define BERTH_RAW_RPC(name)                                                                   \
-  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context,                        \
-                                 const grpc::ByteBuffer* request, grpc::ByteBuffer* response) \
-      override
+// Answered with bytes that are there already (RuntimeService's constructor says so to gRPC).
+#define BERTH_RAW_RPC(name) grpc::Status name(grpc::ServerContext* context, RawUnary* stream)
 
-template <class Base>
-using RawLists = runtime::v1::RuntimeService::WithRawCallbackMethod_ListContainers<
-    runtime::v1::RuntimeService::WithRawCallbackMethod_ListPodSandbox<
-        runtime::v1::RuntimeService::WithRawCallbackMethod_ListContainerStats<
-            runtime::v1::RuntimeService::WithRawCallbackMethod_GetContainerEvents<Base>>>>;
-
-class RuntimeService final : public RawLists<runtime::v1::RuntimeService::Service> {
+class RuntimeService final : public runtime::v1::RuntimeService::Service {
  public:
   struct Observers {
     StatsSampler& sampler;
@@ -48,14 +40,7 @@ class RuntimeService final : public RawLists<runtime::v1::RuntimeService::Servic
   };
   // Without `streams` the streaming service is off.
   RuntimeService(Node& node, const Config& config, const Calls& calls, Observers observers,
-                 RequestPolicy policy = {}, StreamService* streams = nullptr)
-      : node_(node),
-        config_(config),
-        calls_(calls),
-        sampler_(observers.sampler),
-        events_(observers.events),
-        policy_(std::move(policy)),
-        streams_(streams) {}
+                 RequestPolicy policy = {}, StreamService* streams = nullptr);
 
   BERTH_RPC(Version);
   BERTH_RPC(Status);
@@ -93,8 +78,9 @@ class RuntimeService final : public RawLists<runtime::v1::RuntimeService::Servic
   BERTH_RPC(ListMetricDescriptors);
   BERTH_RPC(ListPodSandboxMetrics);
   BERTH_STREAM_RPC(StreamPodSandboxMetrics);
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* GetContainerEvents(
-      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+  grpc::Status GetContainerEvents(
+      grpc::ServerContext* context, const runtime::v1::GetEventsRequest* request,
+      grpc::ServerWriter<runtime::v1::ContainerEventResponse>* writer) override;
 
  private:
   void FillStats(const ContainerSample& sample, runtime::v1::ContainerStats* out) const;

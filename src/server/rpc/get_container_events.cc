@@ -2,9 +2,10 @@
 
 namespace berth {
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* RuntimeService::GetContainerEvents(
-    grpc::CallbackServerContext*, const grpc::ByteBuffer*) {
-  return events_.Open();
+grpc::Status RuntimeService::GetContainerEvents(
+    grpc::ServerContext* context, const runtime::v1::GetEventsRequest*,
+    grpc::ServerWriter<runtime::v1::ContainerEventResponse>* writer) {
+  return events_.Serve(*context, *writer);
 }
 
 }  // namespace berth

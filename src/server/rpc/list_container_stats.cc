@@ -7,11 +7,9 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-grpc::ServerUnaryReactor* RuntimeService::ListContainerStats(grpc::CallbackServerContext* context,
-                                                             const grpc::ByteBuffer* request,
-                                                             grpc::ByteBuffer* response) {
+grpc::Status RuntimeService::ListContainerStats(grpc::ServerContext* context, RawUnary* stream) {
   return ServeRaw<cri::ListContainerStatsRequest>(
-      calls_, "ListContainerStats", context, *request, response,
+      calls_, "ListContainerStats", context, stream,
       [&](const cri::ListContainerStatsRequest& asked) {
         const std::shared_ptr<const ContainerSamples> samples = sampler_.Containers();
         const auto entries = [&] {

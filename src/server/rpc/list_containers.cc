@@ -15,12 +15,9 @@ ReplyCache::Entry EntryOf(const ContainerPtr& container) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* RuntimeService::ListContainers(grpc::CallbackServerContext* context,
-                                                         const grpc::ByteBuffer* request,
-                                                         grpc::ByteBuffer* response) {
+grpc::Status RuntimeService::ListContainers(grpc::ServerContext* context, RawUnary* stream) {
   return ServeRaw<cri::ListContainersRequest>(
-      calls_, "ListContainers", context, *request, response,
-      [&](const cri::ListContainersRequest& asked) {
+      calls_, "ListContainers", context, stream, [&](const cri::ListContainersRequest& asked) {
         const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
         const auto entries = [&] {
           std::vector<ReplyCache::Entry> entries;

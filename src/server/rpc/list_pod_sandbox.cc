@@ -15,12 +15,9 @@ ReplyCache::Entry EntryOf(const PodPtr& pod) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* RuntimeService::ListPodSandbox(grpc::CallbackServerContext* context,
-                                                         const grpc::ByteBuffer* request,
-                                                         grpc::ByteBuffer* response) {
+grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context, RawUnary* stream) {
   return ServeRaw<cri::ListPodSandboxRequest>(
-      calls_, "ListPodSandbox", context, *request, response,
-      [&](const cri::ListPodSandboxRequest& asked) {
+      calls_, "ListPodSandbox", context, stream, [&](const cri::ListPodSandboxRequest& asked) {
         const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
         const auto entries = [&] {
           std::vector<ReplyCache::Entry> entries;
