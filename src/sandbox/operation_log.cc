@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "src/base/steady_time.h"
 
 namespace berth {
 
@@ -59,7 +58,7 @@ absl::Status OperationLog::Operation::End(absl::Status status) {
     absl::MutexLock lock(&log_->mu_);
     EndStage();
     record_->running = false;
-    record_->took = absl::Now() - absl::FromUnixNanos(record_->started_at);
+    record_->took = SteadyNow() - begin_;
     record_->status =
         absl::Status(status.code(), status.message().substr(0, log_->limits_.text_bytes));
   }

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "src/base/steady_time.h"
 
 namespace berth {
 
@@ -57,11 +58,11 @@ class OperationLog {
    private:
     friend class OperationLog;
     Operation(OperationLog& log, std::shared_ptr<OperationRecord> record)
-        : log_(&log), record_(std::move(record)) {}
+        : log_(&log), record_(std::move(record)), begin_(SteadyNow()) {}
     void EndStage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(log_->mu_);
     OperationLog* log_;
     std::shared_ptr<OperationRecord> record_;  // null once ended
-    absl::Time stage_begin_;
+    absl::Time begin_, stage_begin_;
   };
   struct Subject {
     std::string name, pod_id, container_id, for_pod;
