@@ -1,4 +1,7 @@
-// ExecSync of /bin/true in a running container: what every exec probe of a node costs.
+// ExecSync of /bin/true in a running container: what every exec probe of a node costs. Beside it a
+// call that does nothing: what any call costs a client and a server of gRPC.
+#include <sys/resource.h>
+
 #include "hack/benchmarks/scenario.h"
 #include "src/base/status_macros.h"
 
@@ -27,7 +30,23 @@ absl::StatusOr<Targets> Start(Bench& bench) {
   return targets;
 }
 
-absl::Status Round(Bench& bench, const Targets& targets, const Pace& pace, int round) {
+absl::Duration CpuTimeOf(int who) {
+  rusage usage = {};
+  ::getrusage(who, &usage);
+  return absl::DurationFromTimeval(usage.ru_utime) + absl::DurationFromTimeval(usage.ru_stime);
+}
+
+// Forked, run and reaped by this thread.
+absl::Status ExecOnFloor(const Bench& bench, const Targets& targets, absl::Duration* cpu) {
+  const auto used = [] { return CpuTimeOf(RUSAGE_THREAD) + CpuTimeOf(RUSAGE_CHILDREN); };
+  const absl::Duration before = used();
+  RETURN_IF_ERROR(bench.floor->Exec(targets.floor));
+  *cpu += used() - before;
+  return absl::OkStatus();
+}
+
+absl::Status Round(Bench& bench, const Targets& targets, const Pace& pace, int round,
+                   absl::Duration* floor_cpu) {
   const Metric metric = {.name = "ExecSync /bin/true", .unit = "ms", .pace = pace.name};
   for (const Peer* peer : bench.Order(round)) {
     Rest(bench, pace);
@@ -37,7 +56,16 @@ absl::Status Round(Bench& bench, const Targets& targets, const Pace& pace, int r
   }
   if (bench.floor == nullptr) return absl::OkStatus();
   Rest(bench, pace);
-  return Timed(bench, metric, kFloor, [&] { return bench.floor->Exec(targets.floor); });
+  return Timed(bench, metric, kFloor, [&] { return ExecOnFloor(bench, targets, floor_cpu); });
+}
+
+absl::Status CallInVain(Bench& bench, const Pace& pace, int round) {
+  const Metric metric = {.name = "a call that does nothing", .unit = "ms", .pace = pace.name};
+  for (const Peer* peer : bench.Order(round)) {
+    Rest(bench, pace);
+    RETURN_IF_ERROR(Timed(bench, metric, peer->name(), [&] { return peer->Version(); }).status());
+  }
+  return absl::OkStatus();
 }
 
 // CPU time of each peer that is in cgroups of its own: daemon, helpers and pods.
@@ -54,15 +82,18 @@ absl::StatusOr<std::map<std::string, absl::Duration>> CpuTimes(const Bench& benc
 absl::Status AllRounds(Bench& bench, const Targets& targets) {
   const int rounds = 2 * bench.options.rounds;
   for (const Pace& pace : kPaces) {
+    const auto add = [&](const std::string& name, absl::Duration cpu) {
+      bench.report.Add({.name = "CPU of 1,000 ExecSync", .unit = "s", .pace = pace.name}, name,
+                       absl::ToDoubleSeconds(cpu) * 1000 / rounds);
+    };
+    absl::Duration floor_cpu;
     ASSIGN_OR_RETURN(const auto before, CpuTimes(bench));
-    for (int round = 0; round < rounds; ++round) {
-      RETURN_IF_ERROR(Round(bench, targets, pace, round));
-    }
+    for (int round = 0; round < rounds; ++round)
+      RETURN_IF_ERROR(Round(bench, targets, pace, round, &floor_cpu));
     ASSIGN_OR_RETURN(auto after, CpuTimes(bench));
-    for (const auto& [peer, time] : before) {
-      bench.report.Add({.name = "CPU of 1,000 ExecSync", .unit = "s", .pace = pace.name}, peer,
-                       absl::ToDoubleSeconds(after[peer] - time) * 1000 / rounds);
-    }
+    for (const auto& [peer, time] : before) add(peer, after[peer] - time);
+    if (bench.floor != nullptr) add(kFloor, floor_cpu);
+    for (int round = 0; round < rounds; ++round) RETURN_IF_ERROR(CallInVain(bench, pace, round));
   }
   return absl::OkStatus();
 }
