@@ -41,11 +41,14 @@ bool Has(const std::vector<std::string>& names, absl::string_view name) {
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
-// A new v1 cpuset has no cpus and no mems and cannot be joined: it starts with its parent's.
+// A new v1 cpuset has no cpus and no mems and cannot be joined: it starts with its parent's. What
+// is made below it then gets them from the kernel (cpuset_css_online, kernel/cgroup): each write of
+// cpus rebuilds the scheduler's domains from all cpusets of the node.
 absl::Status InheritCpuset(const std::string& directory) {
   const std::string parent = directory.substr(0, directory.rfind('/'));
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
     ASSIGN_OR_RETURN(const std::string own, ReadFileAt(AT_FDCWD, directory + file));
+  bool filled = false;
     if (own.find_first_not_of(" \n") != std::string::npos) continue;
     // A parent that somebody died on before it was filled (the root always has all) is filled
     // first.
@@ -56,7 +59,9 @@ absl::Status InheritCpuset(const std::string& directory) {
     }
     RETURN_IF_ERROR(WriteFileAt(AT_FDCWD, directory + file, absl::StripAsciiWhitespace(inherited)));
   }
-  return absl::OkStatus();
+  return filled ? WriteFileAt(AT_FDCWD, directory + "/cgroup.clone_children", "1")
+                : absl::OkStatus();
+    filled = true;
 }
 
 // Enables for the children of `directory` every controller that it has. One with processes of its

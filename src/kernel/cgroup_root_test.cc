@@ -264,6 +264,19 @@ TEST_F(CgroupTest, I_33_IsRemovedWithAllBelowItAndOnceMore) {
   EXPECT_TRUE(cgroups_->Remove(root_ + "/pod").ok());
 }
 
+TEST_F(CgroupTest, WhatIsMadeBelowAV1CpusetOfOursIsFilled) {
+  const std::string parents = Value("cpuset.cpus");
+  if (cgroups_->mode() == Cgroups::Mode::kV2 || parents == "absent")
+    GTEST_SKIP() << "needs the cpuset controller on cgroup v1";
+  EXPECT_NE(parents, "");
+  for (const std::string& directory : Directories()) {
+    if (access((directory + "/cpuset.cpus").c_str(), F_OK) != 0) continue;
+    const std::string below = directory + "/below";
+    ASSERT_EQ(mkdir(below.c_str(), 0755), 0);
+    EXPECT_EQ(ReadFileAt(AT_FDCWD, below + "/cpuset.cpus").value(), parents + "\n");
+  }
+}
+
 TEST_F(CgroupTest, OpenOfWhatDoesNotExistIsAnError) {
   EXPECT_FALSE(cgroups_->Open(root_ + "/nope").ok());
 }
