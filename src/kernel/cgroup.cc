@@ -1,8 +1,10 @@
 #include "src/kernel/cgroup.h"
 
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,9 +48,9 @@ bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 // cpus rebuilds the scheduler's domains from all cpusets of the node.
 absl::Status InheritCpuset(const std::string& directory) {
   const std::string parent = directory.substr(0, directory.rfind('/'));
+  bool filled = false;
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
     ASSIGN_OR_RETURN(const std::string own, ReadFileAt(AT_FDCWD, directory + file));
-  bool filled = false;
     if (own.find_first_not_of(" \n") != std::string::npos) continue;
     // A parent that somebody died on before it was filled (the root always has all) is filled
     // first.
@@ -58,10 +60,10 @@ absl::Status InheritCpuset(const std::string& directory) {
       ASSIGN_OR_RETURN(inherited, ReadFileAt(AT_FDCWD, parent + file));
     }
     RETURN_IF_ERROR(WriteFileAt(AT_FDCWD, directory + file, absl::StripAsciiWhitespace(inherited)));
+    filled = true;
   }
   return filled ? WriteFileAt(AT_FDCWD, directory + "/cgroup.clone_children", "1")
                 : absl::OkStatus();
-    filled = true;
 }
 
 // Enables for the children of `directory` every controller that it has. One with processes of its
@@ -189,6 +191,19 @@ absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
     ASSIGN_OR_RETURN(handle.memory, OpenDir(AT_FDCWD, memory));
   }
   return handle;
+}
+
+absl::StatusOr<std::vector<UniqueFd>> Cgroups::OpenViews(const std::string& path) const {
+  std::vector<UniqueFd> views;
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    if (hierarchy.unified) continue;
+    const std::string directory = hierarchy.mount_point + path;
+    UniqueFd view(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, directory.c_str(),
+                                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+    if (!view.valid()) return ErrnoStatus("open_tree", directory);
+    views.push_back(std::move(view));
+  }
+  return views;
 }
 
 void Cgroups::Kill(const std::string& path) const {

@@ -76,6 +76,11 @@ class Cgroups {
   absl::Status RestrictDevices(const std::string& path,
                                const std::vector<DeviceRule>& more = {}) const;
   absl::StatusOr<CgroupHandle> Open(const std::string& path) const;
+  // Detached clones of the mounts of the v1 hierarchies at `path`, in the order of V1Hierarchies():
+  // what a process in `path` gets that mounts a hierarchy in a cgroup namespace of its own, without
+  // the walk over all cgroups of the node that each such mount is (cgroup1_get_tree,
+  // kernel/cgroup).
+  absl::StatusOr<std::vector<UniqueFd>> OpenViews(const std::string& path) const;
   // NotFound.
   absl::StatusOr<CgroupUsage> Read(const std::string& path) const;
   // For more than one look at it.

@@ -264,6 +264,21 @@ TEST_F(CgroupTest, I_33_IsRemovedWithAllBelowItAndOnceMore) {
   EXPECT_TRUE(cgroups_->Remove(root_ + "/pod").ok());
 }
 
+TEST_F(CgroupTest, ViewsAreTheCgroupInEachV1Hierarchy) {
+  if (cgroups_->mode() == Cgroups::Mode::kV2) GTEST_SKIP() << "needs cgroup v1";
+  const absl::StatusOr<std::vector<UniqueFd>> views = cgroups_->OpenViews(path_);
+  ASSERT_TRUE(views.ok()) << views.status();
+  ASSERT_EQ(views->size(), cgroups_->V1Hierarchies().size());
+  for (size_t i = 0; i < views->size(); ++i) {
+    struct stat view, directory;
+    ASSERT_EQ(fstat((*views)[i].get(), &view), 0);
+    ASSERT_EQ(stat(Directories()[i].c_str(), &directory), 0);
+    EXPECT_EQ(view.st_dev, directory.st_dev);
+    EXPECT_EQ(view.st_ino, directory.st_ino);
+  }
+  EXPECT_FALSE(cgroups_->OpenViews(root_ + "/nope").ok());
+}
+
 TEST_F(CgroupTest, WhatIsMadeBelowAV1CpusetOfOursIsFilled) {
   const std::string parents = Value("cpuset.cpus");
   if (cgroups_->mode() == Cgroups::Mode::kV2 || parents == "absent")

@@ -62,6 +62,9 @@ struct PlanFds {
   int volumes = 0;       // detached trees: MountSpec::fd_index and DeviceSpec::fd_index
   bool user_namespace = false;
   bool host_mounts = false;  // the host's mount namespace, for HostView
+  // Behind the volumes, and counted with them: the container's cgroups, one tree for each of
+  // NodeFacts::v1_hierarchies. Where they are, the first one's index among the volumes.
+  int first_cgroup_view = -1;
 };
 
 LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds);

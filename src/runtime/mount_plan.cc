@@ -159,13 +159,19 @@ void MountPlan::AddCgroupV1(const MountSpec& mount) {
   const auto attributes = static_cast<int64_t>(mount.attributes);
   steps_.Add(Op::kMount, {"tmpfs", root, "mode=755\nsize=64k"},
              attributes & ~int64_t{MOUNT_ATTR_RDONLY});
+  int64_t view = fds_.first_cgroup_view;
   for (const std::string& options : node_.v1_hierarchies) {
     const bool named = absl::StartsWith(options, "name=");
     const std::string directory = absl::StrCat(root, "/", named ? options.substr(5) : options);
     const std::string joined = absl::StrJoin(absl::StrSplit(options, ','), "\n");
     steps_.Add(Op::kMakeDir, {directory}, 0755);
-    steps_.Add(Op::kMount, {"cgroup", directory, named ? absl::StrCat("none\n", joined) : joined},
-               attributes, wire::kDirectory, 1);
+    if (view >= 0) {
+      steps_.Add(Op::kBind, {directory}, VolumeFd(fds_, static_cast<int>(view++)), wire::kDirectory,
+                 attributes);
+    } else {
+      steps_.Add(Op::kMount, {"cgroup", directory, named ? absl::StrCat("none\n", joined) : joined},
+                 attributes, wire::kDirectory, 1);
+    }
     if (named || !absl::StrContains(options, ',')) continue;
     for (absl::string_view controller : absl::StrSplit(options, ','))
       steps_.Add(Op::kSymlink, {absl::StrCat(root, "/", controller), options});

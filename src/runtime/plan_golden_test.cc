@@ -62,6 +62,11 @@ std::vector<TextCase> ExecCases() {
   return cases;
 }
 
+std::vector<TextCase> CgroupViewCases() {
+  const PlanFds fds = {.cgroup_tasks = 3, .volumes = 4, .first_cgroup_view = 1};
+  return {{"cgroup_views", TextOf(BuildContainerPlan(WithMounts({Volume("/v", 0)}), kV1, fds))}};
+}
+
 std::vector<TextCase> RuntimeHandlerCases() {
   const OciRuntime runc = {.path = "/usr/sbin/runc", .root = "/run/berth/runc"};
   MountSpec volume = Volume("/v", 0);
@@ -91,7 +96,7 @@ std::vector<TextCase> RuntimeHandlerCases() {
 std::vector<TextCase> AllTexts() {
   std::vector<TextCase> all;
   for (const PlanCase& one : AllPlanCases()) all.push_back({one.name, OnBoth(one)});
-  for (auto* part : {PodCases, ExecCases, RuntimeHandlerCases}) {
+  for (auto* part : {PodCases, ExecCases, CgroupViewCases, RuntimeHandlerCases}) {
     for (TextCase& one : part()) all.push_back(std::move(one));
   }
   return all;

@@ -290,6 +290,7 @@ class Node {
   absl::StatusOr<ContainerStart> PrepareStart(const ContainerRecord& container,
                                               const PodRecord& pod,
                                               PreparedContainer& prepared) const;
+  bool TakesCgroupViews(const ContainerSpec& spec, int volumes) const;
   absl::StatusOr<int> LaunchBuiltIn(const ContainerRecord& container, const PodRecord& pod,
                                     PreparedContainer prepared, ContainerStart start);
   absl::StatusOr<ExecSpec> PrepareExec(const ContainerRecord& container, const PodRecord& pod,

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <iterator>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -19,6 +21,9 @@ namespace berth {
 namespace {
 
 constexpr int kStartErrorCode = 128;
+// Of a start, but for volumes and cgroups: the plan, the user namespace, the host's mounts, two
+// directories of the cgroup, the log, the directory for a pid (MonitorClient::Start).
+constexpr int kOtherStartFds = 7;
 
 wire::PidMode PidModeOf(NamespaceMode mode) {
   switch (mode) {
@@ -167,12 +172,16 @@ absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const 
     RETURN_IF_ERROR(MakeDirs(spec.host_view->bundle + "/rootfs", 0755));
     start.host_mounts = host_mounts_.get();
   }
-  const LaunchPlan plan =
-      BuildContainerPlan(spec, facts_,
-                         {.cgroup_tasks = static_cast<int>(start.cgroup->tasks.size()),
-                          .volumes = static_cast<int>(start.volumes.size()),
-                          .user_namespace = start.user_namespace >= 0,
-                          .host_mounts = start.host_mounts >= 0});
+  PlanFds fds{.cgroup_tasks = static_cast<int>(start.cgroup->tasks.size()),
+              .user_namespace = start.user_namespace >= 0,
+              .host_mounts = start.host_mounts >= 0};
+  if (TakesCgroupViews(spec, static_cast<int>(start.volumes.size()))) {
+    ASSIGN_OR_RETURN(std::vector<UniqueFd> views, cgroups_.OpenViews(container.cgroup));
+    fds.first_cgroup_view = static_cast<int>(start.volumes.size());
+    std::move(views.begin(), views.end(), std::back_inserter(start.volumes));
+  }
+  fds.volumes = static_cast<int>(start.volumes.size());
+  const LaunchPlan plan = BuildContainerPlan(spec, facts_, fds);
   start.plan = &plan;
   OciState state{.id = container.id,
                  .status = "creating",
@@ -201,6 +210,14 @@ absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const 
   state.pid = pid;
   RunAllHooks(spec.hooks.poststart, state);
   return pid;
+}
+
+// Who has so many volumes that a message would not hold the views as well mounts the hierarchies,
+// as who sees the node's does.
+bool Node::TakesCgroupViews(const ContainerSpec& spec, int volumes) const {
+  const auto views = static_cast<int>(facts_.v1_hierarchies.size());
+  return spec.namespaces.private_cgroup && !facts_.cgroup_v2 &&
+         volumes + 2 * views + kOtherStartFds <= wire::kMaxMessageFds;
 }
 
 // A pid namespace to join has a process in it, and belongs to a container of the same pod.
@@ -286,11 +303,17 @@ absl::StatusOr<LaunchPlan> Node::ContainerPlan(absl::string_view id) const {
   const int volumes = static_cast<int>(NumberVolumes(&prepared.spec).size());
   if (!pod->config.runtime_handler.empty())
     prepared.spec.host_view = HostView{.bundle = BundleDir(container->id)};
-  const PlanFds fds{.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
-                    .volumes = volumes,
-                    .user_namespace = !pod->config.namespaces.user.IsNode(),
-                    .host_mounts = prepared.spec.host_view.has_value()};
-  if (pod->config.runtime_handler.empty()) return BuildContainerPlan(prepared.spec, facts_, fds);
+  PlanFds fds{.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
+              .volumes = volumes,
+              .user_namespace = !pod->config.namespaces.user.IsNode(),
+              .host_mounts = prepared.spec.host_view.has_value()};
+  if (pod->config.runtime_handler.empty()) {
+    if (TakesCgroupViews(prepared.spec, volumes)) {
+      fds.first_cgroup_view = volumes;
+      fds.volumes += static_cast<int>(facts_.v1_hierarchies.size());
+    }
+    return BuildContainerPlan(prepared.spec, facts_, fds);
+  }
   return BuildOciCreatePlan(prepared.spec, facts_, fds, RuntimeOf(*pod), container->id);
 }
 
