@@ -12,9 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "hack/benchmarks/floor_child.h"
 #include "hack/benchmarks/process_table.h"
@@ -81,13 +79,15 @@ void LendTasks(const CgroupFds& fds, Task& task) {
   for (const UniqueFd& fd : fds.tasks) task.cgroup_tasks[task.cgroups++] = fd.get();
 }
 
-// A new v1 cpuset takes no process until it has CPUs and memory nodes; a container has limits
-// besides.
-void SetLimits(const std::string& parent, const std::string& cgroup) {
-  for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
-    if (::access(absl::StrCat(cgroup, name).c_str(), W_OK) != 0) continue;
-    std::ofstream(absl::StrCat(cgroup, name)) << std::ifstream(absl::StrCat(parent, name)).rdbuf();
-  }
+// A new v1 cpuset takes no process until it has CPUs and memory nodes: those of its parent from the
+// start.
+void FillCpusetsBelow(const std::string& parent) {
+  const std::string clone = absl::StrCat(parent, "/cgroup.clone_children");
+  if (::access(clone.c_str(), W_OK) == 0) std::ofstream(clone) << "1";
+}
+
+// Such as a container has.
+void SetLimits(const std::string& cgroup) {
   const std::pair<const char*, const char*> limits[] = {{"/memory.limit_in_bytes", "268435456"},
                                                         {"/cpu.shares", "100"},
                                                         {"/devices.deny", "a"},
@@ -107,18 +107,6 @@ void SetLimits(const std::string& parent, const std::string& cgroup) {
   }
 }
 
-// "memory", "name=systemd": what of a hierarchy's mount options chooses it.
-std::string ControllersOf(absl::string_view options) {
-  static const auto& controllers = *new std::string(ReadText("/proc/cgroups"));
-  std::vector<absl::string_view> found;
-  for (const absl::string_view option : absl::StrSplit(options, ',')) {
-    if (absl::StartsWith(option, "name=") ||
-        absl::StrContains(controllers, absl::StrCat("\n", option, "\t")))
-      found.push_back(option);
-  }
-  return absl::StrJoin(found, ",");
-}
-
 absl::Status MakeFile(const std::string& path) {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   return file.valid() ? absl::OkStatus() : ErrnoStatus("open", path);
@@ -133,9 +121,9 @@ absl::StatusOr<Floor> Floor::Create(Options options) {
     if (fields.size() < 4 || (fields[2] != "cgroup" && fields[2] != "cgroup2")) continue;
     floor.hierarchies_.push_back(
         {.parent = fields[1] + floor.options_.cgroup,
-         .type = fields[2],
-         .target = absl::StrCat("sys/fs/cgroup/", fields[1].substr(fields[1].rfind('/') + 1)),
-         .controllers = ControllersOf(fields[3])});
+         .v1 = fields[2] == "cgroup",
+         .target = absl::StrCat("sys/fs/cgroup/", fields[1].substr(fields[1].rfind('/') + 1))});
+    FillCpusetsBelow(floor.hierarchies_.back().parent);
   }
   if (floor.hierarchies_.size() > static_cast<size_t>(kMaxCgroups)) {
     return absl::ResourceExhaustedError(
@@ -154,7 +142,7 @@ absl::StatusOr<FloorContainer> Floor::Prepare(const std::string& kind) {
   for (const Hierarchy& hierarchy : hierarchies_) {
     const std::string cgroup = absl::StrCat(hierarchy.parent, "/", name);
     if (::mkdir(cgroup.c_str(), 0755) != 0) return ErrnoStatus("mkdir", cgroup);
-    SetLimits(hierarchy.parent, cgroup);
+    SetLimits(cgroup);
     container.cgroups.push_back(cgroup);
   }
   return container;
@@ -194,10 +182,10 @@ absl::StatusOr<FloorContainer> Floor::Start() {
                         .hosts = hosts.c_str(),
                         .hostname = hostname.c_str(),
                         .resolv_conf = resolv_conf.c_str()};
-  for (const Hierarchy& hierarchy : hierarchies_) {
-    task.views[task.view_count++] = {.type = hierarchy.type.c_str(),
-                                     .target = hierarchy.target.c_str(),
-                                     .controllers = hierarchy.controllers.c_str()};
+  for (size_t i = 0; i < hierarchies_.size(); ++i) {
+    task.views[task.view_count++] = {
+        .cgroup = hierarchies_[i].v1 ? container.cgroups[i].c_str() : nullptr,
+        .target = hierarchies_[i].target.c_str()};
   }
   LendTasks(cgroups, task);
   ASSIGN_OR_RETURN(

@@ -45,8 +45,9 @@ class Floor {
 
   Options options_;
   struct Hierarchy {
-    std::string parent;                     // options.cgroup below its mount point
-    std::string type, target, controllers;  // as a container sees it (CgroupView)
+    std::string parent;  // options.cgroup below its mount point
+    bool v1 = false;
+    std::string target;  // where a container sees it (CgroupView)
   };
 
   absl::StatusOr<FloorContainer> Prepare(const std::string& kind);

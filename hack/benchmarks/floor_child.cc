@@ -69,9 +69,13 @@ bool MountCgroups(const ContainerTask& task) {
   for (int i = 0; i < task.view_count; ++i) {
     const CgroupView& view = task.views[i];
     if (::mkdir(view.target, 0755) != 0) return false;
-    if (::mount(view.type, view.target, view.type, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
-                view.controllers) != 0)
-      return false;
+    constexpr unsigned long kAttributes = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    const bool mounted = view.cgroup == nullptr
+                             ? ::mount("cgroup2", view.target, "cgroup2", kAttributes, nullptr) == 0
+                             : ::mount(view.cgroup, view.target, nullptr, MS_BIND, nullptr) == 0 &&
+                                   ::mount(nullptr, view.target, nullptr,
+                                           MS_REMOUNT | MS_BIND | kAttributes, nullptr) == 0;
+    if (!mounted) return false;
   }
   return true;
 }

@@ -10,9 +10,8 @@ inline constexpr int kMaxCgroups = 16;
 
 // What a container sees of one cgroup hierarchy.
 struct CgroupView {
-  const char* type;         // "cgroup" or "cgroup2"
-  const char* target;       // "sys/fs/cgroup/memory"
-  const char* controllers;  // "memory", "name=systemd"; empty on v2
+  const char* cgroup;  // its cgroup of v1, which is bound; null: cgroup2, which is mounted
+  const char* target;  // "sys/fs/cgroup/memory"
 };
 
 // All that a container's child needs, prepared by the parent. Everything is borrowed.
