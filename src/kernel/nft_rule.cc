@@ -134,6 +134,19 @@ NftRule& NftRule::MatchInputInterface(absl::string_view name) {
   return MatchInterface(NFT_META_IIFNAME, NFT_CMP_EQ, name);
 }
 
+// What is compared ends before the NUL.
+NftRule& NftRule::MatchInputInterfacePrefix(absl::string_view prefix) {
+  Meta(NFT_META_IIFNAME, kFirst);
+  Compare(NFT_CMP_EQ, prefix.data(), prefix.size());
+  return *this;
+}
+
+NftRule& NftRule::MatchEthernetDestination(const MacAddress& destination) {
+  Payload(NFT_PAYLOAD_LL_HEADER, 0, destination.size(), kFirst);
+  Compare(NFT_CMP_EQ, destination.data(), destination.size());
+  return *this;
+}
+
 NftRule& NftRule::MatchOutputInterface(absl::string_view name) {
   return MatchInterface(NFT_META_OIFNAME, NFT_CMP_EQ, name);
 }

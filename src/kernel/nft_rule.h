@@ -10,6 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "src/kernel/ip_address.h"
+#include "src/kernel/rtnetlink.h"
 
 namespace berth {
 
@@ -27,8 +28,11 @@ class NftRule {
   NftRule& MatchSource(const IpPrefix& source);
   NftRule& MatchDestination(const IpPrefix& destination);
   NftRule& MatchInputInterface(absl::string_view name);
+  NftRule& MatchInputInterfacePrefix(absl::string_view prefix);
   NftRule& MatchOutputInterface(absl::string_view name);
   NftRule& MatchOutputInterfaceNot(absl::string_view name);
+  // Bridge family.
+  NftRule& MatchEthernetDestination(const MacAddress& destination);
   // The destination is an address of this host, loopback included.
   NftRule& MatchLocalDestination();
   // The destination as the connection's first packet had it, before a rule rewrote it, is a key of

@@ -89,7 +89,7 @@ std::string CommentOf(const nlattr& user_data) {
 
 }  // namespace
 
-NftTransaction::NftTransaction() {
+NftTransaction::NftTransaction(NftFamily family) : family_(family) {
   PutHeader(batch_.Begin(NFNL_MSG_BATCH_BEGIN, 0, "begin", "nftables transaction"), AF_UNSPEC,
             NFNL_SUBSYS_NFTABLES);
 }
@@ -97,7 +97,7 @@ NftTransaction::NftTransaction() {
 nlmsghdr* NftTransaction::Begin(uint16_t type, uint16_t flags, absl::string_view call,
                                 absl::string_view object) {
   nlmsghdr* request = batch_.Begin(NftMessage(type), flags, call, object);
-  PutHeader(request, NFPROTO_INET, 0);
+  PutHeader(request, family_ == NftFamily::kBridge ? NFPROTO_BRIDGE : NFPROTO_INET, 0);
   return request;
 }
 

@@ -1,5 +1,5 @@
 // nftables by netlink: tables, chains, maps and rules, sent as one transaction. Talks to the kernel
-// through libmnl alone. Families: always inet (IPv4 and IPv6 in one table).
+// through libmnl alone.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,10 @@
 
 namespace berth {
 
-// Numbers of the kernel's NF_INET_* hooks.
+// kInet: IPv4 and IPv6 in one table. kBridge: frames between the ports of bridges.
+enum class NftFamily : uint8_t { kInet, kBridge };
+
+// Numbers of the kernel's NF_INET_* hooks; those of NF_BR_* are the same.
 enum class NftHook : uint32_t {
   kPrerouting = 0,
   kInput = 1,
@@ -46,10 +49,11 @@ struct NftDestination {
   uint16_t to_port = 0;
 };
 
-// Changes that become visible together or not at all.
+// Changes that become visible together or not at all. All are of one family: a table of another is
+// another one, whatever its name. Unimplemented at the commit: the kernel has not got it.
 class NftTransaction {
  public:
-  NftTransaction();
+  explicit NftTransaction(NftFamily family = NftFamily::kInet);
   // `comment` is kept with the table, shown by `nft list tables`, and read back by
   // GetNftTableComment; at most 250 bytes. A table that exists is left as it is.
   void AddTable(absl::string_view name, absl::string_view comment);
@@ -75,12 +79,13 @@ class NftTransaction {
   nlmsghdr* Begin(uint16_t type, uint16_t flags, absl::string_view call, absl::string_view object);
   void PutElement(nlmsghdr* request, absl::string_view table, const NftDestinationMap& map,
                   const NftDestination& element, bool with_value);
+  const NftFamily family_;
   NetlinkBatch batch_;
   uint32_t maps_ = 0;
 };
 
-// The comment that AddTable gave, "" for a table without one. NotFound: no such table. `socket`:
-// NETLINK_NETFILTER.
+// The comment that AddTable gave to a table of the inet family, "" for one without. NotFound: no
+// such table. `socket`: NETLINK_NETFILTER.
 absl::StatusOr<std::string> GetNftTableComment(NetlinkSocket& socket, absl::string_view table);
 
 }  // namespace berth

@@ -3,7 +3,10 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/if_ether.h>
 
+#include <algorithm>
+#include <array>
 #include <thread>
 
 #include "src/kernel/file.h"
@@ -53,6 +56,47 @@ TEST_F(BridgeRootTest, PodFindsItsLoopbackUp) {
   ASSERT_TRUE(Attach(*network_, pod).ok());
   EXPECT_EQ(ConnectedFrom(pod.netns.fd(), pod.netns.fd(), "127.0.0.1"), "127.0.0.1");
   EXPECT_EQ(ConnectedFrom(pod.netns.fd(), pod.netns.fd(), "::1"), "::1");
+}
+
+// A socket of the namespace `netns`.
+UniqueFd SocketIn(int netns, int family, int type, int protocol) {
+  UniqueFd fd;
+  std::thread([&] {
+    if (::setns(netns, CLONE_NEWNET) == 0)
+      fd.reset(::socket(family, type | SOCK_CLOEXEC, protocol));
+  }).join();
+  const timeval limit = {.tv_sec = 20};  // bounds a failing test
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  return fd;
+}
+
+// Sends to a multicast address of IPv6 from a pod.
+void SendToGroup(int netns, const char* group) {
+  const UniqueFd sender = SocketIn(netns, AF_INET6, SOCK_DGRAM, 0);
+  auto [to, length] = SocketAddress(ParseIpAddress(group).value(), 9);
+  reinterpret_cast<sockaddr_in6*>(&to)->sin6_scope_id = 2;  // eth0
+  EXPECT_EQ(::sendto(sender.get(), "x", 1, 0, reinterpret_cast<sockaddr*>(&to), length), 1)
+      << ::strerror(errno);
+}
+
+TEST_F(BridgeRootTest, OfMulticastOnlyMembershipReportsReachNoOtherPod) {
+  network_ = OpenNetwork();
+  Pod a, b;
+  ASSERT_TRUE(Attach(*network_, a).ok());
+  ASSERT_TRUE(Attach(*network_, b).ok());
+  const UniqueFd all = SocketIn(b.netns.fd(), AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+  ASSERT_EQ(ConnectedFrom(a.netns.fd(), b.netns.fd(), b.addresses[1]), a.addresses[1]);
+  SendToGroup(a.netns.fd(), "ff02::16");
+  SendToGroup(a.netns.fd(), "ff02::fb");
+  const MacAddress from = MacFor(ParseIpAddress(a.addresses[0]).value());
+  constexpr MacAddress kReports = {0x33, 0x33, 0, 0, 0, 0x16}, kOther = {0x33, 0x33, 0, 0, 0, 0xfb};
+  for (MacAddress to = {}; to != kOther;) {
+    std::array<uint8_t, 2048> frame;
+    ASSERT_GE(::recv(all.get(), frame.data(), frame.size(), 0), ETH_HLEN) << ::strerror(errno);
+    if (!std::equal(from.begin(), from.end(), frame.begin() + from.size())) continue;
+    std::copy_n(frame.begin(), to.size(), to.begin());
+    EXPECT_NE(to, kReports);
+  }
 }
 
 TEST_F(BridgeRootTest, PoolEndsAndGoesOnAfterDetach) {

@@ -11,6 +11,7 @@
 #include "src/base/status_macros.h"
 #include "src/sandbox/network/forwarding.h"
 #include "src/sandbox/network/pod_link.h"
+#include "src/sandbox/network/report_filter.h"
 #include "src/sandbox/network/traffic_limits.h"
 
 namespace berth {
@@ -43,8 +44,14 @@ absl::Status HostSide::Prepare() {
   if (!ready_) {
     ASSIGN_OR_RETURN(ready_,
                      EnsureBridge(route_, options_.table.bridge, options_.gateways, options_.mtu));
+    RETURN_IF_ERROR(FilterReports());
   }
   return PrepareTable();
+}
+
+absl::Status HostSide::FilterReports() {
+  const absl::Status filtered = ReplaceReportFilter(nft_, options_.table.bridge, kLinkPrefix);
+  return absl::IsUnimplemented(filtered) ? absl::OkStatus() : filtered;
 }
 
 // The table is looked at each time: firewall services flush all tables when they reload.
@@ -151,14 +158,19 @@ absl::Status HostSide::SetLoopbackRouting() {
 }
 
 absl::Status HostSide::MendTable() {
-  if (!ready_ || !has_nat_) return absl::OkStatus();
+  if (!ready_) return absl::OkStatus();
+  RETURN_IF_ERROR(FilterReports());
+  if (!has_nat_) return absl::OkStatus();
   return ReplaceNatTable(nft_, options_.table, ports_->Published());
 }
 
 absl::Status HostSide::Adopt() {
   const auto bridge = GetLink(route_, options_.table.bridge);
   // Ports of pods that died meanwhile may be in it.
-  if (absl::IsNotFound(bridge.status())) return RemoveNatTable(nft_, options_.table.bridge);
+  if (absl::IsNotFound(bridge.status())) {
+    RETURN_IF_ERROR(RemoveReportFilter(nft_, options_.table.bridge));
+    return RemoveNatTable(nft_, options_.table.bridge);
+  }
   RETURN_IF_ERROR(Prepare());
   RETURN_IF_ERROR(MendTable());
   RETURN_IF_ERROR(SetLoopbackRouting());
@@ -190,6 +202,7 @@ absl::StatusOr<std::vector<std::string>> HostSide::PodLinks() {
 absl::Status HostSide::Remove() {
   ready_.reset();
   RETURN_IF_ERROR(RemoveBridge(route_, options_.table.bridge));
+  RETURN_IF_ERROR(RemoveReportFilter(nft_, options_.table.bridge));
   if (!has_nat_) return absl::OkStatus();
   return RemoveNatTable(nft_, options_.table.bridge);
 }

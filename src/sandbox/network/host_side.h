@@ -70,6 +70,7 @@ class HostSide {
         route_(std::move(route)),
         nft_(std::move(nft)) {}
   absl::Status PrepareTable();
+  absl::Status FilterReports();
   absl::Status MakeVeth(absl::string_view pod_id, const IpAddress& ipv4, int netns_fd);
   absl::Status Isolate(const std::string& link_name);
   absl::Status SetLoopbackRouting();
