@@ -10,10 +10,10 @@
 namespace berth {
 namespace {
 
-template <typename Map>
-absl::StatusOr<typename Map::mapped_type> FindByPrefix(const Map& map, absl::string_view kind,
-                                                       absl::string_view id) {
-  const auto begin = map.lower_bound(std::string(id));
+template <typename Record>
+absl::StatusOr<Record> FindByPrefix(const SnapshotMap<Record>& map, absl::string_view kind,
+                                    absl::string_view id) {
+  const auto begin = map.lower_bound(id);
   if (id.empty() || begin == map.end() || !absl::StartsWith(begin->first, id)) {
     return absl::NotFoundError(absl::StrCat(kind, " \"", id, "\" does not exist"));
   }
@@ -75,14 +75,14 @@ void NodeState::PublishStateChange(ContainerState before, const ContainerPtr& co
 
 void NodeState::PutPod(PodPtr pod) {
   absl::MutexLock lock(&mu_);
-  Replace([&](NodeSnapshot& snapshot) { snapshot.pods[pod->id] = pod; });
+  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.Put(pod->id, pod); });
   Publish(EventType::kCreated, pod);
   if (pod->status.state == PodState::kReady) Publish(EventType::kStarted, pod);
 }
 
 void NodeState::PutContainer(ContainerPtr container) {
   absl::MutexLock lock(&mu_);
-  Replace([&](NodeSnapshot& snapshot) { snapshot.containers[container->id] = container; });
+  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.Put(container->id, container); });
   Publish(EventType::kCreated, container);
 }
 
@@ -91,7 +91,7 @@ void NodeState::RemovePod(absl::string_view id) {
   const auto found = snapshot_->pods.find(id);
   if (found == snapshot_->pods.end()) return;
   const PodPtr pod = found->second;
-  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.erase(pod->id); });
+  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.Erase(pod->id); });
   Publish(EventType::kDeleted, pod);
 }
 
@@ -100,7 +100,7 @@ void NodeState::RemoveContainer(absl::string_view id) {
   const auto found = snapshot_->containers.find(id);
   if (found == snapshot_->containers.end()) return;
   const ContainerPtr container = found->second;
-  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.erase(container->id); });
+  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.Erase(container->id); });
   Publish(EventType::kDeleted, container);
 }
 
@@ -112,7 +112,7 @@ PodPtr NodeState::UpdatePod(absl::string_view id, absl::FunctionRef<void(PodStat
   auto next = std::make_shared<PodRecord>(*found->second);
   change(next->status);
   const PodPtr result = std::move(next);
-  Replace([&](NodeSnapshot& snapshot) { snapshot.pods[result->id] = result; });
+  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.Put(result->id, result); });
   if (before == PodState::kReady && result->status.state == PodState::kNotReady)
     Publish(EventType::kStopped, result);
   return result;
@@ -127,7 +127,7 @@ ContainerPtr NodeState::UpdateContainer(absl::string_view id,
   auto next = std::make_shared<ContainerRecord>(*found->second);
   change(*next);
   const ContainerPtr result = std::move(next);
-  Replace([&](NodeSnapshot& snapshot) { snapshot.containers[result->id] = result; });
+  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.Put(result->id, result); });
   PublishStateChange(before, result);
   return result;
 }
@@ -143,7 +143,7 @@ absl::StatusOr<ContainerPtr> NodeState::FindContainer(absl::string_view id) cons
 bool NodeState::AwaitContainer(absl::string_view id, absl::Time deadline,
                                absl::FunctionRef<bool(const ContainerRecord&)> done) const {
   const auto finished = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    const auto found = snapshot_->containers.find(std::string(id));
+    const auto found = snapshot_->containers.find(id);
     return found == snapshot_->containers.end() || done(*found->second);
   };
   absl::MutexLock lock(&mu_);

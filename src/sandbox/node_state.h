@@ -4,7 +4,6 @@
 // shared_ptr.)
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 
@@ -15,6 +14,7 @@
 #include "absl/time/time.h"
 #include "src/sandbox/event_hub.h"
 #include "src/sandbox/records.h"
+#include "src/sandbox/snapshot_map.h"
 
 namespace berth {
 
@@ -22,8 +22,8 @@ using PodPtr = std::shared_ptr<const PodRecord>;
 using ContainerPtr = std::shared_ptr<const ContainerRecord>;
 
 struct NodeSnapshot {
-  std::map<std::string, PodPtr, std::less<>> pods;
-  std::map<std::string, ContainerPtr, std::less<>> containers;
+  SnapshotMap<PodPtr> pods;
+  SnapshotMap<ContainerPtr> containers;
 };
 
 class NodeState {

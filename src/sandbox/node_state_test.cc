@@ -80,9 +80,9 @@ TEST(NodeState, ASnapshotNeverChanges) {
   state.RemoveContainer("c");
   state.PutPod(MakePod("b"));
   EXPECT_EQ(before->pods.size(), 1u);
-  EXPECT_EQ(before->pods.at("a")->status.state, PodState::kCreating);
+  EXPECT_EQ(before->pods.find("a")->second->status.state, PodState::kCreating);
   EXPECT_EQ(before->containers.size(), 1u);
-  EXPECT_EQ(state.Snapshot()->pods.at("a")->status.state, PodState::kReady);
+  EXPECT_EQ(state.Snapshot()->pods.find("a")->second->status.state, PodState::kReady);
   EXPECT_EQ(state.Snapshot()->containers.size(), 0u);
 }
 
@@ -94,7 +94,7 @@ TEST(NodeState, AnUpdateReturnsTheNewRecordAndNullForWhatIsGone) {
       state.UpdateContainer("c", [](ContainerRecord& record) { record.status.pid = 5; });
   ASSERT_NE(updated, nullptr);
   EXPECT_EQ(updated->status.pid, 5);
-  EXPECT_EQ(state.Snapshot()->containers.at("c"), updated);
+  EXPECT_EQ(state.Snapshot()->containers.find("c")->second, updated);
   EXPECT_EQ(state.UpdateContainer("x", [](ContainerRecord&) { ADD_FAILURE(); }), nullptr);
   EXPECT_EQ(state.UpdatePod("x", [](PodStatus&) { ADD_FAILURE(); }), nullptr);
 }
@@ -149,7 +149,7 @@ TEST(NodeState, LosesNoUpdateOfManyThreads) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(state.Snapshot()->containers.at("c")->status.exit_code, 2000);
+  EXPECT_EQ(state.Snapshot()->containers.find("c")->second->status.exit_code, 2000);
 }
 
 // "C"reated, "S"tarted, s"T"opped, "D"eleted; small letters for pods.

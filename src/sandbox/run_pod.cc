@@ -35,6 +35,11 @@ std::string NameOf(const PodConfig& config) {
   return absl::StrCat(config.name, "/", config.pod_namespace, "/", config.uid, "/", config.attempt);
 }
 
+bool HaveSameName(const PodConfig& a, const PodConfig& b) {
+  return a.uid == b.uid && a.name == b.name && a.pod_namespace == b.pod_namespace &&
+         a.attempt == b.attempt;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
@@ -42,7 +47,7 @@ absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
   return pod_creations_.Run(name, pod.bytes, [&]() -> absl::StatusOr<std::string> {
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     for (const auto& [id, existing] : snapshot->pods) {
-      if (NameOf(existing->config) != name) continue;
+      if (!HaveSameName(existing->config, pod.config)) continue;
       if (existing->status.state == PodState::kCreating) {
         const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", id));
         RETURN_IF_ERROR(DiscardPod(*existing));

@@ -130,7 +130,7 @@ std::shared_ptr<const ContainerSamples> StatsSampler::Containers() {
   if (containers_.size() > samples->size()) {
     for (auto each = containers_.begin(); each != containers_.end();) {
       const auto current = each++;
-      if (snapshot->containers.count(current->first) != 0) continue;
+      if (snapshot->containers.contains(current->first)) continue;
       const std::string gone = current->first;
       Release(containers_, gone);
     }
@@ -172,7 +172,7 @@ std::shared_ptr<const PodSamples> StatsSampler::Pods() {
   if (pods_.size() > samples->size()) {
     for (auto each = pods_.begin(); each != pods_.end();) {
       const auto current = each++;
-      if (snapshot->pods.count(current->first) != 0) continue;
+      if (snapshot->pods.contains(current->first)) continue;
       const std::string gone = current->first;
       Release(pods_, gone);
     }
