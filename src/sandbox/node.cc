@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -225,22 +226,33 @@ std::optional<Node::LayerUsage> Node::WritableLayerUsage(absl::string_view conta
 }
 
 void Node::SampleWritableLayers() {
+Node::LayerUsage Node::ReadWritableLayer(absl::string_view container_id) const {
+  TreeUsage tree;
+  AddTree(data_dir_fd_.get(), absl::StrCat("containers/", container_id, "/upper"), &tree);
+  return {.bytes = tree.bytes, .inodes = tree.inodes, .at = absl::GetCurrentTimeNanos()};
+}
+
+// All of them at each interval; one that was just started does not wait for it, nor has the others
+// read for it.
   while (true) {
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     absl::flat_hash_map<std::string, LayerUsage> usage;
-    for (const auto& [id, container] : snapshot->containers) {
-      TreeUsage tree;
-      AddTree(data_dir_fd_.get(), absl::StrCat("containers/", id, "/upper"), &tree);
-      usage[id] = {.bytes = tree.bytes, .inodes = tree.inodes, .at = absl::GetCurrentTimeNanos()};
-    }
+    for (const auto& [id, container] : snapshot->containers) usage[id] = ReadWritableLayer(id);
     const auto woken = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return stopping_ || sample_layers_now_;
+      return stopping_ || !started_layers_.empty();
     };
     absl::MutexLock lock(&mu_);
+    const absl::Time next = SteadyNow() + kLayerSampleInterval;
     layer_usage_ = std::move(usage);
-    AwaitFor(mu_, absl::Condition(&woken), kLayerSampleInterval);
-    if (stopping_) return;
-    sample_layers_now_ = false;
+    while (AwaitUntil(mu_, absl::Condition(&woken), next)) {
+      if (stopping_) return;
+      for (const std::string& id : std::exchange(started_layers_, {})) {
+        mu_.Unlock();
+        const LayerUsage read = ReadWritableLayer(id);
+        mu_.Lock();
+        layer_usage_[id] = read;
+      }
+    }
   }
 }
 

@@ -171,8 +171,8 @@ class Node {
   absl::StatusOr<std::string> ContainerOciSpec(absl::string_view id) const;
   // Of the interfaces in a ready pod's network namespace. NotFound for pods on the node's network.
   absl::StatusOr<std::vector<InterfaceCounters>> PodInterfaces(absl::string_view pod_id) const;
-  // Bytes and inodes of the writable layer as of the last background pass; nullopt before the
-  // first.
+  // Bytes and inodes of the writable layer as of the last background pass, or of the start after
+  // it; nullopt before the first.
   struct LayerUsage {
     int64_t bytes = 0, inodes = 0, at = 0;
   };
@@ -344,6 +344,7 @@ class Node {
   void MarkExited(absl::string_view id, const WatchEvent& event);
   void MarkLost(const PodRecord& pod, absl::string_view why);
 
+  LayerUsage ReadWritableLayer(absl::string_view container_id) const;
   void SampleWritableLayers();
 
   const Options options_;
@@ -373,7 +374,7 @@ class Node {
   absl::flat_hash_map<std::string, LayerUsage> layer_usage_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, std::string> unread_ ABSL_GUARDED_BY(mu_);  // pod -> why
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  bool sample_layers_now_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::string> started_layers_ ABSL_GUARDED_BY(mu_);  // containers not sampled yet
 
   std::atomic<uint64_t> log_dropped_bytes_ = 0;
   std::unique_ptr<ExitWatcher> watcher_;

@@ -96,7 +96,7 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   if (!pid.ok()) Monitor(pod->id).Forget(container->id).IgnoreError();
   {
     absl::MutexLock lock(&mu_);
-    sample_layers_now_ = true;
+    started_layers_.push_back(container->id);
   }
   RETURN_IF_FAULT("start_container.answer");
   return pid.ok()
