@@ -91,6 +91,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& data
 absl::Status Node::Prepare() {
   for (const char* directory : {"/pods", "/containers", "/trash"}) {
     RETURN_IF_ERROR(MakeDirs(options_.data_dir + directory, 0700));
+    SpreadOverBlockGroups(options_.data_dir + directory);
   }
   RETURN_IF_ERROR(MakeDirs(options_.state_dir + "/pods", 0700));
   ASSIGN_OR_RETURN(data_dir_fd_, OpenDir(AT_FDCWD, options_.data_dir));
@@ -225,7 +226,6 @@ std::optional<Node::LayerUsage> Node::WritableLayerUsage(absl::string_view conta
   return found->second;
 }
 
-void Node::SampleWritableLayers() {
 Node::LayerUsage Node::ReadWritableLayer(absl::string_view container_id) const {
   TreeUsage tree;
   AddTree(data_dir_fd_.get(), absl::StrCat("containers/", container_id, "/upper"), &tree);
@@ -234,6 +234,7 @@ Node::LayerUsage Node::ReadWritableLayer(absl::string_view container_id) const {
 
 // All of them at each interval; one that was just started does not wait for it, nor has the others
 // read for it.
+void Node::SampleWritableLayers() {
   while (true) {
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     absl::flat_hash_map<std::string, LayerUsage> usage;
@@ -241,8 +242,8 @@ Node::LayerUsage Node::ReadWritableLayer(absl::string_view container_id) const {
     const auto woken = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       return stopping_ || !started_layers_.empty();
     };
-    absl::MutexLock lock(&mu_);
     const absl::Time next = SteadyNow() + kLayerSampleInterval;
+    absl::MutexLock lock(&mu_);
     layer_usage_ = std::move(usage);
     while (AwaitUntil(mu_, absl::Condition(&woken), next)) {
       if (stopping_) return;

@@ -1,7 +1,9 @@
 #include "src/sandbox/ready_directories.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/id.h"
@@ -26,8 +28,17 @@ absl::Status Make(ReadyDirectories::Kind kind, const std::string& path) {
 
 }  // namespace
 
+void SpreadOverBlockGroups(const std::string& path) {
+  const absl::StatusOr<UniqueFd> directory = OpenDir(AT_FDCWD, path);
+  int flags = 0;
+  if (!directory.ok() || ::ioctl(directory->get(), FS_IOC_GETFLAGS, &flags) != 0) return;
+  flags |= FS_TOPDIR_FL;
+  ::ioctl(directory->get(), FS_IOC_SETFLAGS, &flags);
+}
+
 absl::StatusOr<std::unique_ptr<ReadyDirectories>> ReadyDirectories::Start(std::string root) {
   RemoveTreeAt(AT_FDCWD, root).IgnoreError();  // or at the next start
+  if (MakeDirs(root, 0700).ok()) SpreadOverBlockGroups(root);
   std::unique_ptr<ReadyDirectories> ready(new ReadyDirectories(std::move(root)));
   ASSIGN_OR_RETURN(ready->refiller_,
                    StartThread("that makes directories", [raw = ready.get()] { raw->Refill(); }));

@@ -16,6 +16,11 @@
 
 namespace berth {
 
+// Has ext4 make each directory in `path` in another of the disk's block groups, and what is made in
+// it there (chattr(1), T): otherwise all of them, and all that were deleted lately, are in one.
+// Other file systems have no such attribute, and are left as they are.
+void SpreadOverBlockGroups(const std::string& path);
+
 class ReadyDirectories {
  public:
   enum class Kind {

@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <memory>
@@ -50,6 +54,17 @@ class ReadyDirectoriesTest : public testing::Test {
 
   std::string root_;
 };
+
+TEST_F(ReadyDirectoriesTest, AreSpreadOverTheDiskOnExt4) {
+  struct statfs disk;
+  ASSERT_EQ(statfs(root_.c_str(), &disk), 0);
+  if (disk.f_type != EXT4_SUPER_MAGIC) GTEST_SKIP() << "the temporary folder is not on ext4";
+  const auto directories = Start();
+  const UniqueFd root(open((root_ + "/ready").c_str(), O_RDONLY | O_CLOEXEC));
+  int flags = 0;
+  ASSERT_EQ(ioctl(root.get(), FS_IOC_GETFLAGS, &flags), 0);
+  EXPECT_NE(flags & FS_TOPDIR_FL, 0);
+}
 
 TEST_F(ReadyDirectoriesTest, MoreThanAreReadyAreGivenOut) {
   const auto directories = Start();
