@@ -99,8 +99,9 @@ struct PodSpec {
 
 // What the pod's monitor does to itself: namespaces, host name, /dev/shm. With ipc kNode,
 // `host_shm_fd` is the index of a detached bind of the node's /dev/shm. `network_fd` is that of a
-// network namespace that was made for the pod; -1 for one that the monitor makes. It belongs to the
-// node's user namespace: a pod with one of its own cannot be given it.
+// network namespace that was made for the pod, with kPodNetworkSettings; -1 for one that the
+// monitor makes. It belongs to the node's user namespace: a pod with one of its own cannot be given
+// it.
 LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd, int network_fd = -1);
 
 // A runtime with the command line of runc(8), which a RuntimeClass names.

@@ -329,11 +329,13 @@ TEST(BuildPodPlan, KeepsTheNodesHostnameWithoutOneOfItsOwn) {
 }
 
 TEST(BuildPodPlan, EntersANetworkThatWasMadeForThePodBeforeItsSysctlsAreSet) {
-  const std::vector<std::string> lines =
-      DescribePlan(BuildPodPlan({}, /*host_shm_fd=*/-1, /*network_fd=*/3));
+  const LaunchPlan plan = BuildPodPlan({.sysctls = {{"net.core.somaxconn", "9"}}},
+                                       /*host_shm_fd=*/-1, /*network_fd=*/3);
+  const std::vector<std::string> lines = DescribePlan(plan);
   EXPECT_EQ(lines[0], "unshare a=0xc020000");  // mount, UTS, IPC
   EXPECT_EQ(lines[2], "set-namespace a=0x3 b=0x40000000");
-  EXPECT_THAT(lines[3], StartsWith("write-proc sys/net/"));
+  // It has those that all pods' have.
+  EXPECT_THAT(Only(lines, {"write-proc"}), ElementsAre("write-proc sys/net/core/somaxconn 9"));
 }
 
 TEST(BuildPodPlan, WritesTheSysctlsAskedForInPlaceOfItsOwnDefaults) {

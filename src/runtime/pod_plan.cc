@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/kernel/pod_network_settings.h"
 #include "src/runtime/plan_steps.h"
 #include "src/runtime/standard_mounts.h"
 
@@ -19,21 +20,6 @@ namespace {
 using wire::Op;
 
 constexpr char kPingGroupRange[] = "net.ipv4.ping_group_range";
-
-struct Sysctl {
-  const char* name;
-  const char* value;
-};
-
-// Of a pod's own network namespace. Another pod's router advertisements must not turn its routes,
-// its addresses are known to be unique, and what needs a capability elsewhere (low ports, ping)
-// harms nobody in it.
-constexpr Sysctl kNetworkSysctls[] = {
-    {"net.ipv6.conf.default.accept_ra", "0"},
-    {"net.ipv6.conf.default.accept_dad", "0"},
-    {"net.ipv4.ip_unprivileged_port_start", "0"},
-    {kPingGroupRange, "0 2147483647"},
-};
 
 // Those of an IPC namespace (ipc_namespaces(7)).
 constexpr std::array kIpcSysctls = {"kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."};
@@ -77,11 +63,12 @@ void AddSysctl(Steps& steps, const PodSpec& spec, const std::string& name, std::
             ipc ? HostRoot(spec.user.uids) : 0);
 }
 
-void AddSysctls(Steps& steps, const PodSpec& spec) {
-  if (spec.network == NamespaceMode::kPod) {
-    for (const Sysctl& sysctl : kNetworkSysctls) {
-      if (spec.sysctls.count(sysctl.name) == 0)
-        AddSysctl(steps, spec, sysctl.name, sysctl.value, wire::kTolerateAbsent);
+// A namespace that was made for the pod has its settings.
+void AddSysctls(Steps& steps, const PodSpec& spec, int network_fd) {
+  if (spec.network == NamespaceMode::kPod && network_fd < 0) {
+    for (const NetworkSetting& setting : kPodNetworkSettings) {
+      if (spec.sysctls.count(setting.name) == 0)
+        AddSysctl(steps, spec, setting.name, setting.value, wire::kTolerateAbsent);
     }
   }
   for (const auto& [name, value] : spec.sysctls) AddSysctl(steps, spec, name, value, 0);
@@ -131,7 +118,7 @@ LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd, int network_fd) {
   AddNamespaces(steps, spec, network_fd);
   if (spec.network == NamespaceMode::kPod && !spec.hostname.empty())
     steps.Add(Op::kSetHostname, {spec.hostname});
-  AddSysctls(steps, spec);
+  AddSysctls(steps, spec, network_fd);
   AddSharedMemory(steps, spec, host_shm_fd);
   return plan;
 }

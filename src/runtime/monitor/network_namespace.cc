@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/runtime/monitor/mount_steps_child.h"
 #include "src/runtime/monitor/step_result.h"
+#include "src/runtime/monitor/syscalls.h"
 
 namespace berth::monitor {
 namespace {
@@ -26,10 +28,14 @@ bool Write(int directory, const char* path, const char* value) {
   return written;
 }
 
-// /proc/sys/net shows the namespace of who opens a file there.
+// /proc/sys/net shows the namespace of who opens a file there. In a procfs of our own: in one that
+// stays, each namespace leaves entries behind that have the same names, and the next one's are
+// looked for among all of them (proc_sys_compare, fs/proc/proc_sysctl.c).
 bool Make(char** settings, int count, int fds[2]) {
-  const int directory = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0 || unshare(CLONE_NEWNET) != 0) return false;
+  const int proc =
+      NewMount("proc", "", sys::kMountAttrNosuid | sys::kMountAttrNodev | sys::kMountAttrNoexec);
+  const int directory = openat(proc, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0 || directory < 0 || unshare(CLONE_NEWNET) != 0) return false;
   for (int i = 0; i + 1 < count; i += 2) {
     if (!Write(directory, settings[i], settings[i + 1])) return false;
   }

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/failpoint.h"
 #include "src/base/id.h"
@@ -18,6 +19,7 @@
 #include "src/base/undo.h"
 #include "src/kernel/conntrack.h"
 #include "src/kernel/netlink.h"
+#include "src/kernel/pod_network_settings.h"
 #include "src/sandbox/network/address_pool.h"
 #include "src/sandbox/network/forwarding.h"
 #include "src/sandbox/network/host_ports.h"
@@ -41,6 +43,15 @@ bool IsPodId(absl::string_view id) {
   return id.size() >= kLeastIdChars && std::all_of(id.begin(), id.end(), [](unsigned char c) {
            return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
          });
+}
+
+std::vector<std::string> PodNetworkSettings() {
+  std::vector<std::string> settings;
+  for (const NetworkSetting& setting : kPodNetworkSettings) {
+    settings.push_back(absl::StrReplaceAll(setting.name, {{".", "/"}}));
+    settings.push_back(setting.value);
+  }
+  return settings;
 }
 
 absl::StatusOr<AddressPool> MakePool(const BridgeNetwork::Options& options) {
@@ -220,13 +231,9 @@ absl::StatusOr<ReadyNetwork> BridgeNetworkImpl::MakeReady() {
   }
   Undo undo;
   undo.Push([&] { Drop(std::move(ready)); });
-  // What new interfaces of a pod start from: no router advertisements, no duplicate address
-  // detection.
   RETURN_IF_FAULT("network.namespace");
-  ASSIGN_OR_RETURN(
-      MadeNamespace made,
-      MakeNetworkNamespace(options_.monitor_path, {"net/ipv6/conf/default/accept_ra", "0",
-                                                   "net/ipv6/conf/default/accept_dad", "0"}));
+  ASSIGN_OR_RETURN(MadeNamespace made,
+                   MakeNetworkNamespace(options_.monitor_path, PodNetworkSettings()));
   {
     absl::MutexLock lock(&host_mu_);
     RETURN_IF_FAULT("network.link");

@@ -6,9 +6,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
+#include "src/kernel/pod_network_settings.h"
 #include "src/sandbox/network/host_side.h"
 #include "src/sandbox/network/testing/bridge_fixture.h"
 #include "src/sandbox/network/testing/exchange.h"
@@ -85,6 +87,16 @@ TEST_F(ReadyPoolRootTest, PodStartsWithTheSettingsOfOneThatWasNotMadeInAdvance) 
   ASSERT_TRUE(pod.ok()) << pod.status();
   std::thread([&] {
     ASSERT_EQ(::setns(pod->netns(), CLONE_NEWNET), 0);
+    for (const NetworkSetting& setting : kPodNetworkSettings) {
+      EXPECT_EQ(
+          absl::StrReplaceAll(
+              ReadFileAt(AT_FDCWD, absl::StrCat("/proc/sys/",
+                                                absl::StrReplaceAll(setting.name, {{".", "/"}})))
+                  .value(),
+              {{"\t", " "}}),
+          absl::StrCat(setting.value, "\n"))
+          << setting.name;
+    }
     for (const char* interface : {"default", "eth0"}) {
       for (const char* setting : {"accept_ra", "accept_dad"}) {
         EXPECT_EQ(
