@@ -43,12 +43,17 @@ absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path) {
 }
 
 absl::Status MakeDirs(const std::string& path, mode_t mode) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos;
-       slash = path.find('/', slash + 1)) {
-    const std::string parent = path.substr(0, slash);
-    if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus("mkdir", parent);
+  int made = ::mkdir(path.c_str(), mode);
+  if (made != 0 && errno == ENOENT) {
+    for (size_t slash = path.find('/', 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      const std::string parent = path.substr(0, slash);
+      if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST)
+        return ErrnoStatus("mkdir", parent);
+    }
+    made = ::mkdir(path.c_str(), mode);
   }
-  if (::mkdir(path.c_str(), mode) != 0) {
+  if (made != 0) {
     if (errno != EEXIST) return ErrnoStatus("mkdir", path);
     return absl::OkStatus();
   }
@@ -103,10 +108,18 @@ absl::Status ReplaceFileAt(int at, const std::string& path, absl::string_view co
 
 absl::Status OverwriteFileAt(int at, const std::string& path, absl::string_view content,
                              mode_t mode) {
-  ASSIGN_OR_RETURN(const UniqueFd fd,
-                   OpenFile(at, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
-  if (::fchmod(fd.get(), mode) != 0) return ErrnoStatus("chmod", path);
-  return WriteAll(fd.get(), content, path);
+  // Not O_TRUNC: what was truncated, be it empty, ext4 writes to the disk as soon as it is closed
+  // (auto_da_alloc, ext4(5)).
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenFile(at, path, O_WRONLY | O_CREAT | O_NOFOLLOW, mode));
+  struct stat before;
+  if (::fstat(fd.get(), &before) != 0) return ErrnoStatus("stat", path);
+  if ((before.st_mode & 07777) != mode && ::fchmod(fd.get(), mode) != 0)
+    return ErrnoStatus("chmod", path);
+  RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
+  const auto size = static_cast<off_t>(content.size());
+  if (before.st_size > size && ::ftruncate(fd.get(), size) != 0)
+    return ErrnoStatus("truncate", path);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path) {

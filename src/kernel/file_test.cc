@@ -85,6 +85,21 @@ TEST_F(FileTest, MakeDirsNamesWhatIsInTheWay) {
               HasSubstr("mkdir " + Path("file/sub") + ": Not a directory"));
 }
 
+TEST_F(FileTest, OverwriteKeepsTheInodeAndNothingOfWhatWasThere) {
+  for (const char* content : {"long content", "short", "", "and long once more"}) {
+    EXPECT_TRUE(OverwriteFileAt(at(), "file", content, 0640).ok());
+    EXPECT_EQ(*ReadFileAt(at(), "file"), content);
+    EXPECT_EQ(ModeOf("file"), 0640u);
+    ASSERT_TRUE(link(Path("file").c_str(), Path("same").c_str()) == 0 || errno == EEXIST);
+    EXPECT_EQ(*ReadFileAt(at(), "same"), content);
+  }
+  EXPECT_TRUE(OverwriteFileAt(at(), "file", "x", 0600).ok());
+  EXPECT_EQ(ModeOf("same"), 0600u);
+  ASSERT_EQ(symlink("file", Path("link").c_str()), 0);
+  EXPECT_FALSE(OverwriteFileAt(at(), "link", "y", 0600).ok());
+  EXPECT_EQ(*ReadFileAt(at(), "file"), "x");
+}
+
 TEST_F(FileTest, WriteFileNeedsTheFileAndNamesTheValue) {
   EXPECT_EQ(WriteFileAt(at(), "none", "1").code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(access(Path("none").c_str(), F_OK), -1);
