@@ -179,16 +179,22 @@ absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
     if (hierarchy.unified) {
       ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, directory));
       handle.unified = true;
-    } else if (Exists(directory)) {
-      ASSIGN_OR_RETURN(UniqueFd tasks, OpenFile(AT_FDCWD, directory + "/tasks", O_WRONLY));
-      handle.tasks.push_back(std::move(tasks));
+    } else {
+      absl::StatusOr<UniqueFd> tasks = OpenFile(AT_FDCWD, directory + "/tasks", O_WRONLY);
+      if (tasks.ok()) {
+        handle.tasks.push_back(*std::move(tasks));
+      } else if (!absl::IsNotFound(tasks.status())) {
+        return tasks.status();
+      }
     }
   }
   if (!handle.directory.valid()) {
     ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, PathOf("pids", path)));
   }
-  if (const std::string memory = PathOf("memory", path); !memory.empty() && Exists(memory)) {
-    ASSIGN_OR_RETURN(handle.memory, OpenDir(AT_FDCWD, memory));
+  if (const std::string memory = PathOf("memory", path); !memory.empty()) {
+    absl::StatusOr<UniqueFd> directory = OpenDir(AT_FDCWD, memory);
+    if (!directory.ok() && !absl::IsNotFound(directory.status())) return directory.status();
+    if (directory.ok()) handle.memory = *std::move(directory);
   }
   return handle;
 }
