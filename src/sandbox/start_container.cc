@@ -1,6 +1,7 @@
 // StartContainer: volumes, cgroup, log, and the plan for the monitor to carry out.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <iterator>
 
@@ -48,6 +49,13 @@ absl::Status WithFullDisk(const absl::Status& failed, const Node& node) {
   if (!full || absl::IsResourceExhausted(failed)) return failed;
   return absl::ResourceExhaustedError(
       absl::StrCat(failed.message(), " (", node.data_dir(), ": No space left on device)"));
+}
+
+// What an overlay that was mounted `volatile` leaves, so that it is not mounted again: it is about
+// power cuts. Of a start that was cut off; mostly there is none.
+void RemoveVolatileMark(const std::string& work) {
+  ::unlink((work + "/work/incompat/volatile/dirty").c_str());
+  ::rmdir((work + "/work/incompat/volatile").c_str());
 }
 
 }  // namespace
@@ -132,6 +140,7 @@ absl::Status Node::MakeContainerCgroup(const ContainerRecord& container,
   // One that a start which was cut off has left: what is cloned into a cgroup that was killed once
   // is killed as well (kill_seq in kernel/cgroup/cgroup.c).
   RETURN_IF_ERROR(EmptyAndRemoveCgroup(container.cgroup));
+  RemoveVolatileMark(ContainerDir(container.id) + "/work");
   RETURN_IF_ERROR(cgroups_.Create(container.cgroup));
   CgroupLimits limits = LimitsOf(container);
   if (options_.pids_limit > 0) limits.pids = options_.pids_limit;

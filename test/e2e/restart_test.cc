@@ -186,6 +186,17 @@ TEST_F(RestartTest, KilledMonitorTakesItsContainersAndIsReported) {
   EXPECT_OK(client().Remove(id));
 }
 
+// What the overlay of a start leaves that was cut off behind it.
+TEST_F(RestartTest, AContainerStartsWhoseOverlayWasMountedBefore) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.Create(MakeProbe("c", {"sleep"})));
+  const std::filesystem::path mark = std::filesystem::path(node().daemon().options().dir) /
+                                     "data/containers" / id / "work/work/incompat/volatile";
+  std::filesystem::create_directories(mark);
+  std::ofstream(mark / "dirty").close();
+  EXPECT_OK(client().Start(id));
+}
+
 // Kills the daemon at some moment of the life of pods; whatever moment it was, an identical retry
 // succeeds, and removal leaves nothing (the oracle).
 TEST_F(RestartTest, RetryAfterAKillInTheMiddleSucceeds) {
