@@ -2,6 +2,7 @@
 // there are as many as a large node has. Of the first peer alone.
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "hack/benchmarks/floor.h"
 #include "hack/benchmarks/process_table.h"
 #include "hack/benchmarks/samples.h"
 #include "hack/benchmarks/scenario.h"
@@ -23,11 +24,15 @@ absl::StatusOr<int64_t> RuntimePssKib(const Bench& bench, const Peer& peer) {
   return sum;
 }
 
+Metric OfBlock(int first, absl::string_view what, const char* unit) {
+  return {.name = absl::StrCat("pods ", first + 1, " to ", first + kBlock, ": ", what),
+          .unit = unit,
+          .pace = ""};
+}
+
 absl::Status GrowBlock(Bench& bench, const Peer& peer, int first, std::vector<ScopedPod>& pods) {
-  const auto metric = [&](absl::string_view what, const char* unit) -> Metric {
-    return {.name = absl::StrCat("pods ", first + 1, " to ", first + kBlock, ": ", what),
-            .unit = unit,
-            .pace = ""};
+  const auto metric = [&](absl::string_view what, const char* unit) {
+    return OfBlock(first, what, unit);
   };
   const absl::StatusOr<int64_t> memory = RuntimePssKib(bench, peer);
   const auto cgroup = bench.cgroups.find(peer.name());
@@ -56,6 +61,25 @@ absl::Status GrowBlock(Bench& bench, const Peer& peer, int first, std::vector<Sc
   return absl::OkStatus();
 }
 
+// What of the curve is the kernel's own: as many pods and containers without a network and a
+// runtime.
+absl::Status GrowFloor(Bench& bench) {
+  std::vector<FloorContainer> started;
+  absl::Status status;
+  for (int i = 0; i < bench.options.grow_pods && status.ok(); ++i) {
+    const absl::Time begin = absl::Now();
+    for (const auto start : {&Floor::StartPod, &Floor::Start}) {
+      absl::StatusOr<FloorContainer> one = (bench.floor->*start)();
+      status.Update(one.status());
+      if (one.ok()) started.push_back(*std::move(one));
+    }
+    bench.report.Add(OfBlock(i / kBlock * kBlock, "up", "ms"), kFloor,
+                     absl::ToDoubleMilliseconds(absl::Now() - begin));
+  }
+  for (FloorContainer& one : started) status.Update(bench.floor->Remove(std::move(one)));
+  return status;
+}
+
 absl::Status MeasureSlowest(Bench& bench, const Peer& peer, size_t pods) {
   for (const List& list : kLists) {
     Samples samples;
@@ -75,6 +99,7 @@ absl::Status MeasureSlowest(Bench& bench, const Peer& peer, size_t pods) {
 
 absl::Status MeasureGrowth(Bench& bench) {
   const Peer& peer = bench.peers.front();
+  if (bench.floor != nullptr) RETURN_IF_ERROR(GrowFloor(bench));
   std::vector<ScopedPod> pods;
   for (int first = 0; first < bench.options.grow_pods; first += kBlock)
     RETURN_IF_ERROR(GrowBlock(bench, peer, first, pods));
