@@ -8,7 +8,6 @@
 #include <iterator>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "hack/benchmarks/process_table.h"

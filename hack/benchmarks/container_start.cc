@@ -1,5 +1,4 @@
 // Create and start of one more container in a pod that already runs.
-#include "absl/time/clock.h"
 #include "hack/benchmarks/scenario.h"
 #include "src/base/status_macros.h"
 

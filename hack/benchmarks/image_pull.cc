@@ -7,8 +7,6 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "hack/benchmarks/command.h"
 #include "hack/benchmarks/process_table.h"
 #include "hack/benchmarks/scenario.h"

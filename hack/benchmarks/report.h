@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "hack/benchmarks/samples.h"
 #include "nlohmann/json.hpp"
 

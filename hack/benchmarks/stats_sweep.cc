@@ -7,7 +7,6 @@
 #include <array>
 #include <filesystem>
 
-#include "absl/strings/str_cat.h"
 #include "hack/benchmarks/cgroup_tree.h"
 #include "hack/benchmarks/process_table.h"
 #include "src/base/status_macros.h"

@@ -13,7 +13,6 @@
 #include "src/cli/commands.h"
 #include "src/cli/failure.h"
 #include "src/cli/run_config.h"
-#include "src/cli/terminal_text.h"
 
 namespace berth::cli {
 namespace {

@@ -2,10 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/cli/commands.h"
-#include "src/cli/container_end.h"
 #include "src/cli/container_streams.h"
 #include "src/cli/failure.h"
 #include "src/cli/interactive.h"

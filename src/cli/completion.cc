@@ -8,7 +8,6 @@
 #include "absl/strings/strip.h"
 #include "src/cli/commands.h"
 #include "src/cli/completion_names.h"
-#include "src/cli/failure.h"
 #include "src/cli/terminal_text.h"
 
 namespace berth::cli {

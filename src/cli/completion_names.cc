@@ -1,7 +1,6 @@
 #include "src/cli/completion_names.h"
 
 #include <algorithm>
-#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

@@ -8,9 +8,7 @@
 #include "src/base/status_macros.h"
 #include "src/cli/client.h"
 #include "src/cli/commands.h"
-#include "src/cli/failure.h"
 #include "src/cli/node_checks.h"
-#include "src/cli/terminal_text.h"
 
 namespace berth::cli {
 namespace {

@@ -3,7 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "src/cli/commands.h"
 #include "src/cli/failure.h"
 

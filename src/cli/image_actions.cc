@@ -1,7 +1,6 @@
 // The actions of `berth image` that look into the store and change it.
 #include <CLI/CLI.hpp>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/cli/client.h"

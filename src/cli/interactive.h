@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "src/cli/stream_session.h"
 
 namespace CLI {

@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "src/cli/age.h"
 #include "src/cli/quantity.h"
 #include "src/cli/targets.h"

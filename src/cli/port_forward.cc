@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/cli/commands.h"
 #include "src/cli/failure.h"

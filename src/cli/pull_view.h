@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "berth/v1/berth.pb.h"
 
 namespace berth::cli {

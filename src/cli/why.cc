@@ -5,7 +5,6 @@
 #include "src/cli/commands.h"
 #include "src/cli/failure.h"
 #include "src/cli/targets.h"
-#include "src/cli/terminal_text.h"
 #include "src/cli/timeline.h"
 
 namespace berth::cli {

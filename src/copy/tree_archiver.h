@@ -8,8 +8,6 @@
 #include <map>
 #include <string>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "src/base/unique_fd.h"
 #include "src/copy/tar_writer.h"
 

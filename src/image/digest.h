@@ -2,7 +2,6 @@
 // Digest holds only what Parse accepted, so it is safe as a file name, a map key and part of a URL.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 

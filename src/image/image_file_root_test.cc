@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "src/base/unique_fd.h"
 #include "src/image/user.h"

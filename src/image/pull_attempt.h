@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "src/image/bandwidth_split.h"
 #include "src/image/layer_claims.h"
 #include "src/image/layer_table.h"

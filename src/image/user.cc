@@ -1,7 +1,6 @@
 #include "src/image/user.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <limits>
 

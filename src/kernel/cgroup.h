@@ -5,9 +5,6 @@
 // `tasks` themselves (v1). cgroups(7).
 #pragma once
 
-#include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 

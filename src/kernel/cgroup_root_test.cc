@@ -16,13 +16,10 @@
 #include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
 #include "src/kernel/testing/cgroup_test_fixture.h"

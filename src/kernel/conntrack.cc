@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/string_view.h"
 #include "src/base/status_macros.h"
 
 namespace berth {

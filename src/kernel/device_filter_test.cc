@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-
 namespace berth {
 namespace {
 

@@ -2,10 +2,8 @@
 // files that no rule gives it, whatever its capabilities. A second wall behind the mount namespace.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace berth {

@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/spawn_child.h"

@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "src/kernel/file.h"
 
 namespace berth {

@@ -2,7 +2,6 @@
 // names is one. Thread-safe.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>

@@ -2,7 +2,6 @@
 // when its command is done.
 #pragma once
 
-#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>

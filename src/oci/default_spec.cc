@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"

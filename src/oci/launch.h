@@ -5,7 +5,6 @@
 #include <sys/types.h>
 
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"

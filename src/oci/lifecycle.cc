@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
-#include "src/oci/bundle.h"
 #include "src/oci/cgroup_processes.h"
 #include "src/oci/console.h"
 #include "src/oci/create.h"

@@ -1,7 +1,6 @@
 // process and hooks of config.json.
 #include <limits>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/oci/oci_config.h"

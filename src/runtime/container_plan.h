@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "src/runtime/launch_plan.h"
 #include "src/runtime/spec.h"
 

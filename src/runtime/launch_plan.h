@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "src/base/unique_fd.h"
 #include "src/runtime/launch_plan_wire.h"
 

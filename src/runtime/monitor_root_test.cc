@@ -15,13 +15,9 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 #include <map>
-#include <memory>
 #include <string>
-#include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -32,7 +28,6 @@
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
 #include "src/kernel/socket.h"
-#include "src/runtime/capabilities.h"
 #include "src/runtime/container_plan.h"
 #include "src/runtime/monitor_client.h"
 #include "src/runtime/seccomp_profile.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/oci_mounts.h"
 #include "src/runtime/plan_steps.h"

@@ -6,7 +6,6 @@
 #include <seccomp.h>
 
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -18,7 +17,6 @@
 #include "src/runtime/capabilities.h"
 #include "src/runtime/seccomp_default.h"
 #include "src/runtime/seccomp_filter.h"
-#include "src/runtime/seccomp_profile.h"
 #include "src/runtime/testing/filter_interpreter.h"
 
 #if defined(__x86_64__)

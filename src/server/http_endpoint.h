@@ -3,7 +3,6 @@
 // by piece as the client takes them. One owner; the handler runs on the endpoint's thread.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,7 +11,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/time.h"
 #include "src/base/unique_fd.h"
 
 namespace berth {

@@ -7,7 +7,6 @@
 #include <grpcpp/support/sync_stream.h>
 
 #include "absl/functional/function_ref.h"
-#include "absl/status/statusor.h"
 #include "src/server/call.h"
 
 namespace berth {

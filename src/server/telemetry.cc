@@ -1,7 +1,6 @@
 #include "src/server/telemetry.h"
 
 #include <array>
-#include <map>
 #include <memory>
 #include <utility>
 

@@ -1,7 +1,5 @@
 #include "src/store/addresses.h"
 
-#include <utility>
-
 #include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 

@@ -1,7 +1,5 @@
 #include "src/store/attachments.h"
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 

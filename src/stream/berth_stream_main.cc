@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
-#include <utility>
 
 #include "src/base/log.h"
 #include "src/base/status_macros.h"

@@ -2,7 +2,6 @@
 // (docs/formats/stream-protocol.md). Not thread-safe.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"

@@ -2,11 +2,9 @@
 // thread-safe.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <type_traits>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "src/base/unique_fd.h"

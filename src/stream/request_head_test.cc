@@ -1,7 +1,6 @@
 #include "src/stream/request_head.h"
 
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"

@@ -1,7 +1,6 @@
 #include "src/stream/spdy_connection.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 
 #include "absl/strings/str_cat.h"

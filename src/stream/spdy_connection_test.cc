@@ -1,6 +1,5 @@
 #include "src/stream/spdy_connection.h"
 
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>

@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "src/stream/spdy_wire.h"
 
 namespace berth {
 

@@ -5,7 +5,6 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <string>
 
 #include "src/stream/client_stream.h"
 #include "src/stream/frame_writer.h"

@@ -1,6 +1,5 @@
 #include "src/stream/websocket_channels.h"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <utility>

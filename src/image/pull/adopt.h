@@ -6,7 +6,6 @@
 //   - a hard link to a file below is a copy of it, under both names
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"

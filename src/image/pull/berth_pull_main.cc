@@ -15,7 +15,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/confine.h"

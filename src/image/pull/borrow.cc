@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/layer_needs.h"

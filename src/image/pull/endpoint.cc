@@ -6,9 +6,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/base/status_macros.h"
 #include "src/image/pull/answer_status.h"
+#include "src/image/pull/challenge.h"
 #include "src/image/pull/token.h"
 
 namespace berth {

@@ -12,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "src/image/digest.h"
-#include "src/image/pull/challenge.h"
 #include "src/image/pull/http.h"
 #include "src/image/reference.h"
 #include "src/image/registry_endpoint.h"

@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/image/pull/adopt.h"
 #include "src/image/pull/layer_walk.h"
 #include "src/image/pull/tar.h"
 #include "src/image/pull/unpack.h"

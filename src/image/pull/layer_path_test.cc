@@ -1,7 +1,5 @@
 #include "src/image/pull/layer_path.h"
 
-#include <string>
-
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/image/pull/layer_xattr.h"

@@ -14,11 +14,9 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
 struct ZSTD_CCtx_s;
 

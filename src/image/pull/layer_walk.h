@@ -2,8 +2,6 @@
 // with one. Reads every byte of every file.
 #pragma once
 
-#include <cstdint>
-
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

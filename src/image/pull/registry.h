@@ -3,7 +3,6 @@
 // own Http.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>

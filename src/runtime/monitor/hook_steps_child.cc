@@ -11,7 +11,6 @@
 
 #include "src/runtime/monitor/channel.h"
 #include "src/runtime/monitor/loop.h"
-#include "src/runtime/monitor/mount_steps_child.h"
 #include "src/runtime/monitor/process_steps_child.h"
 #include "src/runtime/monitor/step_result.h"
 #include "src/runtime/monitor/syscalls.h"

@@ -1,8 +1,6 @@
 // The process that berth-monitor --oci starts: two plans, and between them the wait for "start".
 #pragma once
 
-#include <cstdint>
-
 #include "src/runtime/monitor/channel.h"
 #include "src/runtime/monitor/plan.h"
 

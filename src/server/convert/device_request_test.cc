@@ -1,7 +1,6 @@
 #include "src/server/convert/device_request.h"
 
 #include <functional>
-#include <string>
 
 #include "src/server/convert/request_makers.h"
 

@@ -1,9 +1,11 @@
 // NamespaceOption of pods and containers. Pure. Parse takes everything; Check says what is refused.
 #pragma once
 
+#include <vector>
+
 #include "absl/status/status.h"
 #include "cri/runtime/v1/api.pb.h"
-#include "src/sandbox/pod_config.h"
+#include "src/runtime/container_plan.h"
 #include "src/server/convert/request_policy.h"
 
 namespace berth {

@@ -1,8 +1,6 @@
 // Records as CRI messages. Pure.
 #pragma once
 
-#include <string>
-
 #include "cri/runtime/v1/api.pb.h"
 #include "src/image/image_store.h"
 #include "src/sandbox/node_state.h"

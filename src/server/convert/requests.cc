@@ -3,9 +3,6 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
-#include <algorithm>
-
-#include "absl/strings/escaping.h"
 #include "src/base/status_macros.h"
 #include "src/image/auth_file.h"
 #include "src/server/convert/container_request.h"

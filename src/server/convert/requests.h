@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "src/image/image_store.h"
 #include "src/sandbox/node.h"

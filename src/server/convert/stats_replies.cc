@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
 

@@ -1,5 +1,4 @@
 // berth.v1.BerthService.
-#include "absl/synchronization/mutex.h"
 #include "src/base/status_macros.h"
 #include "src/server/runtime_service.h"
 

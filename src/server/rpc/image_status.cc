@@ -1,7 +1,6 @@
 #include <nlohmann/json.hpp>
 #include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {

@@ -1,4 +1,3 @@
-#include "absl/container/flat_hash_map.h"
 #include "src/base/status_macros.h"
 #include "src/server/convert/stats_replies.h"
 #include "src/server/runtime_service.h"

@@ -1,7 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "src/base/status_macros.h"
-#include "src/server/convert/replies.h"
 #include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
 

@@ -1,7 +1,5 @@
 #include "absl/strings/str_split.h"
 #include "src/base/status_macros.h"
-#include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {

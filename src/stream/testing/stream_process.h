@@ -9,12 +9,10 @@
 #include <sys/wait.h>
 
 #include <cstring>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "src/base/steady_time.h"
 #include "src/base/unique_fd.h"
