@@ -59,12 +59,6 @@ absl::string_view Digest::algorithm() const {
   return absl::string_view(text_).substr(0, text_.find(':'));
 }
 
-absl::string_view Digest::hex() const {
-  const size_t colon = text_.find(':');
-  if (colon == std::string::npos) return "";
-  return absl::string_view(text_).substr(colon + 1);
-}
-
 void Hasher::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
 Hasher::Hasher(absl::string_view algorithm) : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {

@@ -27,7 +27,6 @@ class Digest {
 
   const std::string& text() const { return text_; }  // "sha256:<hex>", "" if empty
   absl::string_view algorithm() const;               // "sha256"
-  absl::string_view hex() const;
   bool empty() const { return text_.empty(); }
 
   friend bool operator==(const Digest& a, const Digest& b) { return a.text_ == b.text_; }

@@ -846,7 +846,7 @@ TEST_F(FullDiskTest, DiskThatFillsUpIsResourceExhaustedAndLeavesNothing) {
 
 TEST_F(FullDiskTest, LayersThatCannotFitAreNotFetched) {
   std::string noise;
-  for (int i = 0; i < 90000; ++i) absl::StrAppend(&noise, Digest::Sha256(absl::StrCat(i)).hex());
+  for (int i = 0; i < 90000; ++i) absl::StrAppend(&noise, Digest::Sha256(absl::StrCat(i)).text());
   const std::string tar = Tar({File("noise", noise)}), blob = testing_image::Gzip(tar);
   registry_.Publish("team/app", "v1", MakeImage({{tar}}));
   const absl::Status status = Pull("team/app:v1").status();

@@ -112,10 +112,6 @@ std::string Reference::Name() const {
   return absl::StrCat(Repository(), ":", tag);
 }
 
-std::string Reference::ApiHost() const {
-  return host == "docker.io" ? "registry-1.docker.io" : host;
-}
-
 absl::StatusOr<Reference> ParseReference(absl::string_view text) {
   if (text.empty()) return Bad(text, "it is empty");
   if (text.size() > kMaxText) return Bad(text, "it is too long");

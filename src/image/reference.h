@@ -20,7 +20,6 @@ struct Reference {
 
   std::string Repository() const;  // "docker.io/library/busybox"
   std::string Name() const;        // Repository() + ":tag" or "@digest"
-  std::string ApiHost() const;     // the host that serves it: registry-1.docker.io for docker.io
   // What stands after /manifests/ in a URL.
   std::string Selector() const { return digest.empty() ? tag : digest.text(); }
 };

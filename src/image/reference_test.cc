@@ -84,11 +84,6 @@ TEST(ParseReference, ErrorQuotesTheTextWithoutControlCharacters) {
   EXPECT_EQ(message.find('\x1b'), std::string::npos) << message;
 }
 
-TEST(Reference, HubIsServedByAnotherHost) {
-  EXPECT_EQ(ParseReference("busybox")->ApiHost(), "registry-1.docker.io");
-  EXPECT_EQ(ParseReference("ghcr.io/a")->ApiHost(), "ghcr.io");
-}
-
 TEST(IsLoopbackHost, KnowsOnlyThisMachine) {
   for (const char* host :
        {"localhost", "localhost:5000", "127.0.0.1", "127.8.9.1:80", "[::1]:5000"}) {
@@ -105,11 +100,10 @@ TEST(Digest, OfKnownBytes) {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
-TEST(Digest, PartsOfItsText) {
+TEST(Digest, KnowsItsAlgorithm) {
   const auto digest = Digest::Parse("sha512:" + std::string(128, '0'));
   ASSERT_TRUE(digest.ok()) << digest.status();
   EXPECT_EQ(digest->algorithm(), "sha512");
-  EXPECT_EQ(digest->hex().size(), 128u);
 }
 
 TEST(Digest, RefusesEverythingElse) {

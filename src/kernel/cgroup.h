@@ -78,9 +78,6 @@ class Cgroups {
   // the walk over all cgroups of the node that each such mount is (cgroup1_get_tree,
   // kernel/cgroup).
   absl::StatusOr<std::vector<UniqueFd>> OpenViews(const std::string& path) const;
-  // NotFound.
-  absl::StatusOr<CgroupUsage> Read(const std::string& path) const;
-  // For more than one look at it.
   CgroupReader Reader(const std::string& path, CgroupReader::Keep keep) const;
 
   // SIGKILL to all below `path` (for what is left when no monitor is there to do it).

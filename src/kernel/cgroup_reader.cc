@@ -158,10 +158,6 @@ CgroupReader Cgroups::Reader(const std::string& path, CgroupReader::Keep keep) c
   return reader;
 }
 
-absl::StatusOr<CgroupUsage> Cgroups::Read(const std::string& path) const {
-  return Reader(path, CgroupReader::Keep::kNothing).Read();
-}
-
 bool CgroupReader::ReadFile(File& file, CgroupUsage* usage) {
   if (file.absent) return false;
   UniqueFd opened;

@@ -117,13 +117,13 @@ TEST_F(CgroupTest, LimitsAreWrittenAndReadBack) {
     EXPECT_EQ(Value("cpuset.cpus"), "0");
   }
   EXPECT_EQ(Value("pids.max"), "33");
-  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  const absl::StatusOr<CgroupUsage> usage = Read(path_);
   ASSERT_TRUE(usage.ok()) << usage.status();
   EXPECT_EQ(usage->memory_limit, uint64_t{64} << 20);
 }
 
 TEST_F(CgroupTest, NoLimitIsToldAsNone) {
-  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  const absl::StatusOr<CgroupUsage> usage = Read(path_);
   ASSERT_TRUE(usage.ok()) << usage.status();
   EXPECT_EQ(usage->memory_limit, std::nullopt);
   EXPECT_EQ(usage->pids, 0u);
@@ -132,13 +132,13 @@ TEST_F(CgroupTest, NoLimitIsToldAsNone) {
 TEST_F(CgroupTest, ReadsWhatItsProcessesUse) {
   ASSERT_EQ(RunInside("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"), 0);
   ASSERT_NE(Start("exec sleep 1000"), nullptr);
-  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  const absl::StatusOr<CgroupUsage> usage = Read(path_);
   ASSERT_TRUE(usage.ok()) << usage.status();
   EXPECT_GT(usage->cpu_ns, 0u);
   EXPECT_GT(usage->memory_bytes, 0u);
   EXPECT_EQ(usage->pids, 1u);
   EXPECT_GT(usage->page_faults, 0u);
-  EXPECT_EQ(cgroups_->Read(path_ + "/nope").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Read(path_ + "/nope").status().code(), absl::StatusCode::kNotFound);
 }
 
 // Memory with swap may never be below memory alone: each way needs its own order of the two writes.

@@ -198,7 +198,7 @@ TEST_F(CgroupUpdateTest, MemoryThatCanBeReclaimedIs) {
   const std::string file =
       absl::StrCat(tmp != nullptr ? tmp : "/var/tmp", "/berth-cache-", getpid());
   ASSERT_EQ(RunInside("dd if=/dev/zero of=" + file + " bs=1M count=48 conv=fsync 2>/dev/null"), 0);
-  const absl::StatusOr<CgroupUsage> usage = cgroups_->Read(path_);
+  const absl::StatusOr<CgroupUsage> usage = Read(path_);
   ASSERT_TRUE(usage.ok());
   if (usage->memory_bytes.value_or(0) <= 12 * kMiB) {
     unlink(file.c_str());

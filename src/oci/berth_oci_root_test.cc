@@ -293,14 +293,16 @@ TEST_F(BerthOci, LimitsTheCgroupAndUpdatesIt) {
   ASSERT_EQ(Create().code, 0);
   ASSERT_NO_FATAL_FAILURE(StartIt());
   const absl::StatusOr<Cgroups> cgroups = Cgroups::Detect();
-  const absl::StatusOr<CgroupUsage> usage = cgroups->Read("/" + id_);
-  ASSERT_TRUE(usage.ok());
-  EXPECT_EQ(usage->memory_limit, uint64_t{64} << 20);
+  const auto usage = [&] {
+    return cgroups->Reader("/" + id_, CgroupReader::Keep::kNothing).Read();
+  };
+  ASSERT_TRUE(usage().ok());
+  EXPECT_EQ(usage()->memory_limit, uint64_t{64} << 20);
   EXPECT_EQ(Oci({"update", "--memory", absl::StrCat(96 << 20), id_}).code, 0);
-  EXPECT_EQ(cgroups->Read("/" + id_)->memory_limit, uint64_t{96} << 20);
+  EXPECT_EQ(usage()->memory_limit, uint64_t{96} << 20);
   // A second one starts from what the first has made.
   EXPECT_EQ(Oci({"update", "--pids-limit", "30", id_}).code, 0);
-  EXPECT_EQ(cgroups->Read("/" + id_)->memory_limit, uint64_t{96} << 20);
+  EXPECT_EQ(usage()->memory_limit, uint64_t{96} << 20);
 }
 
 TEST_F(BerthOci, AllowsDevicesByRule) {

@@ -87,17 +87,4 @@ std::vector<std::string> CapabilityList(uint64_t set) {
 
 std::string CapabilityNames(uint64_t set) { return absl::StrJoin(CapabilityList(set), ","); }
 
-absl::StatusOr<uint64_t> ParseCapabilities(const std::vector<std::string>& names) {
-  uint64_t set = 0;
-  for (const std::string& name : names) {
-    if (!absl::StartsWith(name, "CAP_") || name != absl::AsciiStrToUpper(name)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("capabilities: unknown capability \"", name, "\""));
-    }
-    ASSIGN_OR_RETURN(const uint64_t bit, Parse(name));
-    set |= bit;
-  }
-  return set;
-}
-
 }  // namespace berth

@@ -25,9 +25,7 @@ uint64_t HeldCapabilities();
 // "CAP_CHOWN,CAP_KILL"
 std::string CapabilityNames(uint64_t set);
 
-// As the OCI runtime specification writes them: "CAP_CHOWN", exactly. What has no name is left out;
-// InvalidArgument names what is none.
+// As the OCI runtime specification writes them: "CAP_CHOWN", exactly. What has no name is left out.
 std::vector<std::string> CapabilityList(uint64_t set);
-absl::StatusOr<uint64_t> ParseCapabilities(const std::vector<std::string>& names);
 
 }  // namespace berth

@@ -187,6 +187,4 @@ absl::StatusOr<CdiEdits> CdiRegistry::Resolve(const std::vector<std::string>& na
   return edits;
 }
 
-std::vector<std::string> CdiRegistry::Problems() { return Current(/*rescan=*/false)->problems; }
-
 }  // namespace berth

@@ -85,9 +85,6 @@ class CdiRegistry {
   // that Berth does not do. All name the device.
   absl::StatusOr<CdiEdits> Resolve(const std::vector<std::string>& names);
 
-  // Why spec files or directories cannot be used, for `Status` and doctor.
-  std::vector<std::string> Problems();
-
  private:
   struct Snapshot;
   std::shared_ptr<const Snapshot> Current(bool rescan);

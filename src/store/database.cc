@@ -184,8 +184,6 @@ absl::StatusOr<Statement> Database::Transaction::Prepare(absl::string_view sql) 
 
 absl::Status Database::Transaction::Run(absl::string_view sql) { return Execute(db_, sql); }
 
-int64_t Database::Transaction::LastInsertId() const { return sqlite3_last_insert_rowid(db_); }
-
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
   const mode_t old_mask = ::umask(0077);
   sqlite3* raw = nullptr;

@@ -1,6 +1,6 @@
 // The metadata database: SQLite in WAL mode, one writer at a time. Thread-safe.
-// The schema is in schema.h; each domain's typed access is a file of its own (pods.h, images.h,
-// addresses.h).
+// The schema is in schema.h; each domain's typed access is a file of its own (pods.h, addresses.h,
+// attachments.h, src/image/image_rows.h).
 #pragma once
 
 #include <cstdint>
@@ -68,7 +68,6 @@ class Database {
    public:
     absl::StatusOr<Statement> Prepare(absl::string_view sql);
     absl::Status Run(absl::string_view sql);
-    int64_t LastInsertId() const;
 
    private:
     friend class Database;

@@ -40,7 +40,7 @@ absl::Status RewriteContainer(Database& database, const ContainerRow& row);
 absl::Status DeleteContainer(Database& database, absl::string_view id);
 absl::StatusOr<std::vector<ContainerRow>> LoadContainers(Database& database);
 
-// Small facts of the node: the boot id of the last start, for one. "" if not set.
+// Small facts of the node (docs/formats/store.md). "" if not set.
 absl::StatusOr<std::string> ReadNodeValue(Database& database, absl::string_view key);
 absl::Status WriteNodeValue(Database& database, absl::string_view key, absl::string_view value);
 

@@ -68,7 +68,6 @@ class SparseMapReader {
   // Takes from the front of `bytes` what belongs to the map. True when it is complete, padding
   // included.
   absl::StatusOr<bool> Take(absl::string_view& bytes);
-  int64_t taken_bytes() const { return taken_; }
   std::vector<SparseExtent> TakeExtents() { return std::move(extents_); }
 
  private:

@@ -102,6 +102,9 @@ class CgroupTest : public testing::Test {
     }
     return "absent";
   }
+  absl::StatusOr<CgroupUsage> Read(const std::string& path) const {
+    return cgroups_->Reader(path, CgroupReader::Keep::kNothing).Read();
+  }
   bool v2() const { return cgroups_->mode() == Cgroups::Mode::kV2; }
 
   std::optional<Cgroups> cgroups_;
