@@ -2,9 +2,9 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <sched.h>
-#include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -136,22 +136,9 @@ absl::StatusOr<UniqueFd> OpenRootOf(int pid) {
   return root;
 }
 
-absl::Status KeepCapabilities() {
-  RETURN_IF_ERROR(KeepBoundingSet({kCapabilities.begin(), kCapabilities.end()}));
-  const cap_t set = ::cap_init();
-  bool ok = set != nullptr;
-  for (const cap_flag_t flag : {CAP_PERMITTED, CAP_EFFECTIVE}) {
-    ok = ok && ::cap_set_flag(set, flag, kCapabilities.size(), kCapabilities.data(), CAP_SET) == 0;
-  }
-  ok = ok && ::cap_set_proc(set) == 0;
-  const int error = errno;
-  ::cap_free(set);
-  return ok ? absl::OkStatus() : ErrnoStatus("capset", "berth-copy", error);
-}
-
 absl::Status GiveUpTheRest() {
   RETURN_IF_ERROR(SetResourceLimits(Limits()));
-  RETURN_IF_ERROR(KeepCapabilities());
+  RETURN_IF_ERROR(KeepCapabilities({kCapabilities.begin(), kCapabilities.end()}));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return ErrnoStatus("prctl", "PR_SET_NO_NEW_PRIVS");
   return LoadCopySyscallFilter();

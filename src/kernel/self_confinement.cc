@@ -1,5 +1,6 @@
 #include "src/kernel/self_confinement.h"
 
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -63,6 +64,18 @@ absl::Status KeepBoundingSet(const std::vector<int>& kept) {
       return ErrnoStatus("prctl PR_CAPBSET_DROP", absl::StrCat("capability ", capability));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status KeepCapabilities(const std::vector<int>& kept) {
+  RETURN_IF_ERROR(KeepBoundingSet(kept));
+  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  for (const int capability : kept) {
+    sets[CAP_TO_INDEX(capability)].permitted |= CAP_TO_MASK(capability);
+    sets[CAP_TO_INDEX(capability)].effective |= CAP_TO_MASK(capability);
+  }
+  if (::syscall(SYS_capset, &header, sets) != 0) return ErrnoStatus("capset", "this thread");
   return absl::OkStatus();
 }
 

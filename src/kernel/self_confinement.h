@@ -28,6 +28,9 @@ absl::Status PivotInto(int root);
 // Drops every capability from the bounding set but `kept`. Needs CAP_SETPCAP.
 absl::Status KeepBoundingSet(const std::vector<int>& kept);
 
+// The same of all sets of the calling thread.
+absl::Status KeepCapabilities(const std::vector<int>& kept);
+
 struct ResourceLimit {
   __rlimit_resource resource;
   rlim_t limit;  // soft and hard

@@ -1,8 +1,8 @@
 #include "src/image/pull/confine.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/mount.h>
-#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -97,19 +97,6 @@ absl::Status EnterNewRoot(int work_fd, int layers_fd, WorkAccess access) {
   return PivotInto(root.get());
 }
 
-absl::Status KeepCapabilities() {
-  RETURN_IF_ERROR(KeepBoundingSet({kCapabilities.begin(), kCapabilities.end()}));
-  const cap_t set = ::cap_init();
-  bool ok = set != nullptr;
-  for (const cap_flag_t flag : {CAP_PERMITTED, CAP_EFFECTIVE}) {
-    ok = ok && ::cap_set_flag(set, flag, kCapabilities.size(), kCapabilities.data(), CAP_SET) == 0;
-  }
-  ok = ok && ::cap_set_proc(set) == 0;
-  const int error = errno;
-  ::cap_free(set);
-  return ok ? absl::OkStatus() : ErrnoStatus("capset", "berth-pull", error);
-}
-
 }  // namespace
 
 std::string LoadCaBundle() {
@@ -135,7 +122,7 @@ absl::StatusOr<ConfinedDirs> Confine(int work_fd, int layers_fd, WorkAccess acce
       {RLIMIT_FSIZE, rlim_t{1} << 40, "RLIMIT_FSIZE"},
       {RLIMIT_DATA, kMaxData, "RLIMIT_DATA"},
   }));
-  RETURN_IF_ERROR(KeepCapabilities());
+  RETURN_IF_ERROR(KeepCapabilities({kCapabilities.begin(), kCapabilities.end()}));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return ErrnoStatus("prctl", "PR_SET_NO_NEW_PRIVS");
   const std::vector<LandlockRule> rules = {
