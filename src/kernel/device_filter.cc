@@ -37,14 +37,6 @@ constexpr UsualDevice kUsualDevices[] = {
     {136, std::nullopt},  // pts
 };
 
-std::vector<DeviceRule> UsualRules() {
-  // A node that was made by mknod is still filtered when it is opened.
-  std::vector<DeviceRule> rules = {{.type = 'c', .access = "m"}, {.type = 'b', .access = "m"}};
-  for (const UsualDevice& device : kUsualDevices)
-    rules.push_back({.type = 'c', .major = device.major, .minor = device.minor});
-  return rules;
-}
-
 int AccessBits(absl::string_view access) {
   int bits = 0;
   for (char each : access) bits |= 1 << kBits.find(each);
@@ -204,15 +196,23 @@ absl::StatusOr<UniqueFd> FindAttached(int cgroup_fd) {
 
 }  // namespace
 
+std::vector<DeviceRule> UsualDeviceRules() {
+  // A node that was made by mknod is still filtered when it is opened.
+  std::vector<DeviceRule> rules = {{.type = 'c', .access = "m"}, {.type = 'b', .access = "m"}};
+  for (const UsualDevice& device : kUsualDevices)
+    rules.push_back({.type = 'c', .major = device.major, .minor = device.minor});
+  return rules;
+}
+
 absl::StatusOr<DevicePolicy> MakeDevicePolicy(const std::vector<DeviceRule>& more) {
-  DevicePolicy policy = {.rules = UsualRules()};
+  DevicePolicy policy = {.rules = UsualDeviceRules()};
   for (const DeviceRule& rule : more) {
     RETURN_IF_ERROR(CheckRule(rule));
     if (rule.type != 'a') {
       policy.rules.push_back(rule);
     } else {
       policy.allow_all = rule.allow;
-      policy.rules = rule.allow ? std::vector<DeviceRule>() : UsualRules();
+      policy.rules = rule.allow ? std::vector<DeviceRule>() : UsualDeviceRules();
     }
   }
   return policy;

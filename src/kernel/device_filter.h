@@ -31,8 +31,11 @@ struct DevicePolicy {
 };
 
 // The pseudo devices that every container may use (null, zero, full, random, urandom, tty, console,
-// ptmx, pts) and mknod of any, followed by `more`. There {allow, 'a'} lifts all that stands before
-// it, {deny, 'a'} goes back to the pseudo devices. InvalidArgument for an unknown type or access.
+// ptmx, pts) and mknod of any.
+std::vector<DeviceRule> UsualDeviceRules();
+
+// Those, followed by `more`. There {allow, 'a'} lifts all that stands before it, {deny, 'a'} goes
+// back to the pseudo devices. InvalidArgument for an unknown type or access.
 absl::StatusOr<DevicePolicy> MakeDevicePolicy(const std::vector<DeviceRule>& more);
 
 // cgroup v1: "c 1:3 rw" lines, the exceptions from denying (or from allowing) all. v1 cannot deny a

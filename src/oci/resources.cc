@@ -9,6 +9,7 @@
 #include "src/oci/commands.h"
 #include "src/oci/create.h"
 #include "src/oci/oci_config.h"
+#include "src/runtime/oci_resources.h"
 
 namespace berth::oci {
 namespace {
@@ -33,26 +34,6 @@ CgroupLimits Merged(CgroupLimits limits, const CgroupLimits& changes) {
   for (const auto& [size, bytes] : changes.hugepages) limits.hugepages[size] = bytes;
   for (const auto& [file, value] : changes.unified) limits.unified[file] = value;
   return limits;
-}
-
-nlohmann::json ResourcesJson(const CgroupLimits& limits) {
-  nlohmann::json json = nlohmann::json::object();
-  const auto put = [&json](const char* part, const char* name,
-                           const std::optional<int64_t>& value) {
-    if (value.has_value()) json[part][name] = *value;
-  };
-  put("memory", "limit", limits.memory_bytes);
-  put("memory", "swap", limits.memory_swap_bytes);
-  put("cpu", "shares", limits.cpu_shares);
-  put("cpu", "quota", limits.cpu_quota_us);
-  put("cpu", "period", limits.cpu_period_us);
-  put("pids", "limit", limits.pids);
-  if (!limits.cpuset_cpus.empty()) json["cpu"]["cpus"] = limits.cpuset_cpus;
-  if (!limits.cpuset_mems.empty()) json["cpu"]["mems"] = limits.cpuset_mems;
-  for (const auto& [size, bytes] : limits.hugepages)
-    json["hugepageLimits"].push_back({{"pageSize", size}, {"limit", bytes}});
-  if (!limits.unified.empty()) json["unified"] = limits.unified;
-  return json;
 }
 
 absl::StatusOr<CgroupLimits> PresentLimits(const Runtime& runtime, const ContainerState& state) {
@@ -113,7 +94,7 @@ absl::Status Update(const Runtime& runtime, const UpdateOptions& options) {
   ASSIGN_OR_RETURN(const Cgroups cgroups, Cgroups::Detect());
   RETURN_IF_ERROR(cgroups.UpdateLimits(state.cgroup_path, from, to));
   return ReplaceFileAt(AT_FDCWD, runtime.states.PathOf(state.id) + kLimitsFile,
-                       ResourcesJson(to).dump(), 0600);
+                       OciLimits(to).dump(), 0600);
 }
 
 }  // namespace berth::oci

@@ -4,6 +4,7 @@
 
 #include "src/runtime/capabilities.h"
 #include "src/runtime/oci_mounts.h"
+#include "src/runtime/oci_resources.h"
 #include "src/runtime/plan_steps.h"
 #include "src/runtime/rlimits.h"
 
@@ -101,59 +102,9 @@ Json HooksOf(const Hooks& hooks) {
   return object;
 }
 
-// As Cgroups::RestrictDevices has them.
-const std::vector<DeviceRule>& UsualRules() {
-  static const auto* const rules = new std::vector<DeviceRule>{
-      {.allow = false},
-      {.type = 'c', .access = "m"},
-      {.type = 'b', .access = "m"},
-      {.type = 'c', .major = 1, .minor = 3},
-      {.type = 'c', .major = 1, .minor = 5},
-      {.type = 'c', .major = 1, .minor = 7},
-      {.type = 'c', .major = 1, .minor = 8},
-      {.type = 'c', .major = 1, .minor = 9},
-      {.type = 'c', .major = 5, .minor = 0},
-      {.type = 'c', .major = 5, .minor = 1},
-      {.type = 'c', .major = 5, .minor = 2},
-      {.type = 'c', .major = 136},
-  };
-  return *rules;
-}
-
-Json DeviceRules(const std::vector<DeviceRule>& more) {
-  std::vector<DeviceRule> rules = UsualRules();
-  rules.insert(rules.end(), more.begin(), more.end());
-  Json list = Json::array();
-  for (const DeviceRule& rule : rules) {
-    Json one = {{"allow", rule.allow}};
-    SetIf(rule.type != 'a', "type", std::string(1, rule.type), &one);
-    SetIfThere("major", rule.major, &one);
-    SetIfThere("minor", rule.minor, &one);
-    one["access"] = rule.access;
-    list.push_back(std::move(one));
-  }
-  return list;
-}
-
 Json Resources(const OciContext& context) {
-  const CgroupLimits& limits = context.limits;
-  Json resources = {{"devices", DeviceRules(context.device_rules)}};
-  Json memory, cpu, pids, pages = Json::array();
-  SetIfThere("limit", limits.memory_bytes, &memory);
-  SetIfThere("swap", limits.memory_swap_bytes, &memory);
-  SetIfThere("shares", limits.cpu_shares, &cpu);
-  SetIfThere("quota", limits.cpu_quota_us, &cpu);
-  SetIfThere("period", limits.cpu_period_us, &cpu);
-  SetIfAny("cpus", limits.cpuset_cpus, &cpu);
-  SetIfAny("mems", limits.cpuset_mems, &cpu);
-  SetIfThere("limit", limits.pids, &pids);
-  for (const auto& [size, limit] : limits.hugepages)
-    pages.push_back({{"pageSize", size}, {"limit", limit}});
-  SetIfAny("memory", memory, &resources);
-  SetIfAny("cpu", cpu, &resources);
-  SetIfAny("pids", pids, &resources);
-  SetIfAny("hugepageLimits", pages, &resources);
-  SetIfAny("unified", limits.unified, &resources);
+  Json resources = {{"devices", OciDeviceRules(context.device_rules)}};
+  resources.update(OciLimits(context.limits));
   return resources;
 }
 
