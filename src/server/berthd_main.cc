@@ -22,10 +22,7 @@
 #include <system_error>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -37,7 +34,6 @@
 #include "src/kernel/socket.h"
 #include "src/kernel/tcp_listener.h"
 #include "src/metrics/daemon_metrics.h"
-#include "src/runtime/rlimits.h"
 #include "src/sandbox/data_dir.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_network.h"
@@ -47,9 +43,9 @@
 #include "src/sandbox/streaming/stream_service.h"
 #include "src/server/berthd_man.h"
 #include "src/server/client_limits.h"
-#include "src/server/cni_setup.h"
 #include "src/server/config_reference.h"
 #include "src/server/convert/requests.h"
+#include "src/server/daemon_options.h"
 #include "src/server/health_service.h"
 #include "src/server/http_endpoint.h"
 #include "src/server/listener.h"
@@ -124,63 +120,15 @@ RequestPolicy PolicyOf(const Config& config, const Node& node) {
   return policy;
 }
 
-// Systemd's groups are slices: "/berth" is "berth.slice" then.
-std::string CgroupRootOf(const Config& config) {
-  const std::string& root = config.cgroup_root;
-  if (config.cgroup_driver != "systemd" || absl::EndsWith(root, ".slice")) return root;
-  return absl::StrCat(root.substr(root.rfind('/') + 1), ".slice");
-}
-
-absl::StatusOr<int64_t> NumberOf(absl::string_view key, const std::string& text, int64_t least,
-                                 int64_t most) {
-  int64_t number = 0;
-  if (absl::SimpleAtoi(text, &number) && number >= least && number <= most) return number;
-  return absl::InvalidArgumentError(
-      absl::StrCat(key, " \"", text, "\" is not a number from ", least, " to ", most));
-}
-
 // Null where it is turned off.
-absl::StatusOr<std::unique_ptr<StreamService>> StartStreaming(const Config& config,
-                                                              const std::string& helpers,
+absl::StatusOr<std::unique_ptr<StreamService>> StartStreaming(StreamService::Options options,
                                                               const Node& node, const Log& log) {
-  if (config.stream_listen.empty()) return nullptr;
-  ASSIGN_OR_RETURN(const int64_t idle_seconds,
-                   NumberOf("stream.idle_seconds", config.stream_idle_seconds, 1, 604800));
-  ASSIGN_OR_RETURN(const int64_t max_connections,
-                   NumberOf("stream.max_connections", config.stream_max_connections, 1, 10000));
+  if (options.listen.empty()) return nullptr;
   absl::StatusOr<std::unique_ptr<StreamService>> started =
-      StreamService::Start({.listen = config.stream_listen,
-                            .url = config.stream_url,
-                            .helper_path = helpers + "/berth-stream",
-                            .certificate = config.stream_certificate,
-                            .private_key = config.stream_key,
-                            .idle_timeout = absl::Seconds(idle_seconds),
-                            .max_connections = static_cast<size_t>(max_connections),
-                            .log = &log},
-                           node);
+      StreamService::Start(std::move(options), node);
   if (!absl::IsNotFound(started.status())) return started;
   log.Warning("no exec, attach and port-forward", {{"error", started.status().message()}});
   return nullptr;
-}
-
-absl::StatusOr<std::unique_ptr<BridgeNetwork>> OpenBridge(const Config& config,
-                                                          const std::string& helpers,
-                                                          Database& database, const Log& log) {
-  ASSIGN_OR_RETURN(const int64_t mtu, NumberOf("network.mtu", config.mtu, 0, 65535));
-  // IPv6 does not work with less (RFC 8200, 5).
-  if (mtu != 0 && mtu < 1280)
-    return absl::InvalidArgumentError("network.mtu: neither 0 nor at least 1280");
-  ASSIGN_OR_RETURN(const int64_t ready,
-                   NumberOf("network.ready_networks", config.ready_networks, 0, 256));
-  return BridgeNetwork::Open({.bridge = config.bridge,
-                              .ipv4_subnet = config.ipv4_subnet,
-                              .ipv6_subnet = config.ipv6_subnet,
-                              .mtu = static_cast<uint32_t>(mtu),
-                              .isolate_pods = config.isolate_pods == "true",
-                              .pool_size = static_cast<size_t>(ready),
-                              .monitor_path = helpers + "/berth-monitor",
-                              .log = &log},
-                             database);
 }
 
 // Sockets, pods and kept-open cgroup files take descriptors: as many as this process may have.
@@ -191,18 +139,6 @@ rlimit RaiseDescriptorLimit() {
   const rlimit raised = {.rlim_cur = before.rlim_max, .rlim_max = before.rlim_max};
   setrlimit(RLIMIT_NOFILE, &raised);
   return before;
-}
-
-absl::StatusOr<StatsSampler::Options> SamplerOptions(const Config& config,
-                                                     size_t descriptor_limit) {
-  ASSIGN_OR_RETURN(const int64_t min_age,
-                   NumberOf("stats.min_age_ms", config.stats_min_age_ms, 0, 60000));
-  ASSIGN_OR_RETURN(const int64_t interval,
-                   NumberOf("stats.interval_seconds", config.stats_interval_seconds, 1, 600));
-  return StatsSampler::Options{.min_age = absl::Milliseconds(min_age),
-                               .interval = absl::Seconds(interval),
-                               .window = absl::Seconds(interval),
-                               .max_descriptors = descriptor_limit / 2};
 }
 
 // Who asks is not known there: it is for this node only.
@@ -227,89 +163,32 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   RETURN_IF_ERROR(MakeDirs(config.state_dir, 0700));
   ASSIGN_OR_RETURN(const UniqueFd lock, LockDataDir(config.data_dir));
   ASSIGN_OR_RETURN(const std::string helpers, HelperDirectory());
+  const rlimit descriptors = RaiseDescriptorLimit();
+  ASSIGN_OR_RETURN(DaemonOptions options, OptionsOf(config, helpers, descriptors, log));
   DaemonMetrics metrics(kVersion);
   std::function<void(const OperationRecord&)> operation_ended;
   OperationLog operations({}, [&operation_ended](const OperationRecord& operation) {
     if (operation_ended) operation_ended(operation);
   });
-  const rlimit descriptors = RaiseDescriptorLimit();
-  ASSIGN_OR_RETURN(const StatsSampler::Options sampler_options,
-                   SamplerOptions(config, descriptors.rlim_max));
   ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, OpenDatabase(config.data_dir, log));
   database->Observe([&metrics](absl::string_view kind, absl::Duration took) {
     metrics.ObserveStore(kind, took);
   });
   ASSIGN_OR_RETURN(const std::unique_ptr<PullCgroups> pull_cgroups,
-                   PullCgroups::Open({.parent = PullCgroupParent(CgroupRootOf(config)),
-                                      .systemd = config.cgroup_driver == "systemd",
-                                      .log = &log}));
-  ASSIGN_OR_RETURN(const int64_t pull_bandwidth,
-                   NumberOf("image.bandwidth", config.pull_bandwidth, 0, int64_t{1} << 50));
-  ASSIGN_OR_RETURN(const int64_t stall_seconds,
-                   NumberOf("image.stall_seconds", config.stall_seconds, 1, 3600));
-  ASSIGN_OR_RETURN(const int64_t keep_partial,
-                   NumberOf("image.keep_partial_seconds", config.keep_partial_seconds, 0, 86400));
-  ASSIGN_OR_RETURN(const int64_t parallel_layers,
-                   NumberOf("image.parallel_layers", config.parallel_layers, 1, 32));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<ImageStore> images,
-      ImageStore::Open({.data_dir = config.data_dir,
-                        .pull_helper = helpers + "/berth-pull",
-                        .log = &log,
-                        .pull_cgroups = pull_cgroups.get(),
-                        .pull_env = ProxyEnvironment(),
-                        .certs_dirs = absl::StrSplit(config.certs_dirs, ':', absl::SkipEmpty()),
-                        .auth_files = absl::StrSplit(config.auth_files, ':', absl::SkipEmpty()),
-                        .helper_dirs = absl::StrSplit(config.helper_dirs, ':', absl::SkipEmpty()),
-                        .pinned = absl::StrSplit(config.pinned_images, ',', absl::SkipEmpty()),
-                        .bytes_per_second = pull_bandwidth,
-                        .stall_seconds = static_cast<int>(stall_seconds),
-                        .keep_partial = absl::Seconds(keep_partial),
-                        .parallel_layers = static_cast<int>(parallel_layers),
-                        .keep_blobs = config.keep_blobs == "true",
-                        .verifier_dir = config.verifier_dir,
-                        .verifier_env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-                                         "/sbin:/bin"}},
-                       *database));
+                   PullCgroups::Open(std::move(options.pull_cgroups)));
+  options.images.pull_cgroups = pull_cgroups.get();
+  options.images.pull_env = ProxyEnvironment();
+  ASSIGN_OR_RETURN(const std::unique_ptr<ImageStore> images,
+                   ImageStore::Open(std::move(options.images), *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
-                   OpenBridge(config, helpers, *database, log));
-  ASSIGN_OR_RETURN(CniNetwork::Options cni_options, CniOptionsOf(config, helpers, log));
+                   BridgeNetwork::Open(std::move(options.bridge), *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<CniNetwork> cni,
-                   CniNetwork::Open(std::move(cni_options), *database));
-  NetworkChoice networks(NetworkModeOf(config), *network, *cni);
-  int64_t pids_limit = 0;
-  if (!absl::SimpleAtoi(config.pids_limit, &pids_limit) || pids_limit < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("container.pids_limit \"", config.pids_limit, "\" is not a number"));
-  }
-  absl::StatusOr<std::vector<Rlimit>> rlimits = ParseRlimits(config.rlimits);
-  if (!rlimits.ok()) return Annotate(rlimits.status(), "container.rlimits");
-  ASSIGN_OR_RETURN(const int64_t log_rate,
-                   NumberOf("container.log_rate", config.log_rate, 0, int64_t{1} << 40));
-  ASSIGN_OR_RETURN(const int64_t log_max_bytes,
-                   NumberOf("container.log_max_bytes", config.log_max_bytes, 0, int64_t{1} << 50));
-  std::map<std::string, std::string> handlers;
-  for (const auto& [name, handler] : config.handlers) handlers[name] = handler.path;
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Node> node,
-      Node::Open({.data_dir = config.data_dir,
-                  .state_dir = config.state_dir,
-                  .monitor_path = helpers + "/berth-monitor",
-                  .copy_path = helpers + "/berth-copy",
-                  .pids_limit = pids_limit,
-                  .rlimits = *std::move(rlimits),
-                  .descriptor_limit = descriptors.rlim_cur,
-                  .cgroup_root = CgroupRootOf(config),
-                  .systemd_cgroups = config.cgroup_driver == "systemd",
-                  .cdi_dirs = absl::StrSplit(config.cdi_dirs, ':', absl::SkipEmpty()),
-                  .hook_dirs = absl::StrSplit(config.hook_dirs, ':', absl::SkipEmpty()),
-                  .handlers = handlers,
-                  .log_limits = {.bytes_per_second = static_cast<uint64_t>(log_rate),
-                                 .max_bytes = static_cast<uint64_t>(log_max_bytes)},
-                  .parsers = StoredRequestParsers(),
-                  .log = &log,
-                  .operations = &operations},
-                 *database, *images, networks));
+                   CniNetwork::Open(std::move(options.cni), *database));
+  NetworkChoice networks(options.network_mode, *network, *cni);
+  options.node.parsers = StoredRequestParsers();
+  options.node.operations = &operations;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
+                   Node::Open(std::move(options.node), *database, *images, networks));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   EventLog event_log(node->events());
   operation_ended = [&](const OperationRecord& operation) {
@@ -322,7 +201,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
        .cgroups = &node->cgroups(),
        .interfaces = [&node](absl::string_view pod) { return node->PodInterfaces(pod); },
        .events = &node->events()},
-      sampler_options);
+      options.sampler);
   EventStreams event_streams(node->events());
   const Calls calls(log, metrics);
   metrics.AddReader([&images = *images] { return ReadPulls(images); });
@@ -348,24 +227,19 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   }
 
   ASSIGN_OR_RETURN(const std::unique_ptr<StreamService> streams,
-                   StartStreaming(config, helpers, *node, log));
+                   StartStreaming(std::move(options.streaming), *node, log));
   RuntimeService runtime_service(*node, config, calls,
                                  {.sampler = sampler, .events = event_streams},
                                  PolicyOf(config, *node), streams.get());
   ImageService image_service(*node, *images, calls, operations);
   AdminService admin_service(*node, *images, calls, operations, event_log);
   HealthService health_service({"runtime.v1.RuntimeService", "runtime.v1.ImageService"});
-  ASSIGN_OR_RETURN(const int64_t max_connections,
-                   NumberOf("grpc.max_connections", config.max_connections, 1, 10000));
-  ASSIGN_OR_RETURN(const int64_t keepalive_seconds,
-                   NumberOf("grpc.keepalive_seconds", config.keepalive_seconds, 10, 3600));
   RETURN_IF_ERROR(CheckRoomForThreads());
   // Never shut down: that waits for each thread of its timers, those included that it counted and
   // the kernel refused (EAGAIN).
   grpc_init();
-
   grpc::ServerBuilder builder;
-  BoundClients(absl::Seconds(keepalive_seconds), &builder);
+  BoundClients(options.keepalive, &builder);
   builder.RegisterService(&runtime_service);
   builder.RegisterService(&image_service);
   builder.RegisterService(&admin_service);
@@ -376,11 +250,11 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
   ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));
   {
-    ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
-                     Listener::Start(std::move(socket),
-                                     ConnectionLimits(static_cast<size_t>(max_connections),
-                                                      descriptors.rlim_max),
-                                     *server, log));
+    ASSIGN_OR_RETURN(
+        const std::unique_ptr<Listener> listener,
+        Listener::Start(std::move(socket),
+                        ConnectionLimits(options.max_connections, descriptors.rlim_max), *server,
+                        log));
     serving = true;
     NotifyServiceManager("READY=1");
     log.Info("serving",
