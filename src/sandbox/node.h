@@ -39,44 +39,15 @@
 #include "src/sandbox/operation_log.h"
 #include "src/sandbox/parked_process.h"
 #include "src/sandbox/ready_directories.h"
+#include "src/sandbox/request_parsers.h"
 #include "src/sandbox/running_copies.h"
 #include "src/store/database.h"
 #include "src/store/pods.h"
 
 namespace berth {
 
-// A request, parsed: the plain values, the server's own form, and the bytes that are stored.
-struct ParsedPod {
-  PodConfig config;
-  std::any request;
-  std::string bytes;  // deterministic: equal bytes are an equal request
-};
-struct ParsedContainer {
-  ContainerConfig config;
-  std::any request;
-  std::string bytes;
-};
-
 // Gives each mount and device of the host its descriptor's index; their paths, in that order.
 std::vector<VolumePath> NumberVolumes(ContainerSpec* spec);
-
-struct PodName {
-  std::string name, pod_namespace, uid;
-  uint32_t attempt = 0;
-};
-struct ContainerName {
-  std::string name;
-  uint32_t attempt = 0;
-};
-
-// How stored requests become plain values again after a restart.
-struct RequestParsers {
-  std::function<absl::StatusOr<ParsedPod>(absl::string_view bytes)> pod;
-  std::function<absl::StatusOr<ParsedContainer>(absl::string_view bytes)> container;
-  // What can be said of an object whose request cannot be read: its name.
-  std::function<ParsedPod(const PodName& name)> unreadable_pod;
-  std::function<ParsedContainer(const ContainerName& name)> unreadable_container;
-};
 
 struct ExecResult {
   std::string output, error_output;
@@ -229,9 +200,6 @@ class Node {
   PodPtr LoadPod(const PodRow& row);
   // Null: it belongs to no pod.
   ContainerPtr LoadContainer(const ContainerRow& row);
-  absl::StatusOr<std::shared_ptr<PodRecord>> ReadPod(const PodRow& row) const;
-  absl::StatusOr<std::shared_ptr<ContainerRecord>> ReadContainer(const ContainerRow& row,
-                                                                 const PodRecord& pod) const;
   std::string CgroupOfUnreadable(const PodRecord& pod) const;
   void ReclaimUnreadable(const PodRecord& pod);
   void EndOrphanedMonitor(const std::string& pod_id);

@@ -7,7 +7,8 @@
 #include "absl/status/statusor.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "src/image/image_store.h"
-#include "src/sandbox/node.h"
+#include "src/sandbox/records.h"
+#include "src/sandbox/request_parsers.h"
 #include "src/server/convert/request_policy.h"
 
 namespace berth {
