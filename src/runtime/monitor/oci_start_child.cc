@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/keyctl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,8 +31,7 @@ void ResetSignals() {
 
 // The caller of `start` reads a whole ErrorReply or nothing: it is shorter than PIPE_BUF.
 [[noreturn]] void FailOnResult(int result, const StepFailure& failure) {
-  wire::ErrorReply reply = {.step = failure.step, .error = failure.error, .call = {}};
-  strncpy(reply.call, failure.call, sizeof(reply.call) - 1);
+  const wire::ErrorReply reply = ReplyOf(failure);
   EndChild(write(result, &reply, sizeof(reply)) == sizeof(reply), failure.error);
 }
 
