@@ -1,5 +1,5 @@
 // Tells at start whether the layers may have been damaged: the last run did not end by itself and
-// the machine was started anew since (security.md I-08). The end of the process alone damages
+// the machine was started anew since (I-08, docs/reliability.md). The end of the process alone damages
 // nothing, since what it wrote is the kernel's. Kept as the value "layers" of the table `node`:
 // the boot id of a run, "unverified" while a verification is due, "" after a clean end.
 #pragma once

@@ -1,6 +1,5 @@
 // Who a container's first process is, from the image's own passwd and group files. Pure parsing
-// plus a bounded read through the layer directories: no mount, no NSS (security.md S-13, S-14,
-// S-31, S-37).
+// plus a bounded read through the layer directories: no mount, no NSS.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 // What runs out: file systems, in bytes and in inodes, descriptors, processes and
-// threads (security.md I-27, I-36, I-38). The error names the object and the cause, what is there
+// threads (docs/reliability.md: I-27, I-36, I-38). The error names the object and the cause, what is there
 // can be stopped and removed, and afterwards all is as before.
 #include <fcntl.h>
 #include <gmock/gmock.h>

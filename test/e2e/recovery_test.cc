@@ -1,5 +1,5 @@
 // What a berthd finds at its start: rows and a database that are damaged or lost, pods of before a
-// reboot, many containers (security.md I-02, I-05, I-09, I-13, I-14).
+// reboot, many containers (docs/reliability.md: I-02, I-05, I-09, I-13, I-14).
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sqlite3.h>

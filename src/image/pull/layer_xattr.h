@@ -1,5 +1,5 @@
 // Which extended attributes of a layer's files are kept: security.capability and user.*; never
-// those that overlayfs, the integrity subsystem or SELinux believe in (security.md S-62).
+// those that overlayfs, the integrity subsystem or SELinux believe in.
 #pragma once
 
 #include <map>

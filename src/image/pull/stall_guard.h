@@ -1,5 +1,5 @@
 // Decides when a download has stalled: no byte for a while, or fewer bytes than a floor over a
-// window, so that a trickle is no progress (I-35). Time spent unpacking is not the network's. Pure:
+// window, so that a trickle is no progress (I-35, docs/reliability.md). Time spent unpacking is not the network's. Pure:
 // time comes in, as the duration since any fixed moment of a clock that only runs forward.
 #pragma once
 

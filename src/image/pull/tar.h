@@ -1,6 +1,6 @@
 // A strict streaming reader of tar archives: POSIX ustar, PAX, GNU long names, star prefixes,
 // sparse files of all four forms. Bytes are pushed in, entries come out. Where two readers could
-// understand an archive differently, it is refused (security.md S-64). Pure: touches no file.
+// understand an archive differently, it is refused. Pure: touches no file.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // Maps of sparse files in tar archives: which ranges of a file the archive holds, all else being
 // zeros. The four forms that GNU tar has written (its manual, "Sparse Formats"): the old one in the
 // header block and blocks after it, PAX 0.0 and 0.1 in PAX records, PAX 1.0 before the content.
-// Every map is bounded and must add up before it is used (security.md S-65). Pure.
+// Every map is bounded and must add up before it is used. Pure.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,7 @@ class Url {
 // True for localhost and literal addresses in loopback, link-local, private and unspecified ranges.
 bool IsInternalHost(absl::string_view host);
 
-// PermissionDenied unless a registry at `registry` may send us to `target` (security.md S-69):
+// PermissionDenied unless a registry at `registry` may send us to `target`:
 // never from https to http, to an internal host only if it is the registry's own.
 absl::Status CheckDestination(const Url& registry, const Url& target, absl::string_view what);
 
