@@ -128,13 +128,14 @@ absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path
   if (dir == nullptr) return ErrnoStatus("opendir", path);
   fd.release();
   std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(dir.get())) {
+  while (true) {
+    errno = 0;  // before each: what is done with a name may leave another there
+    const dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr && errno != 0) return ErrnoStatus("readdir", path);
+    if (entry == nullptr) return names;
     const absl::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
   }
-  if (errno != 0) return ErrnoStatus("readdir", path);
-  return names;
 }
 
 namespace {
