@@ -8,10 +8,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdint>
+
 #include <linux/close_range.h>
 
 namespace berth {
 namespace {
+
+constexpr size_t kSignalSetBytes = 8;  // the kernel's
+constexpr unsigned long kSlaves = MS_REC | MS_SLAVE;
 
 int Fail(SpawnChild* child, const char* call) {
   child->error = errno;
@@ -19,54 +24,67 @@ int Fail(SpawnChild* child, const char* call) {
   return 127;
 }
 
+// What sigaction(2) takes for the default: all of the kernel's struct is zero.
+struct DefaultAction {
+  uint64_t words[8] = {};
+};
+
+// By the system call, not by the C library's function of that name: a sanitizer stands before that
+// and notes what becomes of descriptors and handlers. Its notes are in the memory that this child
+// shares with its parent, of whose descriptors and handlers they would tell, and behind locks that
+// nobody releases in a process that was forked.
+template <class... Arguments>
+int Call(long number, Arguments... arguments) {
+  return static_cast<int>(syscall(number, arguments...));
+}
+
 // The kernel changes it for this process alone, although it shares the parent's memory: a vfork is
 // about to exec. A refusal leaves what was inherited.
 void SetDefaultOomScore() {
-  const int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  const int score = Call(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0);
   if (score < 0) return;
-  [[maybe_unused]] const ssize_t written = write(score, "0", 1);
-  close(score);
+  Call(SYS_write, score, "0", 1UL);
+  Call(SYS_close, score);
 }
 
 }  // namespace
 
 int RunSpawnChild(void* argument) {
   auto* child = static_cast<SpawnChild*>(argument);
-  struct sigaction action = {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  const DefaultAction action;
+  for (int signal = 1; signal < NSIG; ++signal)
+    Call(SYS_rt_sigaction, signal, &action, nullptr, kSignalSetBytes);
+  const uint64_t none = 0;
+  Call(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, kSignalSetBytes);
 
-  if (child->new_session && setsid() < 0) return Fail(child, "setsid");
+  if (child->new_session && Call(SYS_setsid) < 0) return Fail(child, "setsid");
   if (child->default_oom_score) SetDefaultOomScore();
   if (child->new_mount_namespace) {
-    if (unshare(CLONE_NEWNS) != 0) return Fail(child, "unshare mounts for");
-    if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    if (Call(SYS_unshare, CLONE_NEWNS) != 0) return Fail(child, "unshare mounts for");
+    if (Call(SYS_mount, nullptr, "/", nullptr, kSlaves, nullptr) != 0)
       return Fail(child, "make mounts slaves for");
   }
-  if (child->cwd != nullptr && chdir(child->cwd) != 0) return Fail(child, "chdir");
+  if (child->cwd != nullptr && Call(SYS_chdir, child->cwd) != 0) return Fail(child, "chdir");
   for (int i = 0; i < child->cgroup_tasks_count; ++i) {
-    if (write(child->cgroup_tasks[i], "0", 1) != 1) return Fail(child, "join cgroup");
+    if (Call(SYS_write, child->cgroup_tasks[i], "0", 1UL) != 1) return Fail(child, "join cgroup");
   }
   // Two passes, so that no dup2 overwrites a descriptor that is still to be placed.
   for (int i = 0; i < child->fd_count; ++i) {
     const int source = child->fds[i] >= 0 ? child->fds[i] : child->null_fd;
-    child->scratch[i] = fcntl(source, F_DUPFD_CLOEXEC, child->fd_count + 1);
+    child->scratch[i] = Call(SYS_fcntl, source, F_DUPFD_CLOEXEC, child->fd_count + 1);
     if (child->scratch[i] < 0) return Fail(child, "dup");
   }
   int executable = child->executable_fd;
   if (executable >= 0) {
-    executable = fcntl(executable, F_DUPFD_CLOEXEC, child->fd_count + 1);
+    executable = Call(SYS_fcntl, executable, F_DUPFD_CLOEXEC, child->fd_count + 1);
     if (executable < 0) return Fail(child, "dup");
   }
   for (int i = 0; i < child->fd_count; ++i) {
-    if (dup2(child->scratch[i], i) < 0) return Fail(child, "dup2");
+    if (Call(SYS_dup3, child->scratch[i], i, 0) < 0) return Fail(child, "dup2");
   }
-  syscall(SYS_close_range, child->fd_count, ~0U, CLOSE_RANGE_CLOEXEC);
-  syscall(SYS_execveat, executable >= 0 ? executable : AT_FDCWD, child->path, child->argv,
-          child->env, executable >= 0 ? AT_EMPTY_PATH : 0);
+  Call(SYS_close_range, child->fd_count, ~0U, CLOSE_RANGE_CLOEXEC);
+  Call(SYS_execveat, executable >= 0 ? executable : AT_FDCWD, child->path, child->argv, child->env,
+       executable >= 0 ? AT_EMPTY_PATH : 0);
   return Fail(child, "exec");
 }
 
