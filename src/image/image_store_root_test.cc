@@ -414,7 +414,7 @@ TEST_F(ImageStoreTest, BrokenDownloadIsResumedWhereItBroke) {
   const std::string tar = Tar({File("noise", noise)}), blob = testing_image::Gzip(tar);
   const std::string path = "/v2/team/app/blobs/" + Digest::Sha256(blob).text();
   registry_.Publish("team/app", "v1", MakeImage({{tar}}));
-  registry_.Handle(path, [&](const StubRequest& request) -> StubAnswer {
+  registry_.Handle(path, [blob](const StubRequest& request) -> StubAnswer {
     const std::string range = request.Header("range");
     if (range.empty()) return {.body = blob, .cut_after = blob.size() / 2};
     const size_t from = std::stoul(range.substr(6));
@@ -587,7 +587,7 @@ TEST_F(ImageStoreTest, SamePullsAtOnceShareOne) {
   const std::string blob = testing_image::Gzip(kBaseTar),
                     path = "/v2/team/app/blobs/" + Digest::Sha256(blob).text();
   absl::Notification follower_listens;
-  registry_.Handle(path, [&](const StubRequest&) -> StubAnswer {
+  registry_.Handle(path, [&follower_listens, blob](const StubRequest&) -> StubAnswer {
     follower_listens.WaitForNotification();
     return {.body = blob};
   });
@@ -631,12 +631,12 @@ TEST_F(ImageStoreTest, ALayerThatAnotherPullWaitsForIsThereBeforeItsImage) {
   const std::string base = testing_image::Gzip(kBaseTar), app = testing_image::Gzip(kAppTar),
                     base_path = "/v2/large/blobs/" + Digest::Sha256(base).text();
   absl::Notification waits, small_is_there;
-  registry_.Handle(base_path, [&](const StubRequest&) -> StubAnswer {
+  registry_.Handle(base_path, [&waits, base](const StubRequest&) -> StubAnswer {
     waits.WaitForNotification();
     return {.body = base};
   });
   registry_.Handle("/v2/large/blobs/" + Digest::Sha256(app).text(),
-                   [&](const StubRequest&) -> StubAnswer {
+                   [&small_is_there, app](const StubRequest&) -> StubAnswer {
                      small_is_there.WaitForNotification();
                      return {.body = app};
                    });

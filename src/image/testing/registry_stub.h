@@ -55,6 +55,7 @@ StubImage MakeImage(const std::vector<StubLayer>& layers, const std::string& con
 
 class RegistryStub {
  public:
+  // May be called until the registry ends: owns what it reads.
   using Handler = std::function<StubAnswer(const StubRequest&)>;
 
   RegistryStub();
