@@ -34,10 +34,18 @@ auto Inside(Call call) {
   return call();
 }
 
+// Whether it is this program's code that locks, or notifies. What libraries do with their locks is
+// theirs: of what they guard by other means, TSan sees too little to tell.
+extern "C" const char __executable_start, etext;
+bool IsOurs(const void* caller) {
+  const auto* const at = static_cast<const char*>(caller);
+  return !inside && at >= &__executable_start && at < &etext;
+}
+
 // What is between is the library's, with the conditions that it evaluates, and is not watched.
 template <class Call>
-auto Acquire(absl::Mutex* mutex, unsigned flags, Call call) {
-  if (inside) return call();
+auto Acquire(const void* caller, absl::Mutex* mutex, unsigned flags, Call call) {
+  if (!IsOurs(caller)) return call();
   __tsan_mutex_pre_lock(mutex, flags);
   if constexpr (std::is_void_v<decltype(call())>) {
     Inside(call);
@@ -51,8 +59,8 @@ auto Acquire(absl::Mutex* mutex, unsigned flags, Call call) {
 }
 
 template <class Call>
-void Release(absl::Mutex* mutex, unsigned flags, Call call) {
-  if (inside) return call();
+void Release(const void* caller, absl::Mutex* mutex, unsigned flags, Call call) {
+  if (!IsOurs(caller)) return call();
   __tsan_mutex_pre_unlock(mutex, flags);
   Inside(call);
   __tsan_mutex_post_unlock(mutex, flags);
@@ -60,11 +68,11 @@ void Release(absl::Mutex* mutex, unsigned flags, Call call) {
 
 // Gives the mutex up, and has it again.
 template <class Call>
-auto Await(absl::Mutex* mutex, Call call) {
-  if (inside) return call();
+auto Await(const void* caller, absl::Mutex* mutex, Call call) {
+  if (!IsOurs(caller)) return call();
   __tsan_mutex_pre_unlock(mutex, 0);
   __tsan_mutex_post_unlock(mutex, 0);
-  return Acquire(mutex, 0, call);
+  return Acquire(caller, mutex, 0, call);
 }
 
 // The flag that HasBeenNotified() reads, inline.
@@ -74,8 +82,25 @@ char* FlagOf(const absl::Notification* notification) {
 
 }  // namespace
 
-// A child between clone and exec (src/kernel/spawn_child.cc) has descriptors of its own.
-extern "C" const char* __tsan_default_suppressions() { return "race:RunSpawnChild\n"; }
+// What is found ends the program, as with the other sanitizers.
+extern "C" const char* __tsan_default_options() { return "halt_on_error=1"; }
+
+// Debian's libraries are not built for TSan, and hand memory from thread to thread by atomics and
+// locks that it does not see: what they read, write and free is theirs (for gRPC's tags, by which
+// it hands over what is ours, see api/tsan_grpc.cc).
+extern "C" const char* __tsan_default_suppressions() {
+  return "called_from_lib:libgrpc.so\n"
+         "called_from_lib:libgrpc++.so\n"
+         "called_from_lib:libgpr.so\n"
+         "called_from_lib:libupb.so\n"
+         "called_from_lib:libprotobuf.so\n"
+         "called_from_lib:libabsl_cord.so\n"
+         "called_from_lib:libabsl_cord_internal.so\n"
+         "called_from_lib:libabsl_status.so\n"
+         "called_from_lib:libabsl_strings.so\n"
+         "called_from_lib:libabsl_time.so\n"
+         "called_from_lib:libabsl_time_zone.so\n";
+}
 
 namespace absl {
 ABSL_NAMESPACE_BEGIN
@@ -86,40 +111,44 @@ Mutex::~Mutex() {
 }
 
 void Mutex::Lock() {
-  Acquire(this, 0, [&] { CallLibrary<void>("_ZN4absl7debian35Mutex4LockEv", this); });
+  Acquire(__builtin_return_address(0), this, 0,
+          [&] { CallLibrary<void>("_ZN4absl7debian35Mutex4LockEv", this); });
 }
 
 void Mutex::Unlock() {
-  Release(this, 0, [&] { CallLibrary<void>("_ZN4absl7debian35Mutex6UnlockEv", this); });
+  Release(__builtin_return_address(0), this, 0,
+          [&] { CallLibrary<void>("_ZN4absl7debian35Mutex6UnlockEv", this); });
 }
 
 bool Mutex::TryLock() {
-  return Acquire(this, kTry,
+  return Acquire(__builtin_return_address(0), this, kTry,
                  [&] { return CallLibrary<bool>("_ZN4absl7debian35Mutex7TryLockEv", this); });
 }
 
 void Mutex::ReaderLock() {
-  Acquire(this, kRead, [&] { CallLibrary<void>("_ZN4absl7debian35Mutex10ReaderLockEv", this); });
+  Acquire(__builtin_return_address(0), this, kRead,
+          [&] { CallLibrary<void>("_ZN4absl7debian35Mutex10ReaderLockEv", this); });
 }
 
 void Mutex::ReaderUnlock() {
-  Release(this, kRead, [&] { CallLibrary<void>("_ZN4absl7debian35Mutex12ReaderUnlockEv", this); });
+  Release(__builtin_return_address(0), this, kRead,
+          [&] { CallLibrary<void>("_ZN4absl7debian35Mutex12ReaderUnlockEv", this); });
 }
 
 void Mutex::LockWhen(const Condition& cond) {
-  Acquire(this, 0, [&] {
+  Acquire(__builtin_return_address(0), this, 0, [&] {
     CallLibrary<void>("_ZN4absl7debian35Mutex8LockWhenERKNS0_9ConditionE", this, &cond);
   });
 }
 
 void Mutex::Await(const Condition& cond) {
-  ::Await(this, [&] {
+  ::Await(__builtin_return_address(0), this, [&] {
     CallLibrary<void>("_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE", this, &cond);
   });
 }
 
 bool Mutex::AwaitWithTimeout(const Condition& cond, Duration timeout) {
-  return ::Await(this, [&] {
+  return ::Await(__builtin_return_address(0), this, [&] {
     return CallLibrary<bool>(
         "_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE", this, &cond,
         timeout);
@@ -129,18 +158,21 @@ bool Mutex::AwaitWithTimeout(const Condition& cond, Duration timeout) {
 void Notification::Notify() {
   __tsan_release(this);
   __tsan_release(FlagOf(this));
-  CallLibrary<void>("_ZN4absl7debian312Notification6NotifyEv", this);
+  Inside([&] { CallLibrary<void>("_ZN4absl7debian312Notification6NotifyEv", this); });
 }
 
 void Notification::WaitForNotification() const {
-  CallLibrary<void>("_ZNK4absl7debian312Notification19WaitForNotificationEv", this);
+  Inside(
+      [&] { CallLibrary<void>("_ZNK4absl7debian312Notification19WaitForNotificationEv", this); });
   __tsan_acquire(const_cast<Notification*>(this));
 }
 
 bool Notification::WaitForNotificationWithTimeout(Duration timeout) const {
-  const bool notified = CallLibrary<bool>(
-      "_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE", this,
-      timeout);
+  const bool notified = Inside([&] {
+    return CallLibrary<bool>(
+        "_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE", this,
+        timeout);
+  });
   if (notified) __tsan_acquire(const_cast<Notification*>(this));
   return notified;
 }

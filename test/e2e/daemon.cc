@@ -5,6 +5,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -54,6 +56,11 @@ absl::StatusOr<Subprocess> Spawn(const Daemon::Options& options) {
 
 }  // namespace
 
+std::string BerthdUnderTest() {
+  const char* named = getenv("BERTH_E2E_BERTHD");
+  return named != nullptr && *named != '\0' ? named : BERTH_BIN_DIR "/berthd";
+}
+
 absl::StatusOr<Daemon> Daemon::Start(const Options& options) {
   WriteConfig(options);
   Daemon daemon(options);
@@ -73,6 +80,14 @@ absl::Status Daemon::StartAgain() {
         absl::StrCat("berthd ", exited ? "exited" : "does not accept", ", its log:\n", Log()));
   }
   return absl::OkStatus();
+}
+
+std::string Daemon::SanitizerReport(size_t skipped) const {
+  const std::string log = Log();
+  size_t first = std::string::npos;
+  for (const char* sign : {"Sanitizer:", "runtime error:"})
+    first = std::min(first, log.find(sign, skipped));
+  return first == std::string::npos ? "" : log.substr(first);
 }
 
 bool Daemon::IsAlive(absl::Duration patience) { return !process_.Wait(patience).has_value(); }

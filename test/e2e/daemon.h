@@ -12,6 +12,9 @@
 
 namespace berth::e2e {
 
+// This build's berthd, or the one that BERTH_E2E_BERTHD names: one that a sanitizer watches.
+std::string BerthdUnderTest();
+
 class Daemon {
  public:
   struct Options {
@@ -23,7 +26,7 @@ class Daemon {
     std::string ipv6_subnet = "fd20:1::/64";
     std::string more_config = "";          // appended to DIR/berth.toml
     std::vector<std::string> prefix = {};  // e.g. a program that drops privileges first
-    std::string program = BERTH_BIN_DIR "/berthd";
+    std::string program = BerthdUnderTest();
     int ready_networks = 3;  // the leak oracle's steady state (Node::Settle)
   };
   // Writes the configuration, starts berthd and waits until its socket accepts. A daemon that exits
@@ -42,6 +45,9 @@ class Daemon {
   std::string socket() const { return options_.dir + "/berth.sock"; }
   pid_t pid() const { return process_.pid(); }
   std::string Log() const { return process_.Output(); }
+  // What a sanitizer wrote to the log, of the daemon or of a helper, beyond its first `skipped`
+  // bytes; "" if nothing. One that has ended so may have been started again since.
+  std::string SanitizerReport(size_t skipped = 0) const;
 
  private:
   explicit Daemon(Options options) : options_(std::move(options)) {}

@@ -45,6 +45,7 @@ void E2eTest::TearDown() {
   const auto left = WaitForSame(node_->oracle_scope(), before_, kLeakPatience);
   ASSERT_TRUE(left.ok()) << left.status();
   EXPECT_TRUE(left->empty()) << "left behind:\n  " << absl::StrJoin(*left, "\n  ");
+  EXPECT_EQ(node_->daemon().SanitizerReport(log_start_), "");
   if (const auto pods = client().ListPods(); pods.ok()) {  // so that one failure does not spread
     for (const auto& pod : *pods) client().RemovePod(pod.id()).IgnoreError();
   }

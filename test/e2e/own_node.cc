@@ -53,6 +53,7 @@ OwnNode::~OwnNode() {
   client_.reset();
   if (const absl::Status status = daemon_->Terminate(); !status.ok())
     ADD_FAILURE() << "the test's own daemon: " << status;
+  EXPECT_EQ(daemon_->SanitizerReport(), "");
   RemoveTraces(*daemon_);
 }
 
