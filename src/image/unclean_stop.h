@@ -1,7 +1,7 @@
 // Tells at start whether the layers may have been damaged: the last run did not end by itself and
-// the machine was started anew since (I-08, docs/reliability.md). The end of the process alone damages
-// nothing, since what it wrote is the kernel's. Kept as the value "layers" of the table `node`:
-// the boot id of a run, "unverified" while a verification is due, "" after a clean end.
+// the machine was started anew since (I-08, docs/reliability.md). The end of the process alone
+// damages nothing, since what it wrote is the kernel's. Kept as the value "layers" of the table
+// `node`: the boot id of a run, "unverified" while a verification is due, "" after a clean end.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // grpc.health.v1: whether the server and each of its services serve. Of our own, because gRPC's
-// needs threads that poll beside those of the calls (ADR 0012). Thread-safe.
+// needs threads that poll beside those of the calls (ADR 0013). Thread-safe.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The node's time is set forward and back while pods run: nothing waits by it (docs/reliability.md: I-02).
-// Only where the clock is the test's own: under User-mode Linux (hack/cgroup2).
+// The node's time is set forward and back while pods run: nothing waits by it (docs/reliability.md:
+// I-02). Only where the clock is the test's own: under User-mode Linux (hack/cgroup2).
 #include <time.h>
 
 #include <thread>

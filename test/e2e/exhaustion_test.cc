@@ -1,6 +1,6 @@
 // What runs out: file systems, in bytes and in inodes, descriptors, processes and
-// threads (docs/reliability.md: I-27, I-36, I-38). The error names the object and the cause, what is there
-// can be stopped and removed, and afterwards all is as before.
+// threads (docs/reliability.md: I-27, I-36, I-38). The error names the object and the cause, what
+// is there can be stopped and removed, and afterwards all is as before.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>

@@ -1,5 +1,5 @@
-// What hangs touches its own pod only (docs/reliability.md: I-06, I-14, I-31): a stopped monitor, a dead
-// FUSE file system, a CNI plugin or a registry that never answers. All lists are answered
+// What hangs touches its own pod only (docs/reliability.md: I-06, I-14, I-31): a stopped monitor, a
+// dead FUSE file system, a CNI plugin or a registry that never answers. All lists are answered
 // meanwhile; how fast is reported.
 #include <fcntl.h>
 #include <gmock/gmock.h>

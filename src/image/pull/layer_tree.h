@@ -1,7 +1,7 @@
 // The tree of a layer: what lies in its directory, entry by entry, with a checksum of each file's
-// content, so that damage can be found later (I-08, docs/reliability.md). Written beside the layer while it
-// is unpacked; docs/formats/layer-tree.md has the bytes. Paths are relative to the layer, "" is its
-// root.
+// content, so that damage can be found later (I-08, docs/reliability.md). Written beside the layer
+// while it is unpacked; docs/formats/layer-tree.md has the bytes. Paths are relative to the layer,
+// "" is its root.
 #pragma once
 
 #include <sys/types.h>

@@ -1,6 +1,7 @@
 // Decides when a download has stalled: no byte for a while, or fewer bytes than a floor over a
-// window, so that a trickle is no progress (I-35, docs/reliability.md). Time spent unpacking is not the network's. Pure:
-// time comes in, as the duration since any fixed moment of a clock that only runs forward.
+// window, so that a trickle is no progress (I-35, docs/reliability.md). Time spent unpacking is not
+// the network's. Pure: time comes in, as the duration since any fixed moment of a clock that only
+// runs forward.
 #pragma once
 
 #include <cstdint>
