@@ -121,11 +121,13 @@ absl::Status RemoveBelow(const std::string& directory) {
 
 }  // namespace
 
-absl::Status Cgroups::CreateIn(const Hierarchy& hierarchy, const std::string& path) const {
+absl::Status Cgroups::CreateIn(const Hierarchy& hierarchy, const std::string& path,
+                               Existing existing) const {
   const std::string directory = hierarchy.mount_point + path;
   const bool cpuset = !hierarchy.unified && Has(hierarchy.controllers, "cpuset");
-  const bool controllers = hierarchy.unified && !hierarchy.controllers.empty();
   if (::mkdir(directory.c_str(), 0755) != 0) {
+    if (errno == EEXIST && existing == Existing::kRefuse)
+      return absl::AlreadyExistsError(absl::StrCat("mkdir ", directory, ": it is there already"));
     if (errno == EEXIST) return cpuset ? InheritCpuset(directory) : absl::OkStatus();
     if (errno != ENOENT) return ErrnoStatus("mkdir", directory);
     RETURN_IF_ERROR(CreateIn(hierarchy, path.substr(0, path.rfind('/'))));
@@ -133,12 +135,20 @@ absl::Status Cgroups::CreateIn(const Hierarchy& hierarchy, const std::string& pa
       return ErrnoStatus("mkdir", directory);
   }
   if (cpuset) RETURN_IF_ERROR(InheritCpuset(directory));
-  if (controllers) {
-    // From the root down to the parent; most are enabled already.
-    for (size_t end = 0; end != std::string::npos && end < path.size();
-         end = path.find('/', end + 1)) {
-      RETURN_IF_ERROR(EnableControllers(hierarchy.mount_point + path.substr(0, end)));
-    }
+  return hierarchy.unified ? GetControllers(hierarchy, path) : absl::OkStatus();
+}
+
+absl::Status Cgroups::GetControllers(const Hierarchy& hierarchy, const std::string& path) const {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFileAt(AT_FDCWD, hierarchy.mount_point + path + "/cgroup.controllers"));
+  const std::vector<std::string> have =
+      absl::StrSplit(absl::StripAsciiWhitespace(text), ' ', absl::SkipEmpty());
+  if (std::all_of(hierarchy.controllers.begin(), hierarchy.controllers.end(),
+                  [&](const std::string& name) { return Has(have, name); }))
+    return absl::OkStatus();
+  for (size_t end = 0; end != std::string::npos && end < path.size();
+       end = path.find('/', end + 1)) {
+    RETURN_IF_ERROR(EnableControllers(hierarchy.mount_point + path.substr(0, end)));
   }
   return absl::OkStatus();
 }
@@ -146,6 +156,13 @@ absl::Status Cgroups::CreateIn(const Hierarchy& hierarchy, const std::string& pa
 absl::Status Cgroups::Create(const std::string& path) const {
   RETURN_IF_ERROR(CheckPath(path));
   for (const Hierarchy& hierarchy : hierarchies_) RETURN_IF_ERROR(CreateIn(hierarchy, path));
+  return absl::OkStatus();
+}
+
+absl::Status Cgroups::CreateNew(const std::string& path) const {
+  RETURN_IF_ERROR(CheckPath(path));
+  for (const Hierarchy& hierarchy : hierarchies_)
+    RETURN_IF_ERROR(CreateIn(hierarchy, path, Existing::kRefuse));
   return absl::OkStatus();
 }
 

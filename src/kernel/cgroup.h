@@ -51,6 +51,8 @@ class Cgroups {
   // refused. Makes it and its missing parents, ready to be joined. Those that exist are left as
   // they are.
   absl::Status Create(const std::string& path) const;
+  // The same, but AlreadyExists if it is there in any hierarchy; what was made before stays.
+  absl::Status CreateNew(const std::string& path) const;
   // The same in the hierarchies that account memory, CPU and pids only (for a monitor's own leaf);
   // below a systemd scope in name=systemd as well, where systemd counts the scope's processes.
   absl::Status CreateAccounting(const std::string& path) const;
@@ -95,7 +97,11 @@ class Cgroups {
   };
   const Hierarchy* Find(absl::string_view controller) const;
   std::string PathOf(absl::string_view controller, const std::string& path) const;
-  absl::Status CreateIn(const Hierarchy& hierarchy, const std::string& path) const;
+  enum class Existing { kUse, kRefuse };
+  absl::Status CreateIn(const Hierarchy& hierarchy, const std::string& path,
+                        Existing existing = Existing::kUse) const;
+  // Enables all that the hierarchy has for `path`, from its root down to the parent.
+  absl::Status GetControllers(const Hierarchy& hierarchy, const std::string& path) const;
   // The writes for `limits` that this kernel has files for.
   absl::StatusOr<std::vector<CgroupWrite>> LimitWrites(const std::string& path,
                                                        const CgroupLimits& limits) const;

@@ -44,6 +44,15 @@ TEST_F(CgroupTest, MakingItAgainChangesNothing) {
   EXPECT_EQ(Value("pids.max"), "77");
 }
 
+TEST_F(CgroupTest, ANewOneIsRefusedWhereAPartOfItIsLeft) {
+  const std::string path = path_ + "/new";
+  ASSERT_TRUE(cgroups_->CreateNew(path).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(cgroups_->CreateNew(path)));
+  ASSERT_TRUE(cgroups_->Remove(path).ok());
+  ASSERT_TRUE(cgroups_->CreateTracking(path).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(cgroups_->CreateNew(path)));
+}
+
 TEST_F(CgroupTest, RefusesPathsThatLeadElsewhere) {
   for (const char* path : {"", "/", "//", "relative", "/a/../b", "/..", "/a/./b"}) {
     EXPECT_EQ(cgroups_->Create(path).code(), absl::StatusCode::kInvalidArgument) << path;

@@ -137,11 +137,15 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
 absl::Status Node::MakeContainerCgroup(const ContainerRecord& container,
                                        const std::vector<DeviceRule>& device_rules) const {
   RETURN_IF_FAULT("start_container.cgroup");
-  // One that a start which was cut off has left: what is cloned into a cgroup that was killed once
-  // is killed as well (kill_seq in kernel/cgroup/cgroup.c).
-  RETURN_IF_ERROR(EmptyAndRemoveCgroup(container.cgroup));
+  absl::Status made = cgroups_.CreateNew(container.cgroup);
+  if (absl::IsAlreadyExists(made)) {
+    // One that a start which was cut off has left: what is cloned into a cgroup that was killed
+    // once is killed as well (kill_seq in kernel/cgroup/cgroup.c).
+    RETURN_IF_ERROR(EmptyAndRemoveCgroup(container.cgroup));
+    made = cgroups_.Create(container.cgroup);
+  }
+  RETURN_IF_ERROR(made);
   RemoveVolatileMark(ContainerDir(container.id) + "/work");
-  RETURN_IF_ERROR(cgroups_.Create(container.cgroup));
   CgroupLimits limits = LimitsOf(container);
   if (options_.pids_limit > 0) limits.pids = options_.pids_limit;
   RETURN_IF_FAULT("start_container.limits");
