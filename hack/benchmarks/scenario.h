@@ -82,12 +82,13 @@ struct List {
   const char* call;
   absl::StatusOr<int> (Peer::*count)() const;
   bool of_containers;
+  bool reads_counters;  // of cgroups, at each call or once for a while
 };
 inline constexpr List kLists[] = {
-    {"ListContainers", &Peer::CountContainers, true},
-    {"ListPodSandbox", &Peer::CountPods, false},
-    {"ListContainerStats", &Peer::CountContainerStats, true},
-    {"ListPodSandboxStats", &Peer::CountPodStats, false},
+    {"ListContainers", &Peer::CountContainers, true, false},
+    {"ListPodSandbox", &Peer::CountPods, false, false},
+    {"ListContainerStats", &Peer::CountContainerStats, true, true},
+    {"ListPodSandboxStats", &Peer::CountPodStats, false, true},
 };
 
 absl::Status MeasurePodCycle(Bench& bench);
