@@ -1,6 +1,7 @@
 #include "src/server/convert/pod_request.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 
 #include <algorithm>
 #include <array>
@@ -87,6 +88,7 @@ absl::Status CheckCgroupParent(const std::string& parent, const RequestPolicy& p
   RETURN_IF_ERROR(CheckText("cgroup_parent", parent, kMaxPath));
   for (absl::string_view part : absl::StrSplit(parent, '/', absl::SkipEmpty())) {
     if (part == "." || part == "..") return Refused("cgroup_parent", "has \"..\" in it");
+    if (part.size() > NAME_MAX) return Refused("cgroup_parent", "has a name that is too long");
   }
   if (policy.systemd_cgroups) return CheckSlice(parent);
   if (parent[0] != '/') return Refused("cgroup_parent", "is not absolute");

@@ -133,6 +133,10 @@ TEST(ParsePodRequest, RefusesHostileText) {
                   "linux.sysctls");
   }
   const std::string long_text(300, 'x');
+  ExpectRefused(ParsePodWith([&](auto& c) {
+                  c.mutable_linux()->set_cgroup_parent("/" + long_text);
+                }).status(),
+                "cgroup_parent");
   ExpectRefused(ParsePodWith([&](auto& c) { c.mutable_metadata()->set_name(long_text); }).status(),
                 "metadata.name");
   ExpectRefused(ParsePodWith([&](auto& c) { c.set_hostname(std::string(65, 'x')); }).status(),
