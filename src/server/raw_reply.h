@@ -25,8 +25,10 @@ grpc::Status ServeRaw(const Calls& calls, absl::string_view operation, grpc::Ser
         !grpc::SerializationTraits<Request>::Deserialize(&bytes, &parsed).ok())
       return absl::InvalidArgumentError("the request is no message of its type");
     const grpc::Slice slice = body(parsed);
-    return stream->Write(grpc::ByteBuffer(&slice, 1)) ? absl::OkStatus()
-                                                      : absl::CancelledError("the client is gone");
+    // The status goes out with it.
+    return stream->Write(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions().set_last_message())
+               ? absl::OkStatus()
+               : absl::CancelledError("the client is gone");
   });
 }
 
