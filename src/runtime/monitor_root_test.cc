@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -167,6 +168,9 @@ TEST_F(MonitorTest, RunsAWholeContainerAsPlanned) {
 }
 
 TEST_F(MonitorTest, LeavesNoTraceOfAContainerInTheHostsMounts) {
+  // What other tests mount meanwhile is not seen here.
+  ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
   StartMonitor();
   const std::string before = ReadFileAt(AT_FDCWD, "/proc/self/mountinfo").value_or("");
   StartSleeper();
