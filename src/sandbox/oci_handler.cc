@@ -27,6 +27,7 @@
 #include "src/kernel/process.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/confinement.h"
+#include "src/runtime/oci_resources.h"
 #include "src/runtime/oci_spec.h"
 #include "src/sandbox/node.h"
 
@@ -130,22 +131,11 @@ std::string NamespacePath(int pid, const char* name) {
   return absl::StrCat("/proc/", pid, "/ns/", name);
 }
 
-// The limits as the runtime's `update --resources` takes them (config-linux.md, "Control groups").
-std::string ResourcesJson(const CgroupLimits& limits) {
-  Json resources = Json::object();
-  const auto set = [&](const char* group, const char* name, const std::optional<int64_t>& value) {
-    if (value.has_value()) resources[group][name] = *value;
-  };
-  set("memory", "limit", limits.memory_bytes);
-  set("memory", "swap", limits.memory_swap_bytes);
-  set("cpu", "shares", limits.cpu_shares);
-  set("cpu", "quota", limits.cpu_quota_us);
-  set("cpu", "period", limits.cpu_period_us);
-  set("pids", "limit", limits.pids);
-  if (!limits.cpuset_cpus.empty()) resources["cpu"]["cpus"] = limits.cpuset_cpus;
-  if (!limits.cpuset_mems.empty()) resources["cpu"]["mems"] = limits.cpuset_mems;
-  for (const auto& [file, value] : limits.unified) resources["unified"][file] = value;
-  return resources.dump();
+// As the runtime's `update --resources` takes them. Huge pages are the node's own to write: not
+// every kernel that a kubelet sends limits of them to counts them.
+std::string ResourcesJson(CgroupLimits limits) {
+  limits.hugepages.clear();
+  return OciLimits(limits).dump();
 }
 
 // What `runtime features` prints (features.md); "" from one that does not know the command.
