@@ -1,11 +1,7 @@
 #include "test/e2e/monitor_process.h"
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "test/e2e/process_search.h"
 
 namespace berth::e2e {
 namespace {
@@ -17,16 +13,11 @@ constexpr size_t kPodIdLength = 64;
 // The second word of their command line is the pod's id; that of other modes is an option.
 std::vector<MonitorProcess> MonitorProcesses() {
   std::vector<MonitorProcess> monitors;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    int pid = 0;
-    if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    const std::string command((std::istreambuf_iterator<char>(file)), {});
+  ForEachProcess([&](pid_t pid, const std::string& command) {
     const std::vector<std::string> words = absl::StrSplit(command, '\0');
     if (words.size() > 1 && words[0] == "berth-monitor" && words[1].size() == kPodIdLength)
       monitors.push_back({.pid = pid, .pod = words[1]});
-  }
+  });
   return monitors;
 }
 

@@ -2,26 +2,24 @@
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <iterator>
+#include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 
 namespace berth::e2e {
-namespace {
 
-void ForEachProcess(const std::function<void(pid_t pid, const std::string& command)>& visit) {
+void ForEachProcess(absl::FunctionRef<void(pid_t pid, const std::string& command)> visit) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     int pid = 0;
     if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
     std::ifstream file(entry.path() / "cmdline");
-    visit(pid, std::string((std::istreambuf_iterator<char>(file)), {}));
+    std::ostringstream command;
+    command << file.rdbuf();  // nothing when the process ended meanwhile (ESRCH)
+    visit(pid, command.str());
   }
 }
-
-}  // namespace
 
 pid_t ProcessWith(const std::string& word) {
   pid_t found = 0;
