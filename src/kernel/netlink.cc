@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,9 @@
 
 namespace berth {
 namespace {
+
+// A dump comes in parts of at most 32 KiB (netlink_recvmsg).
+constexpr size_t kReceiveBytes = 32 << 10;
 
 // The kernel's explanation that follows an error (extended ack), "" when there is none.
 absl::string_view ExtendedAck(const nlmsghdr& header) {
@@ -133,17 +137,23 @@ absl::Status NetlinkSocket::Send(NetlinkBatch& batch) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<size_t> NetlinkSocket::Receive() {
+absl::Status NetlinkSocket::Receive(absl::FunctionRef<void(const nlmsghdr&)> visit) {
+  alignas(nlmsghdr) char buffer[kReceiveBytes];
   while (true) {
     sockaddr_nl sender = {};
     socklen_t length = sizeof(sender);
     // The kernel has answered by the time sendmsg(2) returns (netlink_unicast_kernel), so nothing
     // is waited for.
-    const ssize_t n = ::recvfrom(fd_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT,
+    const ssize_t n = ::recvfrom(fd_.get(), buffer, sizeof(buffer), MSG_DONTWAIT,
                                  reinterpret_cast<sockaddr*>(&sender), &length);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus("receive", "netlink answer");
-    if (sender.nl_pid == 0) return static_cast<size_t>(n);
+    if (sender.nl_pid != 0) continue;
+    int left = static_cast<int>(n);
+    for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer); mnl_nlmsg_ok(header, left);
+         header = mnl_nlmsg_next(header, &left))
+      visit(*header);
+    return absl::OkStatus();
   }
 }
 
@@ -152,23 +162,23 @@ absl::Status NetlinkSocket::Run(NetlinkBatch batch) {
   RETURN_IF_ERROR(Send(batch));
   size_t outstanding = 0;
   for (const NetlinkBatch::Request& request : batch.requests_) outstanding += request.wants_ack;
-  absl::Status first_error;
-  while (outstanding > 0) {
-    ASSIGN_OR_RETURN(const size_t received, Receive());
-    int left = static_cast<int>(received);
-    for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-         mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
-      const uint32_t index = header->nlmsg_seq - first_sequence_;
-      if (header->nlmsg_type != NLMSG_ERROR || index >= batch.requests_.size()) continue;
+  absl::Status first_error, refused;
+  while (outstanding > 0 && refused.ok()) {
+    RETURN_IF_ERROR(Receive([&](const nlmsghdr& header) {
+      const uint32_t index = header.nlmsg_seq - first_sequence_;
+      if (header.nlmsg_type != NLMSG_ERROR || index >= batch.requests_.size()) return;
       const NetlinkBatch::Request& request = batch.requests_[index];
-      absl::Status answer = AnswerStatus(*header, request.call, request.object);
+      absl::Status answer = AnswerStatus(header, request.call, request.object);
       // A batch marker asks for no ack: its error means that the whole batch was refused.
-      if (!request.wants_ack) return answer;
+      if (!request.wants_ack) {
+        refused.Update(answer);
+        return;
+      }
       first_error.Update(answer);
       --outstanding;
-    }
+    }));
   }
-  return first_error;
+  return refused.ok() ? first_error : refused;
 }
 
 absl::Status NetlinkSocket::Query(NetlinkBatch request,
@@ -176,22 +186,24 @@ absl::Status NetlinkSocket::Query(NetlinkBatch request,
   RETURN_IF_ERROR(Send(request));
   const NetlinkBatch::Request& asked = request.requests_[0];
   bool changed = false;
-  while (true) {
-    ASSIGN_OR_RETURN(const size_t received, Receive());
-    int left = static_cast<int>(received);
-    for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-         mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
-      if (header->nlmsg_seq != first_sequence_) continue;
-      changed |= (header->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
-      if (header->nlmsg_type == NLMSG_ERROR) return AnswerStatus(*header, asked.call, asked.object);
-      if (header->nlmsg_type != NLMSG_DONE) {
-        visit(*header);
-        continue;
+  std::optional<absl::Status> end;
+  while (!end) {
+    RETURN_IF_ERROR(Receive([&](const nlmsghdr& header) {
+      if (header.nlmsg_seq != first_sequence_ || end) return;
+      changed |= (header.nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+      if (header.nlmsg_type == NLMSG_ERROR) {
+        end = AnswerStatus(header, asked.call, asked.object);
+      } else if (header.nlmsg_type != NLMSG_DONE) {
+        visit(header);
+      } else if (changed) {
+        end =
+            absl::AbortedError(absl::StrCat(asked.call, " ", asked.object, ": changed meanwhile"));
+      } else {
+        end = absl::OkStatus();
       }
-      if (!changed) return absl::OkStatus();
-      return absl::AbortedError(absl::StrCat(asked.call, " ", asked.object, ": changed meanwhile"));
-    }
+    }));
   }
+  return *end;
 }
 
 }  // namespace berth

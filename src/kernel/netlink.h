@@ -61,6 +61,8 @@ class NetlinkSocket {
   // Its number in the namespace: what notifications name as who made a change (netlink(7)).
   uint32_t port() const { return port_; }
 
+  int fd() const { return fd_.get(); }
+
   // Sends the batch and waits for every answer. rtnetlink carries out each request whatever became
   // of the ones before it; the first failure is returned. NLM_F_ACK is asked for by the request's
   // flags.
@@ -71,13 +73,11 @@ class NetlinkSocket {
   absl::Status Query(NetlinkBatch request, absl::FunctionRef<void(const nlmsghdr&)> visit);
 
  private:
-  explicit NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)), buffer_(kReceiveBytes) {}
+  explicit NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)) {}
   absl::Status Send(NetlinkBatch& batch);
-  absl::StatusOr<size_t> Receive();
+  absl::Status Receive(absl::FunctionRef<void(const nlmsghdr&)> visit);
 
-  static constexpr size_t kReceiveBytes = 64 << 10;
   UniqueFd fd_;
-  std::vector<char> buffer_;
   uint32_t port_ = 0;
   uint32_t first_sequence_ = 0;
   uint32_t next_sequence_ = 1;

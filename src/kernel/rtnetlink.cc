@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
 
 namespace berth {
 namespace {
@@ -93,15 +95,28 @@ std::optional<Link> ReadLink(const nlmsghdr& message) {
       case IFLA_MTU:
         link.mtu = ValueOf<uint32_t>(attribute);
         break;
-      case IFLA_STATS64:
-        link.stats = ValueOf<rtnl_link_stats64>(attribute);
-        break;
       case IFLA_LINKINFO:
         ForEachNested(attribute, [&](const nlattr& nested) {
           if (mnl_attr_get_type(&nested) == IFLA_INFO_KIND) link.kind = StringOf(nested);
         });
         break;
     }
+  });
+  return link;
+}
+
+struct IndexedStats {
+  int index = 0;
+  rtnl_link_stats64 stats = {};
+};
+
+std::optional<IndexedStats> ReadStats(const nlmsghdr& message) {
+  if (message.nlmsg_type != RTM_NEWSTATS) return std::nullopt;
+  const auto* info = static_cast<const if_stats_msg*>(mnl_nlmsg_get_payload(&message));
+  IndexedStats link{.index = static_cast<int>(info->ifindex)};
+  ForEachAttribute(message, sizeof(*info), [&](const nlattr& attribute) {
+    if (mnl_attr_get_type(&attribute) == IFLA_STATS_LINK_64)
+      link.stats = ValueOf<rtnl_link_stats64>(attribute);
   });
   return link;
 }
@@ -292,6 +307,24 @@ absl::StatusOr<std::vector<Link>> ListLinks(NetlinkSocket& socket) {
   NetlinkBatch batch;
   PutLinkHeader(batch.Begin(RTM_GETLINK, NLM_F_DUMP, "list", "links"));
   return Dump<Link>(socket, batch, ReadLink);
+}
+
+absl::StatusOr<std::vector<LinkCounters>> ListLinkCounters(NetlinkSocket& socket) {
+  NetlinkBatch request;
+  auto* asked = static_cast<if_stats_msg*>(mnl_nlmsg_put_extra_header(
+      request.Begin(RTM_GETSTATS, NLM_F_DUMP, "list", "counters of links"), sizeof(if_stats_msg)));
+  asked->filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+  ASSIGN_OR_RETURN(const std::vector<IndexedStats> all,
+                   Dump<IndexedStats>(socket, request, ReadStats));
+  std::vector<LinkCounters> counters;
+  counters.reserve(all.size());
+  for (const IndexedStats& one : all) {
+    ifreq name = {};
+    name.ifr_ifindex = one.index;
+    if (::ioctl(socket.fd(), SIOCGIFNAME, &name) != 0) continue;  // deleted meanwhile
+    counters.push_back({.name = name.ifr_name, .stats = one.stats});
+  }
+  return counters;
 }
 
 absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(NetlinkSocket& socket) {

@@ -83,11 +83,17 @@ struct Link {
   std::string kind;    // "bridge", "veth", ..., "" for hardware and lo
   uint32_t flags = 0;  // IFF_*
   uint32_t mtu = 0;
-  rtnl_link_stats64 stats = {};
 };
 // NotFound: no link of that name.
 absl::StatusOr<Link> GetLink(NetlinkSocket& socket, absl::string_view name);
 absl::StatusOr<std::vector<Link>> ListLinks(NetlinkSocket& socket);
+
+struct LinkCounters {
+  std::string name;
+  rtnl_link_stats64 stats = {};
+};
+// Of every link (RTM_GETSTATS, Linux 4.7): a third of what ListLinks costs.
+absl::StatusOr<std::vector<LinkCounters>> ListLinkCounters(NetlinkSocket& socket);
 
 struct InterfaceAddress {
   int index = 0;

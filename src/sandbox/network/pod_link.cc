@@ -7,14 +7,12 @@
 #include <utility>
 
 #include "src/base/status_macros.h"
-#include "src/kernel/netlink.h"
 #include "src/kernel/rtnetlink.h"
-#include "src/sandbox/network/bridge.h"
 
 namespace berth {
 namespace {
 
-InterfaceCounters CountersOf(const Link& link) {
+InterfaceCounters CountersOf(const LinkCounters& link) {
   return {.name = link.name,
           .rx_bytes = link.stats.rx_bytes,
           .rx_packets = link.stats.rx_packets,
@@ -69,13 +67,17 @@ absl::Status SetLoopbackUp(int netlink_fd) {
   return pod.Run(std::move(batch));
 }
 
-absl::StatusOr<std::vector<InterfaceCounters>> ReadInterfaceCounters(int netlink_fd) {
-  ASSIGN_OR_RETURN(NetlinkSocket pod, NetlinkSocket::Wrap(netlink_fd));
-  ASSIGN_OR_RETURN(const std::vector<Link> links, ListLinks(pod));
+absl::StatusOr<std::vector<InterfaceCounters>> ListInterfaceCounters(NetlinkSocket& socket) {
+  ASSIGN_OR_RETURN(const std::vector<LinkCounters> links, ListLinkCounters(socket));
   std::vector<InterfaceCounters> counters;
   counters.reserve(links.size());
-  for (const Link& link : links) counters.push_back(CountersOf(link));
+  for (const LinkCounters& link : links) counters.push_back(CountersOf(link));
   return counters;
+}
+
+absl::StatusOr<std::vector<InterfaceCounters>> ReadInterfaceCounters(int netlink_fd) {
+  ASSIGN_OR_RETURN(NetlinkSocket pod, NetlinkSocket::Wrap(netlink_fd));
+  return ListInterfaceCounters(pod);
 }
 
 }  // namespace berth

@@ -5,6 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "src/kernel/ip_address.h"
+#include "src/kernel/netlink.h"
+#include "src/sandbox/network/bridge.h"
 
 namespace berth {
 
@@ -15,5 +17,8 @@ inline constexpr char kPodInterface[] = "eth0";
 absl::StatusOr<std::vector<IpPrefix>> ConfigurePodLink(int netlink_fd,
                                                        const std::vector<IpPrefix>& addresses,
                                                        const std::vector<IpPrefix>& gateways);
+
+// Of all interfaces in the namespace of `socket`.
+absl::StatusOr<std::vector<InterfaceCounters>> ListInterfaceCounters(NetlinkSocket& socket);
 
 }  // namespace berth
