@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -53,6 +53,7 @@ std::optional<uint64_t> RateWindow::Add(int64_t at_ns, uint64_t total, absl::Dur
 StatsSampler::StatsSampler(Sources sources, Options options)
     : sources_(std::move(sources)),
       options_(options),
+      traffic_(sources_.interfaces),
       last_containers_(std::make_shared<const ContainerSamples>()),
       last_pods_(std::make_shared<const PodSamples>()),
       ended_(sources_.events->Subscribe(kEventQueue)) {
@@ -95,18 +96,16 @@ template <typename Sample>
 void StatsSampler::Release(TrackedMap<Sample>& map, const std::string& id) {
   const auto found = map.find(id);
   if (found == map.end()) return;
+  if constexpr (std::is_same_v<Sample, PodSample>) traffic_.Forget(id);
   if (found->second.reader) descriptors_ -= found->second.reader->descriptors();
   map.erase(found);
 }
 
-std::shared_ptr<const ContainerSamples> StatsSampler::Containers() {
-  absl::MutexLock lock(&mu_);
-  // Taken here, so that none is older than what Follow has let go of.
-  const std::shared_ptr<const NodeSnapshot> snapshot = sources_.snapshot();
+void StatsSampler::RenewContainers(const NodeSnapshot& snapshot) {
   const int64_t now = absl::GetCurrentTimeNanos();
   auto samples = std::make_shared<ContainerSamples>();
-  samples->reserve(snapshot->containers.size());
-  for (const auto& [id, container] : snapshot->containers) {
+  samples->reserve(snapshot.containers.size());
+  for (const auto& [id, container] : snapshot.containers) {
     if (container->status.state == ContainerState::kExited) {
       Release(containers_, id);
       continue;
@@ -130,12 +129,18 @@ std::shared_ptr<const ContainerSamples> StatsSampler::Containers() {
   if (containers_.size() > samples->size()) {
     for (auto each = containers_.begin(); each != containers_.end();) {
       const auto current = each++;
-      if (snapshot->containers.contains(current->first)) continue;
+      if (snapshot.containers.contains(current->first)) continue;
       const std::string gone = current->first;
       Release(containers_, gone);
     }
   }
   if (*samples != *last_containers_) last_containers_ = std::move(samples);
+}
+
+std::shared_ptr<const ContainerSamples> StatsSampler::Containers() {
+  absl::MutexLock lock(&mu_);
+  // Taken here, so that none is older than what Follow has let go of.
+  RenewContainers(*sources_.snapshot());
   return last_containers_;
 }
 
@@ -143,9 +148,15 @@ std::shared_ptr<const PodSamples> StatsSampler::Pods() {
   absl::MutexLock lock(&mu_);
   // Taken here, so that none is older than what Follow has let go of.
   const std::shared_ptr<const NodeSnapshot> snapshot = sources_.snapshot();
+  RenewContainers(*snapshot);
+  absl::flat_hash_map<absl::string_view, ContainerSamples> running;
+  for (const auto& sample : *last_containers_) {
+    if (sample->at != 0) running[sample->container->pod_id].push_back(sample);
+  }
   const int64_t now = absl::GetCurrentTimeNanos();
   auto samples = std::make_shared<PodSamples>();
   samples->reserve(snapshot->pods.size());
+  bool looked = false;
   for (const auto& [id, pod] : snapshot->pods) {
     if (pod->status.state != PodState::kReady) {
       Release(pods_, id);
@@ -155,14 +166,17 @@ std::shared_ptr<const PodSamples> StatsSampler::Pods() {
     const bool fresh = Fresh(tracked, now);
     const bool updated = tracked.last != nullptr && tracked.last->pod != pod;
     if (updated && tracked.reader) tracked.reader->Wake();
-    if (!fresh || updated) {
+    ContainerSamples& containers = running[id];
+    if (!fresh || updated || tracked.last->containers != containers) {
       auto sample = std::make_shared<PodSample>();
       if (fresh) *sample = *tracked.last;
       sample->pod = pod;
+      sample->containers = std::move(containers);
       if (!fresh) {
         sample->made_at = now;
         ReadUsage(pod->status.cgroup, tracked, sample.get());
-        absl::StatusOr<std::vector<InterfaceCounters>> interfaces = sources_.interfaces(id);
+        if (!std::exchange(looked, true)) traffic_.Look();
+        absl::StatusOr<std::vector<InterfaceCounters>> interfaces = traffic_.Read(id);
         if (interfaces.ok()) sample->interfaces = *std::move(interfaces);
       }
       tracked.last = std::move(sample);

@@ -20,7 +20,7 @@
 #include "src/kernel/cgroup_reader.h"
 #include "src/kernel/process_facts.h"
 #include "src/sandbox/event_hub.h"
-#include "src/sandbox/network/bridge.h"
+#include "src/sandbox/network/pod_traffic.h"
 #include "src/sandbox/node_state.h"
 
 namespace berth {
@@ -34,12 +34,13 @@ struct UsageSample {
 struct ContainerSample : UsageSample {
   ContainerPtr container;
 };
+// In the order of ids. Those that have exited, and pods that are not ready, are left out.
+using ContainerSamples = std::vector<std::shared_ptr<const ContainerSample>>;
 struct PodSample : UsageSample {
   PodPtr pod;
   std::optional<std::vector<InterfaceCounters>> interfaces;  // unset on the node's network
+  ContainerSamples containers;                               // of those that run
 };
-// In the order of ids. Those that have exited, and pods that are not ready, are left out.
-using ContainerSamples = std::vector<std::shared_ptr<const ContainerSample>>;
 using PodSamples = std::vector<std::shared_ptr<const PodSample>>;
 
 // What only a few ask for, of a running container.
@@ -76,8 +77,7 @@ class StatsSampler {
   struct Sources {
     std::function<std::shared_ptr<const NodeSnapshot>()> snapshot;
     const Cgroups* cgroups = nullptr;
-    std::function<absl::StatusOr<std::vector<InterfaceCounters>>(absl::string_view pod_id)>
-        interfaces;
+    PodTraffic::Reader interfaces;
     EventHub* events = nullptr;  // what ends is let go of at once
   };
   StatsSampler(Sources sources, Options options);
@@ -106,6 +106,7 @@ class StatsSampler {
   template <typename Sample>
   using TrackedMap = absl::flat_hash_map<std::string, Tracked<Sample>>;
 
+  void RenewContainers(const NodeSnapshot& snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   template <typename Sample>
   bool Fresh(const Tracked<Sample>& tracked, int64_t now) const;
   template <typename Sample>
@@ -122,6 +123,7 @@ class StatsSampler {
   mutable absl::Mutex mu_;
   TrackedMap<ContainerSample> containers_ ABSL_GUARDED_BY(mu_);
   TrackedMap<PodSample> pods_ ABSL_GUARDED_BY(mu_);
+  PodTraffic traffic_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const ContainerSamples> last_containers_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const PodSamples> last_pods_ ABSL_GUARDED_BY(mu_);
   size_t descriptors_ ABSL_GUARDED_BY(mu_) = 0;

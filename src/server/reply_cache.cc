@@ -25,13 +25,13 @@ const std::string& ReplyCache::BytesOf(const Entry& entry) {
   if (known != nullptr) return known->bytes;
   known = std::make_unique<Bytes>();
   known->record = entry.record;
-  const std::unique_ptr<google::protobuf::MessageLite> message(prototype_->New());
-  entry.fill(message.get());
+  message_->Clear();
+  entry.fill(message_.get());
   google::protobuf::io::StringOutputStream stream(&known->bytes);
   google::protobuf::io::CodedOutputStream out(&stream);
   out.WriteTag(static_cast<uint32_t>(field_) << 3 | kLengthDelimited);
-  out.WriteVarint32(static_cast<uint32_t>(message->ByteSizeLong()));
-  message->SerializeWithCachedSizes(&out);
+  out.WriteVarint32(static_cast<uint32_t>(message_->ByteSizeLong()));
+  message_->SerializeWithCachedSizes(&out);
   return known->bytes;
 }
 

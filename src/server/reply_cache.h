@@ -24,9 +24,9 @@ class ReplyCache {
     std::function<void(google::protobuf::MessageLite* out)> fill;
   };
 
-  // `field` is the number of the reply's repeated field, `prototype` an empty entry of it.
-  ReplyCache(int field, std::unique_ptr<google::protobuf::MessageLite> prototype)
-      : field_(field), prototype_(std::move(prototype)) {}
+  // `field` is the number of the reply's repeated field, `entry` an empty one of it.
+  ReplyCache(int field, std::unique_ptr<google::protobuf::MessageLite> entry)
+      : field_(field), message_(std::move(entry)) {}
 
   // The reply with all entries of `source`; `entries` is asked only where it has changed.
   grpc::Slice All(const std::shared_ptr<const void>& source,
@@ -41,8 +41,9 @@ class ReplyCache {
   const std::string& BytesOf(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int field_;
-  const std::unique_ptr<google::protobuf::MessageLite> prototype_;
   absl::Mutex mu_;
+  // Filled again for each entry: its parts need not be made each time.
+  const std::unique_ptr<google::protobuf::MessageLite> message_ ABSL_PT_GUARDED_BY(mu_);
   absl::flat_hash_map<const void*, std::unique_ptr<Bytes>> entries_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const void> source_ ABSL_GUARDED_BY(mu_);
   grpc::Slice all_ ABSL_GUARDED_BY(mu_);

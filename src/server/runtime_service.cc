@@ -11,7 +11,8 @@ namespace {
 using RawHandler = grpc::internal::StreamedUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 // Places of rpcs among those of their service in api.proto, which is what gRPC knows them by.
-constexpr int kListPodSandbox = 5, kListContainers = 11, kListContainerStats = 21;
+constexpr int kListPodSandbox = 5, kListContainers = 11, kListContainerStats = 21,
+              kListPodSandboxStats = 24;
 
 }  // namespace
 
@@ -32,6 +33,7 @@ RuntimeService::RuntimeService(Node& node, const Config& config, const Calls& ca
   answer_with_bytes(kListPodSandbox, &RuntimeService::ListPodSandbox);
   answer_with_bytes(kListContainers, &RuntimeService::ListContainers);
   answer_with_bytes(kListContainerStats, &RuntimeService::ListContainerStats);
+  answer_with_bytes(kListPodSandboxStats, &RuntimeService::ListPodSandboxStats);
 }
 
 }  // namespace berth

@@ -73,7 +73,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
   BERTH_RAW_RPC(ListContainerStats);
   BERTH_STREAM_RPC(StreamContainerStats);
   BERTH_RPC(PodSandboxStats);
-  BERTH_RPC(ListPodSandboxStats);
+  BERTH_RAW_RPC(ListPodSandboxStats);
   BERTH_STREAM_RPC(StreamPodSandboxStats);
   BERTH_RPC(ListMetricDescriptors);
   BERTH_RPC(ListPodSandboxMetrics);
@@ -84,9 +84,7 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
 
  private:
   void FillStats(const ContainerSample& sample, runtime::v1::ContainerStats* out) const;
-  // `containers` are those of all pods.
-  void FillStats(const PodSample& sample, const ContainerSamples& containers,
-                 runtime::v1::PodSandboxStats* out) const;
+  void FillStats(const PodSample& sample, runtime::v1::PodSandboxStats* out) const;
   std::vector<runtime::v1::PodSandboxMetrics> ReadMetrics() const;
   absl::StatusOr<std::string> UrlFor(SessionRequest session) const;
 
@@ -103,6 +101,8 @@ class RuntimeService final : public runtime::v1::RuntimeService::Service {
                    std::make_unique<runtime::v1::PodSandbox>()};
   ReplyCache container_stats_{runtime::v1::ListContainerStatsResponse::kStatsFieldNumber,
                               std::make_unique<runtime::v1::ContainerStats>()};
+  ReplyCache pod_stats_{runtime::v1::ListPodSandboxStatsResponse::kStatsFieldNumber,
+                        std::make_unique<runtime::v1::PodSandboxStats>()};
 };
 
 class ImageService final : public runtime::v1::ImageService::Service {

@@ -24,6 +24,8 @@ struct InterfaceCounters {
   std::string name;
   uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
   uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
+
+  friend bool operator==(const InterfaceCounters&, const InterfaceCounters&) = default;
 };
 
 class BridgeNetwork : public Network {
@@ -76,7 +78,7 @@ class BridgeNetwork : public Network {
 // `lo` up in the namespace of `netlink_fd` (for pods without a bridge, and called by Attach).
 absl::Status SetLoopbackUp(int netlink_fd);
 
-// Counters of all interfaces in the namespace of `netlink_fd` (RTM_GETLINK dump), lo included.
+// Counters of all interfaces in the namespace of `netlink_fd`, lo included.
 absl::StatusOr<std::vector<InterfaceCounters>> ReadInterfaceCounters(int netlink_fd);
 
 }  // namespace berth

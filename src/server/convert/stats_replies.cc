@@ -125,19 +125,6 @@ void FillPodSandboxStats(const PodSample& sample, cri::PodSandboxStats* out) {
   }
 }
 
-std::map<std::string, ContainerSamples> ByPod(const ContainerSamples& samples) {
-  std::map<std::string, ContainerSamples> by_pod;
-  for (const auto& sample : samples) by_pod[sample->container->pod_id].push_back(sample);
-  return by_pod;
-}
-
-const ContainerSamples& ContainersOf(const std::map<std::string, ContainerSamples>& by_pod,
-                                     const std::string& pod_id) {
-  static const ContainerSamples kNone;
-  const auto found = by_pod.find(pod_id);
-  return found == by_pod.end() ? kNone : found->second;
-}
-
 bool Matches(const cri::PodSandboxStatsFilter& filter, const PodRecord& pod) {
   cri::PodSandboxFilter same;
   same.set_id(filter.id());

@@ -1,7 +1,6 @@
 // Samples as CRI messages. Pure. What was not read is left unset.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "cri/runtime/v1/api.pb.h"
@@ -16,11 +15,6 @@ void FillContainerStats(const ContainerSample& sample, const std::optional<Node:
 
 // All but the stats of its containers.
 void FillPodSandboxStats(const PodSample& sample, runtime::v1::PodSandboxStats* out);
-
-// By the ids of their pods.
-std::map<std::string, ContainerSamples> ByPod(const ContainerSamples& samples);
-const ContainerSamples& ContainersOf(const std::map<std::string, ContainerSamples>& by_pod,
-                                     const std::string& pod_id);
 
 bool Matches(const runtime::v1::PodSandboxStatsFilter& filter, const PodRecord& pod);
 

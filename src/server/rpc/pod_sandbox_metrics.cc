@@ -1,7 +1,5 @@
 // ListMetricDescriptors and ListPodSandboxMetrics: the table of container_metrics.h as CRI
 // messages.
-#include <map>
-
 #include "src/base/status_macros.h"
 #include "src/server/container_metrics.h"
 #include "src/server/convert/metrics_replies.h"
@@ -24,14 +22,12 @@ grpc::Status RuntimeService::ListMetricDescriptors(grpc::ServerContext* context,
 
 std::vector<cri::PodSandboxMetrics> RuntimeService::ReadMetrics() const {
   const std::shared_ptr<const PodSamples> pods = sampler_.Pods();
-  const std::map<std::string, ContainerSamples> containers = ByPod(*sampler_.Containers());
   const std::shared_ptr<const DetailsById> details = sampler_.Details();
   const absl::StatusOr<FileSystemFacts> file_system = node_.DataFileSystem();
   std::vector<cri::PodSandboxMetrics> all;
   for (const auto& pod : *pods) {
     FillPodMetrics(*pod, &all.emplace_back());
-    for (const auto& sample : ContainersOf(containers, pod->pod->id)) {
-      if (sample->at == 0) continue;
+    for (const auto& sample : pod->containers) {
       const auto found = details->find(sample->container->id);
       FillContainerMetrics({.sample = sample.get(),
                             .details = found == details->end() ? nullptr : &found->second,

@@ -7,13 +7,10 @@ namespace berth {
 
 namespace cri = runtime::v1;
 
-void RuntimeService::FillStats(const PodSample& sample, const ContainerSamples& containers,
-                               cri::PodSandboxStats* out) const {
+void RuntimeService::FillStats(const PodSample& sample, cri::PodSandboxStats* out) const {
   FillPodSandboxStats(sample, out);
-  for (const auto& container : containers) {
-    if (container->container->pod_id == sample.pod->id && container->at != 0)
-      FillStats(*container, out->mutable_linux()->add_containers());
-  }
+  for (const auto& container : sample.containers)
+    FillStats(*container, out->mutable_linux()->add_containers());
 }
 
 grpc::Status RuntimeService::PodSandboxStats(grpc::ServerContext* context,
@@ -24,7 +21,7 @@ grpc::Status RuntimeService::PodSandboxStats(grpc::ServerContext* context,
     const std::shared_ptr<const PodSamples> samples = sampler_.Pods();
     for (const auto& sample : *samples) {
       if (sample->pod->id != pod->id) continue;
-      FillStats(*sample, *sampler_.Containers(), response->mutable_stats());
+      FillStats(*sample, response->mutable_stats());
       return absl::OkStatus();
     }
     return absl::UnavailableError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));

@@ -70,12 +70,11 @@ grpc::Status RuntimeService::StreamPodSandboxStats(
   return calls_.ServeStream("StreamPodSandboxStats", context, [&]() -> absl::Status {
     Batches<cri::StreamPodSandboxStatsResponse> batches(writer);
     const std::shared_ptr<const PodSamples> pods = sampler_.Pods();
-    const std::map<std::string, ContainerSamples> containers = ByPod(*sampler_.Containers());
     for (const auto& sample : *pods) {
       if (!Matches(request->filter(), *sample->pod)) continue;
       RETURN_IF_ERROR(batches.Add([&](cri::StreamPodSandboxStatsResponse& batch) {
         cri::PodSandboxStats* item = batch.add_pod_sandbox_stats();
-        FillStats(*sample, ContainersOf(containers, sample->pod->id), item);
+        FillStats(*sample, item);
         return item->ByteSizeLong();
       }));
     }
