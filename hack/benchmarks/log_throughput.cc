@@ -13,7 +13,7 @@
 namespace berth::bench {
 namespace {
 
-constexpr int kLineBytes = 100, kMegabytes = 128;
+constexpr int kLineBytes = 100, kMegabytes = 512;
 constexpr int64_t kBytes = int64_t{kMegabytes} * 1000000, kLines = kBytes / kLineBytes;
 // Of the CRI's log format; containerd leaves zeros at the end of a second's fraction out.
 constexpr int kShortestHead = 30;

@@ -242,6 +242,22 @@ TEST_F(LogWriterTest, MakesARecordOfEachLine) {
   EXPECT_THAT(Records(), ElementsAre("stdout F one", "stdout F two", "stderr F three"));
 }
 
+TEST_F(LogWriterTest, KeepsLinesOfEachLengthWhereverTheyAreCut) {
+  std::vector<std::string> lines;
+  std::string text;
+  for (size_t length = 0; length <= 70; ++length) {
+    lines.push_back("stdout F ");
+    for (size_t i = 0; i < length; ++i) lines.back() += static_cast<char>('!' + (length + i) % 90);
+    absl::StrAppend(&text, absl::string_view(lines.back()).substr(9), "\n");
+  }
+  for (const size_t piece : {text.size(), size_t{1}, size_t{7}, size_t{17}, size_t{1000}}) {
+    Reopen();
+    for (size_t at = 0; at < text.size(); at += piece)
+      Write(LogWriter::kStdout, text.substr(at, piece));
+    EXPECT_EQ(Records(), lines) << "in pieces of " << piece;
+  }
+}
+
 TEST_F(LogWriterTest, KeepsEmptyLines) {
   Write(LogWriter::kStdout, "\n\na\n\n");
   EXPECT_THAT(Records(), ElementsAre("stdout F ", "stdout F ", "stdout F a", "stdout F "));
