@@ -10,13 +10,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/base/unique_fd.h"
+#include "src/runtime/seccomp_compaction.h"
 
 namespace berth {
 
@@ -145,6 +148,13 @@ std::string EnosysPrelude(const SeccompRules& profile) {
   return {reinterpret_cast<const char*>(code.data()), code.size() * sizeof(sock_filter)};
 }
 
+std::string Compacted(const std::string& filter) {
+  std::vector<sock_filter> program(filter.size() / sizeof(sock_filter));
+  std::memcpy(program.data(), filter.data(), program.size() * sizeof(sock_filter));
+  program = CompactFilter(std::move(program));
+  return {reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)};
+}
+
 }  // namespace
 
 absl::StatusOr<SeccompProgram> CompileSeccompRules(const SeccompRules& profile) {
@@ -167,6 +177,7 @@ absl::StatusOr<SeccompProgram> CompileSeccompRules(const SeccompRules& profile) 
   SeccompProgram program{.flags = profile.flags};
   ASSIGN_OR_RETURN(program.filter, Export(filter));
   if (profile.enosys_above_known) program.filter.insert(0, EnosysPrelude(profile));
+  program.filter = Compacted(program.filter);
   if (const size_t length = program.filter.size() / sizeof(sock_filter); length > BPF_MAXINSNS) {
     return absl::InvalidArgumentError(absl::StrCat(
         "compile seccomp profile: ", length, " instructions; the kernel takes ", BPF_MAXINSNS));
