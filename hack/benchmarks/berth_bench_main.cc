@@ -155,6 +155,7 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--rounds", options.rounds, "repetitions of a pod cycle")->capture_default_str();
   app.add_option("--containers", options.containers, "containers to list")->capture_default_str();
+  app.add_option("--list-pods", options.list_pods, "pods to list")->capture_default_str();
   app.add_option("--grow-pods", options.grow_pods,
                  "pods of the first peer, one after the other; 0 for none")
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "hack/benchmarks/process_table.h"
@@ -51,9 +52,11 @@ struct Asked {
   std::string Name() const { return absl::StrCat(list.call, ", ", containers, " containers"); }
 };
 
-std::string CpuName(const List& list, int containers) {
-  return absl::StrCat(list.call, ", ", containers,
-                      " containers: CPU of the runtime, a call a second");
+std::string CpuName(const List& list, absl::string_view of, absl::string_view pace) {
+  return absl::StrCat(list.call, ", ", of, ": CPU of the runtime, ", pace);
+}
+std::string CpuOfCallASecond(const List& list, absl::string_view of) {
+  return CpuName(list, of, "a call a second");
 }
 
 absl::Status AskOnce(Bench& bench, const Asked& asked) {
@@ -90,9 +93,9 @@ absl::StatusOr<absl::Duration> CpuOfOneInARow(const CgroupTree& cgroup, absl::Du
   return (after - before - by_itself * absl::ToDoubleSeconds(absl::Now() - begin)) / kCallsInARow;
 }
 
-// What a runtime does by itself in that time is not the calls'. Of many containers the counters of
-// the first peer alone: others take up to half a minute for a call.
-absl::Status WeighCalls(Bench& bench, const Peer& peer, int containers) {
+// Of the lists that `wanted` names. What a runtime does by itself in that time is not the calls'.
+absl::Status WeighCalls(Bench& bench, const Peer& peer, const std::string& of,
+                        absl::FunctionRef<bool(const List&)> wanted) {
   const auto cgroup = bench.cgroups.find(peer.name());
   if (cgroup == bench.cgroups.end() || !cgroup->second.Holds(peer.daemon()))
     return absl::OkStatus();
@@ -103,34 +106,30 @@ absl::Status WeighCalls(Bench& bench, const Peer& peer, int containers) {
   ASSIGN_OR_RETURN(absl::Duration by_itself,
                    CpuOfSeconds(cgroup->second, [] { return absl::OkStatus(); }));
   by_itself /= kWeighedCalls;
-  add(absl::StrCat(containers, " containers: CPU of the runtime, nobody asking, a second"),
-      by_itself);
+  add(absl::StrCat(of, ": CPU of the runtime, nobody asking, a second"), by_itself);
   for (const List& list : kLists) {
+    if (!wanted(list)) continue;
     const auto ask = [&] { return (peer.*list.count)().status(); };
     if (!list.reads_counters) {
       ASSIGN_OR_RETURN(const absl::Duration of_one, CpuOfOneInARow(cgroup->second, by_itself, ask));
-      add(absl::StrCat(list.call, ", ", containers,
-                       " containers: CPU of the runtime, one of a hundred calls"),
-          of_one);
-    } else if (containers > kFewContainers && &peer != &bench.peers.front()) {
-      continue;
+      add(CpuName(list, of, "one of a hundred calls"), of_one);
     }
     ASSIGN_OR_RETURN(const absl::Duration asked, CpuOfSeconds(cgroup->second, ask));
-    add(CpuName(list, containers),
+    add(CpuOfCallASecond(list, of),
         std::max(absl::ZeroDuration(), asked / kWeighedCalls - by_itself));
   }
   return absl::OkStatus();
 }
 
 // The kernel's part of ListContainerStats for the first peer's containers, as often.
-absl::Status WeighSweeps(Bench& bench, int containers) {
+absl::Status WeighSweeps(Bench& bench, const std::string& of) {
   const auto cgroup = bench.cgroups.find(bench.peers.front().name());
   if (bench.floor == nullptr || cgroup == bench.cgroups.end()) return absl::OkStatus();
   const StatsSweep sweep(cgroup->second.pods());
   if (sweep.files() == 0) return absl::OkStatus();
   for (int call = 0; call < kWeighedCalls; ++call) {
     ASSIGN_OR_RETURN(const absl::Duration taken, sweep.Read());
-    bench.report.Add({.name = CpuName(kLists[2], containers), .unit = "ms", .pace = ""}, kFloor,
+    bench.report.Add({.name = CpuOfCallASecond(kLists[2], of), .unit = "ms", .pace = ""}, kFloor,
                      absl::ToDoubleMilliseconds(taken));
     absl::SleepFor(kBetweenCalls);
   }
@@ -174,12 +173,44 @@ absl::Status MeasureLists(Bench& bench, int containers,
       }
     }
   }
+  const std::string of = absl::StrCat(containers, " containers");
   for (int weighing = 0; weighing < kWeighings; ++weighing) {
-    for (const Peer* peer : bench.Order(weighing))
-      RETURN_IF_ERROR(WeighCalls(bench, *peer, containers));
+    for (const Peer* peer : bench.Order(weighing)) {
+      // Of many containers the counters of the first peer alone: others take up to half a minute
+      // for a call.
+      RETURN_IF_ERROR(WeighCalls(bench, *peer, of, [&](const List& list) {
+        return !list.reads_counters || containers <= kFewContainers || peer == &bench.peers.front();
+      }));
+    }
   }
-  RETURN_IF_ERROR(WeighSweeps(bench, containers));
+  RETURN_IF_ERROR(WeighSweeps(bench, of));
   return MeasureScrapes(bench, containers);
+}
+
+// Pods without containers, of one peer after the other: the shims of a thousand take gigabytes.
+absl::Status MeasurePodList(Bench& bench) {
+  const List& list = kLists[1];
+  const std::string of = absl::StrCat(bench.options.list_pods, " pods");
+  for (const Peer& peer : bench.peers) {
+    std::vector<ScopedPod> pods;
+    while (pods.size() < static_cast<size_t>(bench.options.list_pods)) {
+      ASSIGN_OR_RETURN(ScopedPod pod, ScopedPod::Run(peer, bench.PodFor(peer, Network::kHost)));
+      pods.push_back(std::move(pod));
+    }
+    for (int round = 0; round < bench.options.rounds; ++round) {
+      ASSIGN_OR_RETURN(
+          const int count,
+          Timed(bench, {.name = absl::StrCat(list.call, ", ", of), .unit = "ms", .pace = ""},
+                peer.name(), [&] { return (peer.*list.count)(); }));
+      if (static_cast<size_t>(count) < pods.size())
+        return absl::InternalError(absl::StrCat(peer.name(), ": ", of, ": ", count, " entries"));
+    }
+    for (int weighing = 0; weighing < kWeighings; ++weighing) {
+      RETURN_IF_ERROR(
+          WeighCalls(bench, peer, of, [&](const List& each) { return &each == &list; }));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -194,7 +225,8 @@ absl::Status MeasureListing(Bench& bench) {
     RETURN_IF_ERROR(MeasureLists(bench, containers, pods));
     had = containers;
   }
-  return absl::OkStatus();
+  pods.clear();
+  return MeasurePodList(bench);
 }
 
 }  // namespace berth::bench

@@ -19,6 +19,7 @@ namespace berth::bench {
 struct Options {
   int rounds = 20;           // repetitions of a pod cycle; exec and start take twice as many
   int containers = 100;      // listed, a hundred of them first
+  int list_pods = 100;       // listed, without containers
   int grow_pods = 500;       // of the first peer, one after the other
   int idle_pods = 10;        // whose memory is measured
   int throughput_pods = 40;  // in all, `concurrency` at a time
