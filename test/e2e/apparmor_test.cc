@@ -3,12 +3,13 @@
 
 #include <cerrno>
 #include <fstream>
-#include <iterator>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/subprocess.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -31,12 +32,6 @@ profile berth-e2e-local flags=(attach_disconnected, mediate_deleted) {
 }
 )";
 
-std::string TextOf(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(
-      absl::StripAsciiWhitespace(std::string(std::istreambuf_iterator<char>(file), {})));
-}
-
 // "" or what the parser says.
 std::string Parser(const std::string& action) {
   const std::string profile = absl::StrCat(NodeDir(), "/local-profile");
@@ -52,7 +47,7 @@ std::string Parser(const std::string& action) {
 class AppArmorTest : public ProbedTest {
  protected:
   void SetUp() override {
-    if (TextOf("/sys/module/apparmor/parameters/enabled") != "Y")
+    if (!absl::StartsWith(ContentOf("/sys/module/apparmor/parameters/enabled"), "Y"))
       GTEST_SKIP() << "this kernel has no AppArmor";
     ProbedTest::SetUp();
   }

@@ -6,13 +6,13 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -36,11 +36,6 @@ void Write(const std::string& path, const std::string& text) {
   fs::rename(path + ".new", path);
 }
 
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
 // Kills what is in the cgroup and below, in all hierarchies; whether there was something.
 bool KillCgroup(const std::string& cgroup) {
   std::vector<std::string> roots = {"/sys/fs/cgroup" + cgroup};
@@ -51,10 +46,12 @@ bool KillCgroup(const std::string& cgroup) {
   for (const std::string& root : roots) {
     if (!fs::is_directory(root, ignored)) continue;
     std::vector<fs::path> directories = {root};
-    for (const auto& entry : fs::recursive_directory_iterator(root, ignored))
-      if (entry.is_directory(ignored)) directories.push_back(entry.path());
+    for (fs::recursive_directory_iterator it(root, ignored), end; !ignored && it != end;
+         it.increment(ignored)) {
+      if (it->is_directory(ignored)) directories.push_back(it->path());
+    }
     for (const fs::path& directory : directories) {
-      for (const auto& line : absl::StrSplit(ReadAll(directory / "cgroup.procs"), '\n')) {
+      for (const auto& line : absl::StrSplit(ContentOf(directory / "cgroup.procs"), '\n')) {
         int pid = 0;
         if (absl::SimpleAtoi(line, &pid) && pid > 0) any |= ::kill(pid, SIGKILL) == 0;
       }

@@ -13,9 +13,12 @@
 #include "absl/strings/str_split.h"
 #include "src/base/sanitized.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/isolation.h"
 
 namespace berth::e2e {
 namespace {
+
+namespace fs = std::filesystem;
 
 using ::testing::HasSubstr;
 
@@ -172,12 +175,15 @@ TEST_F(ExecTest, ManyRunAtOnce) {
 // A frozen container answers nobody: the deadline holds all the same.
 TEST_F(ExecTest, TimeoutHoldsInAFrozenContainer) {
   std::string file;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(
-           "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied)) {
-    const std::string name = entry.path().filename();
-    if ((name == "freezer.state" || name == "cgroup.freeze") &&
-        entry.path().parent_path().filename() == id())
-      file = entry.path();
+  for (const char* root : {"/sys/fs/cgroup/freezer", "/sys/fs/cgroup"}) {
+    std::error_code gone;
+    for (fs::recursive_directory_iterator it(fs::path(root) / NodeName(), gone), end;
+         !gone && file.empty() && it != end; it.increment(gone)) {
+      const std::string name = it->path().filename();
+      if ((name == "freezer.state" || name == "cgroup.freeze") &&
+          it->path().parent_path().filename() == id())
+        file = it->path();
+    }
   }
   if (file.empty()) GTEST_SKIP() << "the container has no freezer";
   const bool v1 = absl::EndsWith(file, "freezer.state");
@@ -202,7 +208,7 @@ long Resident(pid_t pid) {
 }
 
 long Entries(pid_t pid, const std::string& directory) {
-  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/" + directory);
+  const fs::directory_iterator all("/proc/" + std::to_string(pid) + "/" + directory);
   return std::distance(begin(all), end(all));
 }
 
@@ -218,7 +224,7 @@ pid_t ParentOf(pid_t pid) {
 
 long Children(pid_t parent) {
   long count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+  for (const auto& entry : fs::directory_iterator("/proc")) {
     int pid = 0;
     if (absl::SimpleAtoi(entry.path().filename().string(), &pid)) count += ParentOf(pid) == parent;
   }

@@ -24,6 +24,7 @@
 #include "src/kernel/socket.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/own_node.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -249,13 +250,13 @@ class ProcessLimit {
     }
     if (directory_.empty()) return;
     for (const absl::string_view line :
-         absl::StrSplit(ReadAll("/proc/" + pid_ + "/cgroup"), '\n', absl::SkipEmpty())) {
+         absl::StrSplit(ContentOf("/proc/" + pid_ + "/cgroup"), '\n', absl::SkipEmpty())) {
       const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
       if (fields[1] == "pids") home_ = "/sys/fs/cgroup/pids" + fields[2];
       if (fields[1].empty() && home_.empty()) home_ = "/sys/fs/cgroup" + fields[2];
     }
     std::ofstream(directory_ + "/cgroup.procs") << pid_;
-    EXPECT_THAT(ReadAll(directory_ + "/cgroup.procs"), HasSubstr(pid_));
+    EXPECT_THAT(ContentOf(directory_ + "/cgroup.procs"), HasSubstr(pid_));
   }
   ~ProcessLimit() {
     if (!directory_.empty()) std::ofstream(home_ + "/cgroup.procs") << pid_;
@@ -267,17 +268,12 @@ class ProcessLimit {
   // As many processes and threads as there are, and `spare` more.
   void Set(int spare) {
     int current = 0;
-    ASSERT_TRUE(absl::SimpleAtoi(ReadAll(directory_ + "/pids.current"), &current));
+    ASSERT_TRUE(absl::SimpleAtoi(ContentOf(directory_ + "/pids.current"), &current));
     std::ofstream(directory_ + "/pids.max") << current + spare;
   }
   void Lift() { std::ofstream(directory_ + "/pids.max") << "max"; }
 
  private:
-  static std::string ReadAll(const std::string& path) {
-    std::ifstream file(path);
-    return std::string((std::istreambuf_iterator<char>(file)), {});
-  }
-
   const std::string pid_;
   std::string directory_, home_;
 };

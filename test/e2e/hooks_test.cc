@@ -1,13 +1,11 @@
 // OCI hooks from the configured directories: which run, in which order, and what they get.
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "test/e2e/own_node.h"
 #include "test/e2e/probed.h"
+#include "test/e2e/text_file.h"
 #include "test/e2e/volume.h"
 
 namespace berth::e2e {
@@ -151,9 +149,7 @@ TEST_F(HooksTest, MountsOfAHookStayItsOwn) {
   ASSERT_OK(RunOne(MakeProbe("c", {"exit", "0"})));
   EXPECT_THAT(Order(), ElementsAre("mounted"));
   for (const std::string& process : {std::string("self"), absl::StrCat(own_->daemon().pid())}) {
-    std::ifstream file("/proc/" + process + "/mountinfo");
-    const std::string mounts((std::istreambuf_iterator<char>(file)), {});
-    EXPECT_THAT(mounts, Not(HasSubstr("hooked"))) << process;
+    EXPECT_THAT(ContentOf("/proc/" + process + "/mountinfo"), Not(HasSubstr("hooked"))) << process;
   }
 }
 

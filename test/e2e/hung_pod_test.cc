@@ -16,6 +16,7 @@
 #include "src/base/unique_fd.h"
 #include "test/e2e/cni_fixture.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/monitor_process.h"
 #include "test/e2e/process_search.h"
 
 namespace berth::e2e {
@@ -107,10 +108,10 @@ TEST_F(HungPodTest, I_06_StoppedMonitorTouchesItsPodOnlyAndThePodCanBeRemoved) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
   ASSERT_OK_AND_ASSIGN(const std::string other, pod.RunContainer(MakeProbe("d", {"watch"})));
-  const std::vector<pid_t> monitors = ProcessesNamed("berth-monitor");
-  ASSERT_FALSE(monitors.empty());
+  const pid_t monitor = MonitorOf(pod.id());
+  ASSERT_GT(monitor, 0);
   Asker asker(node().daemon().socket());
-  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  ASSERT_EQ(kill(monitor, SIGSTOP), 0);
   std::thread exec([&] {
     EXPECT_FALSE(client().Exec(id, {"/probe", "exit", "0"}, 5, absl::Seconds(3)).ok());
   });

@@ -1,9 +1,7 @@
 #include "test/e2e/image.h"
 
-#include <fstream>
-#include <iterator>
-
 #include "absl/strings/str_cat.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -35,12 +33,7 @@ Json Descriptor(const Blob& blob) {
           {"size", blob.content.size()}};
 }
 
-std::string ReadWholeFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-TarEntry ProbeFile() { return File("probe", ReadWholeFile(BERTH_E2E_PROBE), 0755); }
+TarEntry ProbeFile() { return File("probe", ContentOf(BERTH_E2E_PROBE), 0755); }
 
 constexpr char kPasswd[] =
     "root:x:0:0:root:/root:/bin/sh\n"
@@ -119,7 +112,7 @@ ImageRecipe ProbeRecipe() {
 }
 
 ImageRecipe BusyboxRecipe() {
-  Layer layer{{Dir("bin"), File("bin/busybox", ReadWholeFile("/bin/busybox"), 0755), Dir("etc"),
+  Layer layer{{Dir("bin"), File("bin/busybox", ContentOf("/bin/busybox"), 0755), Dir("etc"),
                Dir("root", 0700), Dir("tmp", 01777), File("etc/passwd", kPasswd),
                File("etc/group", kGroup)}};
   for (const char* applet : kApplets)

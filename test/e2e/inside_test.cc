@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
 
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -423,10 +423,8 @@ TEST_F(InsideTest, HostnameAndFilesOfThePod) {
 }
 
 TEST_F(InsideTest, WithoutDnsConfigTheNodesResolvConfIsCopied) {
-  std::ifstream file("/etc/resolv.conf");
-  const std::string own((std::istreambuf_iterator<char>(file)), {});
   EXPECT_EQ(Report(MakePodConfig(Name()), MakeProbe("c", {"report"}))["files"]["/etc/resolv.conf"],
-            own);
+            ContentOf("/etc/resolv.conf"));
 }
 
 TEST_F(InsideTest, DevicesAreTheStandardOnes) {
@@ -473,8 +471,7 @@ TEST_F(InsideTest, MountsHaveTheirProtectiveFlags) {
 TEST_F(InsideTest, I_30_RootIsAnOverlayAndTheHostsTableDoesNotKnowIt) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
-  std::ifstream file("/proc/self/mountinfo");
-  const std::string host((std::istreambuf_iterator<char>(file)), {});
+  const std::string host = ContentOf("/proc/self/mountinfo");
   EXPECT_THAT(host, Not(HasSubstr(id)));
   EXPECT_THAT(host, Not(HasSubstr(node().daemon().options().dir)));
   ASSERT_OK_AND_ASSIGN(const Json report, pod.ExecForJson(id, {"report"}));

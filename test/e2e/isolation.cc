@@ -17,11 +17,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -138,11 +137,7 @@ const std::string& NodeDir() {
   return *dir;
 }
 
-bool KernelIsOwn() {
-  std::ifstream file("/proc/cpuinfo");
-  return absl::StrContains(std::string(std::istreambuf_iterator<char>(file), {}),
-                           "User Mode Linux");
-}
+bool KernelIsOwn() { return absl::StrContains(ContentOf("/proc/cpuinfo"), "User Mode Linux"); }
 
 void EnterOwnNode() {
   MutableName() = kPrefix + std::to_string(getpid());

@@ -4,13 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/own_node.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -274,10 +274,7 @@ TEST_F(NetworkTest, ManyPodsLeaveNothing) {
   const char* wanted = getenv("BERTH_E2E_STORM_PODS");
   const int pods = wanted != nullptr ? atoi(wanted) : 60;
   constexpr int kAtATime = 6;
-  const auto routes = [] {
-    std::ifstream file("/proc/net/route");
-    return std::string((std::istreambuf_iterator<char>(file)), {});
-  };
+  const auto routes = [] { return ContentOf("/proc/net/route"); };
   const std::string before = routes();
   const bool nat = HasNat();
   std::vector<std::thread> threads;

@@ -10,8 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <regex>
 #include <set>
 
@@ -22,6 +20,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -29,11 +28,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr absl::Duration kPollInterval = absl::Milliseconds(10);
-
-std::string ReadAll(const fs::path& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 std::string LinkTarget(const fs::path& path) {
   std::error_code error;
@@ -67,7 +61,7 @@ std::string WithoutRandom(const std::string& name) {
 
 absl::Status AddMounts(const OracleScope&, Snapshot& snapshot) {
   for (absl::string_view line :
-       absl::StrSplit(ReadAll("/proc/self/mountinfo"), '\n', absl::SkipEmpty())) {
+       absl::StrSplit(ContentOf("/proc/self/mountinfo"), '\n', absl::SkipEmpty())) {
     const std::vector<absl::string_view> sides = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
     const std::vector<absl::string_view> fields = absl::StrSplit(sides[0], ' ');
     if (sides.size() < 2 || fields.size() < 5)
@@ -154,7 +148,7 @@ bool IsKernelThread(absl::string_view fields) {
 
 absl::Status AddProcesses(const OracleScope&, Snapshot& snapshot) {
   for (const fs::path& process : Processes()) {
-    const std::string stat = ReadAll(process / "stat");  // "pid (comm) state ppid ..."
+    const std::string stat = ContentOf(process / "stat");  // "pid (comm) state ppid ..."
     const size_t open = stat.find('('), close = stat.rfind(')');
     if (open == std::string::npos || close == std::string::npos || close + 2 >= stat.size())
       continue;
@@ -258,7 +252,7 @@ absl::Status AddRows(const OracleScope& scope, Snapshot& snapshot) {
 
 absl::Status AddLoopDevices(const OracleScope&, Snapshot& snapshot) {
   for (const fs::path& device : Entries("/sys/block")) {
-    const std::string backing = ReadAll(device / "loop" / "backing_file");
+    const std::string backing = ContentOf(device / "loop" / "backing_file");
     if (!backing.empty()) {
       ++snapshot[absl::StrCat("loop ", device.filename().string(), " ",
                               absl::StripAsciiWhitespace(backing))];

@@ -5,13 +5,13 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "test/e2e/isolation.h"
 #include "test/e2e/node.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -147,9 +147,7 @@ std::vector<std::string> MakeCgroup(const std::string& parent) {
   if (fs::path dir = root / "cpuset"; fs::exists(dir)) {
     for (const fs::path& step : fs::path(parent).relative_path()) {
       for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
-        std::ifstream from(dir / file);
-        const std::string value((std::istreambuf_iterator<char>(from)), {});
-        std::ofstream(dir / step / file) << value;
+        std::ofstream(dir / step / file) << ContentOf(dir / file);
       }
       dir /= step;
     }

@@ -4,13 +4,13 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -143,10 +143,8 @@ std::string ProbedTest::CgroupFile(const std::string& id, const std::string& con
   for (fs::recursive_directory_iterator it(root / NodeName(), error), end; !error && it != end;
        it.increment(error)) {
     if (!absl::StrContains(it->path().filename().string(), id) || !it->is_directory()) continue;
-    std::ifstream content(it->path() / file);
-    if (!content) return absl::StrCat("no ", file);
-    return std::string(
-        absl::StripAsciiWhitespace(std::string(std::istreambuf_iterator<char>(content), {})));
+    if (!fs::exists(it->path() / file, error)) return absl::StrCat("no ", file);
+    return std::string(absl::StripAsciiWhitespace(ContentOf(it->path() / file)));
   }
   return absl::StrCat("no cgroup of ", id, " below ", root.string());
 }

@@ -4,7 +4,6 @@
 #include <sys/types.h>
 
 #include <string>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 
@@ -14,8 +13,5 @@ void ForEachProcess(absl::FunctionRef<void(pid_t pid, const std::string& command
 
 // One whose command line has `word`; 0 if there is none.
 pid_t ProcessWith(const std::string& word);
-
-// All whose command line begins with `name`, as it was given to them.
-std::vector<pid_t> ProcessesNamed(const std::string& name);
 
 }  // namespace berth::e2e

@@ -14,7 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/monitor_process.h"
 #include "test/e2e/process_search.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -115,8 +117,7 @@ TEST_F(KnownPodTest, I_09_DamagedDatabaseIsKeptAsideAndMadeAgain) {
   const std::string garbage(8192, 'x');
   std::ofstream(Database()) << garbage;
   ASSERT_NO_FATAL_FAILURE(StartAgain());
-  std::ifstream aside(Database() + ".damaged");
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(aside), {}), garbage);
+  EXPECT_EQ(ContentOf(Database() + ".damaged"), garbage);
   ExpectAllIsKnownAndWorks();
   ForgetWhatWasSetAside();
 }
@@ -182,7 +183,7 @@ TEST_F(KnownPodTest, RebootEndsPodsTakesNetworksAndLeavesLogs) {
   ASSERT_OK_AND_ASSIGN(const auto before, client().ContainerStatus(exited_));
   ASSERT_NO_FATAL_FAILURE(Stop());
   // What a reboot does: no process, no state directory, no link, no cgroup; another boot id.
-  for (const pid_t monitor : ProcessesNamed("berth-monitor")) kill(monitor, SIGKILL);
+  for (const MonitorProcess& monitor : MonitorProcesses()) kill(monitor.pid, SIGKILL);
   EXPECT_TRUE(Eventually(absl::Seconds(30), [] { return ProcessWith("sleep") == 0; }));
   fs::remove_all(Dir() + "/state/pods");
   const std::string boot_id = NodeDir() + "/boot-id";
@@ -214,11 +215,11 @@ TEST_F(KnownPodTest, RebootEndsPodsTakesNetworksAndLeavesLogs) {
 TEST_F(RecoveryTest, I_14_MonitorThatHangsHoldsUpNoStartAndIsReadLater) {
   ASSERT_OK_AND_ASSIGN(Pod hung, Pod::Run(client(), MakePodConfig(Name("-hung"))));
   ASSERT_OK_AND_ASSIGN(const std::string hidden, hung.RunContainer(MakeProbe("c", {"sleep"})));
-  const std::vector<pid_t> monitors = ProcessesNamed("berth-monitor");
-  ASSERT_FALSE(monitors.empty());
+  const pid_t monitor = MonitorOf(hung.id());
+  ASSERT_GT(monitor, 0);
   ASSERT_OK_AND_ASSIGN(Pod well, Pod::Run(client(), MakePodConfig(Name("-well"))));
   ASSERT_OK_AND_ASSIGN(const std::string seen, well.RunContainer(MakeProbe("c", {"sleep"})));
-  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  ASSERT_EQ(kill(monitor, SIGSTOP), 0);
   ASSERT_NO_FATAL_FAILURE(Stop());
   ASSERT_NO_FATAL_FAILURE(StartAgain());
   ASSERT_OK_AND_ASSIGN(const auto unread, client().ContainerStatus(hidden));
@@ -227,7 +228,7 @@ TEST_F(RecoveryTest, I_14_MonitorThatHangsHoldsUpNoStartAndIsReadLater) {
   EXPECT_EQ(read.state(), cri::CONTAINER_RUNNING);
   ASSERT_OK_AND_ASSIGN(const auto pods, client().ListPods());
   EXPECT_EQ(pods.size(), 2u);
-  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGCONT), 0);
+  ASSERT_EQ(kill(monitor, SIGCONT), 0);
   EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
     const auto status = client().ContainerStatus(hidden);
     return status.ok() && status->state() == cri::CONTAINER_RUNNING;
@@ -242,10 +243,10 @@ TEST_F(RecoveryTest, I_14_PodOfAMonitorThatHangsCanBeStoppedAndRemovedWhole) {
   ASSERT_OK_AND_ASSIGN(const std::string made, idle.Create(MakeProbe("c", {"sleep"})));
   ASSERT_OK_AND_ASSIGN(Pod busy, Pod::Run(client(), MakePodConfig(Name("-busy"))));
   ASSERT_OK_AND_ASSIGN(const std::string runs, busy.RunContainer(MakeProbe("c", {"sleep"})));
-  const std::vector<pid_t> monitors = ProcessesNamed("berth-monitor");
-  ASSERT_FALSE(monitors.empty());
+  const std::vector<MonitorProcess> monitors = MonitorProcesses();
+  ASSERT_GE(monitors.size(), 2u);
   ASSERT_NO_FATAL_FAILURE(Stop());
-  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  for (const MonitorProcess& monitor : monitors) ASSERT_EQ(kill(monitor.pid, SIGSTOP), 0);
   ASSERT_NO_FATAL_FAILURE(StartAgain());
   for (const std::string& id : {made, runs}) EXPECT_CODE(client().Remove(id), kUnavailable);
   EXPECT_OK(client().StopPod(idle.id()));

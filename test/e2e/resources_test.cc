@@ -3,12 +3,12 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -33,9 +33,7 @@ class ResourcesTest : public E2eTest {
          it.increment(error)) {
       if (it->path().filename().string().find(id) == std::string::npos || !it->is_directory())
         continue;
-      std::ifstream content(it->path() / file);
-      return std::string(
-          absl::StripAsciiWhitespace(std::string(std::istreambuf_iterator<char>(content), {})));
+      return std::string(absl::StripAsciiWhitespace(ContentOf(it->path() / file)));
     }
     return "no cgroup of " + id + " below " + root.string();
   }

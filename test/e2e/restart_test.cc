@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "src/base/unique_fd.h"
 #include "test/e2e/e2e_test.h"
+#include "test/e2e/monitor_process.h"
 #include "test/e2e/process_search.h"
 
 namespace berth::e2e {
@@ -176,9 +177,9 @@ TEST_F(RestartTest, ImagesAreKept) {
 TEST_F(RestartTest, KilledMonitorTakesItsContainersAndIsReported) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"ignore-term"})));
-  const std::vector<pid_t> monitors = ProcessesNamed("berth-monitor");
-  ASSERT_FALSE(monitors.empty());
-  for (const pid_t monitor : monitors) kill(monitor, SIGKILL);
+  const pid_t monitor = MonitorOf(pod.id());
+  ASSERT_GT(monitor, 0);
+  ASSERT_EQ(kill(monitor, SIGKILL), 0);
   ASSERT_OK_AND_ASSIGN(const auto status, client().WaitExit(id));
   EXPECT_FALSE(status.reason().empty());
   EXPECT_NE(status.exit_code(), 0);

@@ -3,12 +3,10 @@
 
 #include <sys/stat.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "test/e2e/hostile.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -18,11 +16,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 using SecurityTest = HostileTest;
-
-std::string Bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 bool IsEmptyOrAbsent(const Json& info) {
   return info.value("type", "") == "ENOENT" || info.value("read", "") == "empty";
@@ -43,12 +36,12 @@ TEST_F(SecurityTest, S_01_JoiningProcessShowsNoDescriptors) {
 }
 
 TEST_F(SecurityTest, S_02_InterpreterProcSelfExeDoesNotReachTheRuntime) {
-  const std::string monitor = BERTH_BIN_DIR "/berth-monitor", before = Bytes(monitor);
+  const std::string monitor = BERTH_BIN_DIR "/berth-monitor", before = ContentOf(monitor);
   const std::string image = MakeImage({File("evil", "#!/proc/self/exe\n", 0755)});
   cri::ContainerConfig config = From(image, {});
   config.set_command(0, "/evil");
   RunWhatever(config);
-  EXPECT_EQ(Bytes(monitor), before);
+  EXPECT_EQ(ContentOf(monitor), before);
 }
 
 TEST_F(SecurityTest, S_02_ProgramOfTheRuntimeCannotBeOpenedForWriting) {

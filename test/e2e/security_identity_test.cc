@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "test/e2e/hostile.h"
 #include "test/e2e/own_node.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -137,8 +138,7 @@ TEST_F(SecurityTest, S_19_ConfinementThatCannotBeGivenIsNeverLeftOut) {
   Security(absent)->mutable_seccomp()->set_profile_type(cri::SecurityProfile::Localhost);
   Security(absent)->mutable_seccomp()->set_localhost_ref(NodeDir() + "/no-such-profile.json");
   EXPECT_FALSE(Refusal(absent).ok());
-  std::ifstream lsm("/sys/kernel/security/lsm");
-  const std::string modules((std::istreambuf_iterator<char>(lsm)), {});
+  const std::string modules = ContentOf("/sys/kernel/security/lsm");
   cri::ContainerConfig apparmor = MakeKubeletProbe("c", {"exit", "0"}), selinux = apparmor;
   Security(apparmor)->mutable_apparmor()->set_profile_type(cri::SecurityProfile::Localhost);
   Security(apparmor)->mutable_apparmor()->set_localhost_ref("no-such-profile");
@@ -163,15 +163,13 @@ TEST_F(SecurityTest, S_19_FilterIsThereOnceTheProcessRuns) {
   request.set_verbose(true);
   ASSERT_OK_AND_ASSIGN(const auto status, client().Call(&Runtime::ContainerStatus, request));
   const Json info = Json::parse(status.info().at("info"), nullptr, false);
-  std::ifstream file(absl::StrCat("/proc/", info.value("pid", 0), "/status"));
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_THAT(text, HasSubstr("Seccomp:\t2"));
+  EXPECT_THAT(ContentOf(absl::StrCat("/proc/", info.value("pid", 0), "/status")),
+              HasSubstr("Seccomp:\t2"));
 }
 
 TEST_F(SecurityTest, S_20_SetuidProgramsGainNothingWhenAsked) {
   HostDir volume(Name("-volume"));
-  std::ifstream probe(BERTH_E2E_PROBE, std::ios::binary);
-  volume.Write("setuid", std::string((std::istreambuf_iterator<char>(probe)), {}), 04755);
+  volume.Write("setuid", ContentOf(BERTH_E2E_PROBE), 04755);
   for (const bool by_mount : {false, true}) {
     cri::ContainerConfig config = MakeProbe("c", {"report"});
     config.set_command(0, "/vol/setuid");

@@ -6,12 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "src/base/status_macros.h"
 #include "test/e2e/eventually.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 
@@ -74,9 +73,6 @@ std::optional<int> Subprocess::Wait(absl::Duration patience) {
   return exit_code_;
 }
 
-std::string Subprocess::Output() const {
-  std::ifstream file(output_path_);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
+std::string Subprocess::Output() const { return ContentOf(output_path_); }
 
 }  // namespace berth::e2e

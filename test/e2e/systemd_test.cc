@@ -3,14 +3,13 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "test/e2e/own_node.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/subprocess.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -21,11 +20,9 @@ using ::testing::HasSubstr;
 constexpr char kParent[] = "/kubepods.slice/kubepods-burstable.slice";
 constexpr char kDefaultSlice[] = "berthe2e.slice";
 
-std::string TextOf(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) return absl::StrCat("no ", path.string());
-  return std::string(
-      absl::StripAsciiWhitespace(std::string(std::istreambuf_iterator<char>(file), {})));
+std::string LineOf(const fs::path& path) {
+  if (!fs::exists(path)) return absl::StrCat("no ", path.string());
+  return std::string(absl::StripAsciiWhitespace(ContentOf(path)));
 }
 
 // What systemctl prints, or how it failed.
@@ -55,7 +52,7 @@ fs::path ScopeDir(const Pod& pod) {
 class SystemdTest : public E2eTest {
  protected:
   void SetUp() override {
-    if (!MachineIsOwn() || TextOf("/proc/1/comm") != "systemd")
+    if (!MachineIsOwn() || LineOf("/proc/1/comm") != "systemd")
       GTEST_SKIP() << "systemd is not PID 1 of a machine of the tests' own";
     E2eTest::SetUp();
     if (HasFatalFailure()) return;
@@ -100,7 +97,7 @@ TEST_F(SystemdTest, PodIsADelegatedScopeInItsSlice) {
   EXPECT_EQ(Property(ScopeOf(pod), "Slice"), "kubepods-burstable.slice");
   EXPECT_EQ(Property(ScopeOf(pod), "Delegate"), "yes");
   EXPECT_EQ(Property(ScopeOf(pod), "ControlGroup"), absl::StrCat(kParent, "/", ScopeOf(pod)));
-  EXPECT_EQ(TextOf(ScopeDir(pod) / "cgroup.procs"), "") << "the parked process is still there";
+  EXPECT_EQ(LineOf(ScopeDir(pod) / "cgroup.procs"), "") << "the parked process is still there";
 }
 
 TEST_F(SystemdTest, PodWithoutAParentGoesToTheConfiguredSlice) {
@@ -112,10 +109,10 @@ TEST_F(SystemdTest, ContainerIsLimitedBelowTheScope) {
   ASSERT_OK_AND_ASSIGN(Pod pod, RunPod());
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(Probe({"sleep"})));
   const fs::path dir = ScopeDir(pod) / id;
-  EXPECT_EQ(TextOf(dir / "memory.max"), absl::StrCat(64 * kMiB));
-  EXPECT_EQ(TextOf(dir / "cpu.max"), "50000 100000");
-  const std::string pid = TextOf(dir / "cgroup.procs");
-  EXPECT_EQ(TextOf(absl::StrCat("/proc/", pid, "/cgroup")),
+  EXPECT_EQ(LineOf(dir / "memory.max"), absl::StrCat(64 * kMiB));
+  EXPECT_EQ(LineOf(dir / "cpu.max"), "50000 100000");
+  const std::string pid = LineOf(dir / "cgroup.procs");
+  EXPECT_EQ(LineOf(absl::StrCat("/proc/", pid, "/cgroup")),
             absl::StrCat("0::", kParent, "/", ScopeOf(pod), "/", id));
   ASSERT_OK_AND_ASSIGN(const Json report, pod.ExecForJson(id, {"report"}));
   EXPECT_EQ(absl::StripAsciiWhitespace(report.value("cgroup", "")).substr(0, 4), "0::/");
@@ -133,22 +130,22 @@ TEST_F(SystemdTest, ExecRunsAndUpdateChangesTheLimits) {
   request.mutable_linux()->set_memory_swap_limit_in_bytes(96 * kMiB);
   request.mutable_linux()->set_cpu_quota(20000);
   ASSERT_OK(systemd_client().Call(&Runtime::UpdateContainerResources, request));
-  EXPECT_EQ(TextOf(ScopeDir(pod) / id / "memory.max"), absl::StrCat(96 * kMiB));
-  EXPECT_EQ(TextOf(ScopeDir(pod) / id / "cpu.max"), "20000 100000");
+  EXPECT_EQ(LineOf(ScopeDir(pod) / id / "memory.max"), absl::StrCat(96 * kMiB));
+  EXPECT_EQ(LineOf(ScopeDir(pod) / id / "cpu.max"), "20000 100000");
 }
 
 TEST_F(SystemdTest, DaemonReloadLeavesTheLimits) {
   ASSERT_OK_AND_ASSIGN(Pod pod, RunPod());
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(Probe({"sleep"})));
   ASSERT_EQ(Systemctl({"daemon-reload"}), "");
-  EXPECT_EQ(TextOf(ScopeDir(pod) / id / "memory.max"), absl::StrCat(64 * kMiB));
-  EXPECT_EQ(TextOf(ScopeDir(pod) / id / "cpu.max"), "50000 100000");
+  EXPECT_EQ(LineOf(ScopeDir(pod) / id / "memory.max"), absl::StrCat(64 * kMiB));
+  EXPECT_EQ(LineOf(ScopeDir(pod) / id / "cpu.max"), "50000 100000");
   EXPECT_EQ(Property(ScopeOf(pod), "ActiveState"), "active");
   cri::ContainerConfig second = Probe({"sleep"});
   second.mutable_metadata()->set_name("second");
   second.set_log_path("second/0.log");
   ASSERT_OK_AND_ASSIGN(const std::string other, pod.RunContainer(second));
-  EXPECT_EQ(TextOf(ScopeDir(pod) / other / "memory.max"), absl::StrCat(64 * kMiB));
+  EXPECT_EQ(LineOf(ScopeDir(pod) / other / "memory.max"), absl::StrCat(64 * kMiB));
 }
 
 TEST_F(SystemdTest, MemoryHogIsOomKilled) {
@@ -182,7 +179,7 @@ TEST_F(SystemdTest, RestartedDaemonKnowsThePod) {
   ASSERT_OK_AND_ASSIGN(const auto container, systemd_client().ContainerStatus(id));
   EXPECT_EQ(container.state(), cri::CONTAINER_RUNNING);
   EXPECT_EQ(Property(ScopeOf(pod), "ActiveState"), "active");
-  EXPECT_EQ(TextOf(ScopeDir(pod) / id / "memory.max"), absl::StrCat(64 * kMiB));
+  EXPECT_EQ(LineOf(ScopeDir(pod) / id / "memory.max"), absl::StrCat(64 * kMiB));
 }
 
 TEST_F(SystemdTest, CgroupfsParentIsRefusedByName) {

@@ -1,12 +1,10 @@
 // Resources: in the cgroup, in the status, and changed in place.
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "test/e2e/probed.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -54,10 +52,8 @@ class UpdateTest : public ProbedTest {
 
 // A v2 kernel without the controller (User-mode Linux) must refuse what it cannot pin.
 bool HasCpuset() {
-  std::ifstream file("/sys/fs/cgroup/cgroup.controllers");
-  if (!file) return true;  // v1
-  const std::string names((std::istreambuf_iterator<char>(file)), {});
-  return absl::StrContains(names, "cpuset");
+  const std::string names = ContentOf("/sys/fs/cgroup/cgroup.controllers");
+  return names.empty() || absl::StrContains(names, "cpuset");  // v1 has no such file
 }
 
 TEST_F(UpdateTest, PinningWithoutTheControllerIsRefused) {

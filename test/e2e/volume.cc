@@ -6,12 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "test/e2e/isolation.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -43,10 +43,7 @@ std::string HostDir::Write(const std::string& name, const std::string& content, 
   return file;
 }
 
-std::string HostDir::Read(const std::string& name) const {
-  std::ifstream file(*this / name, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
+std::string HostDir::Read(const std::string& name) const { return ContentOf(*this / name); }
 
 std::string HostDir::MakeDir(const std::string& name) const {
   fs::create_directories(*this / name);
