@@ -136,7 +136,7 @@ class Writer {
   }
 
   size_t Branch(uint16_t code, uint32_t k, size_t yes, size_t no) {
-    // The nearer one first: what is put in for the other moves it away.
+    // The farther one first: a jump that is put in for it moves the other one away.
     size_t& farther = yes < no ? yes : no;
     size_t& nearer = yes < no ? no : yes;
     farther = Near(farther, 1);
