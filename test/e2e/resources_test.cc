@@ -6,9 +6,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "test/e2e/e2e_test.h"
-#include "test/e2e/text_file.h"
+#include "test/e2e/probed.h"
 
 namespace berth::e2e {
 namespace {
@@ -19,24 +17,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class ResourcesTest : public E2eTest {
+class ResourcesTest : public ProbedTest {
  protected:
-  static bool OnV2() { return fs::exists("/sys/fs/cgroup/cgroup.controllers"); }
-  // The content of a cgroup file of a container: its directory is the one below the pod's parent
-  // that has its id.
-  static std::string CgroupFile(const std::string& id, const std::string& controller,
-                                const std::string& file) {
-    const fs::path root =
-        OnV2() ? fs::path("/sys/fs/cgroup") : fs::path("/sys/fs/cgroup") / controller;
-    std::error_code error;
-    for (fs::recursive_directory_iterator it(root / NodeName(), error), end; !error && it != end;
-         it.increment(error)) {
-      if (it->path().filename().string().find(id) == std::string::npos || !it->is_directory())
-        continue;
-      return std::string(absl::StripAsciiWhitespace(ContentOf(it->path() / file)));
-    }
-    return "no cgroup of " + id + " below " + root.string();
-  }
   cri::PodSandboxConfig PodConfig() { return MakeKubeletPodConfig(Name()); }
 };
 
