@@ -20,18 +20,22 @@ grpc::Slice SliceOf(std::string text) {
 
 }  // namespace
 
+void ReplyCache::Serialise(const Entry& entry, std::string* reply) {
+  message_->Clear();
+  entry.fill(message_.get());
+  google::protobuf::io::StringOutputStream stream(reply);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.WriteTag(static_cast<uint32_t>(field_) << 3 | kLengthDelimited);
+  out.WriteVarint32(static_cast<uint32_t>(message_->ByteSizeLong()));
+  message_->SerializeWithCachedSizes(&out);
+}
+
 const std::string& ReplyCache::BytesOf(const Entry& entry) {
   std::unique_ptr<Bytes>& known = entries_[entry.record.get()];
   if (known != nullptr) return known->bytes;
   known = std::make_unique<Bytes>();
   known->record = entry.record;
-  message_->Clear();
-  entry.fill(message_.get());
-  google::protobuf::io::StringOutputStream stream(&known->bytes);
-  google::protobuf::io::CodedOutputStream out(&stream);
-  out.WriteTag(static_cast<uint32_t>(field_) << 3 | kLengthDelimited);
-  out.WriteVarint32(static_cast<uint32_t>(message_->ByteSizeLong()));
-  message_->SerializeWithCachedSizes(&out);
+  Serialise(entry, &known->bytes);
   return known->bytes;
 }
 
@@ -59,7 +63,14 @@ grpc::Slice ReplyCache::All(const std::shared_ptr<const void>& source,
 grpc::Slice ReplyCache::Some(const std::vector<Entry>& entries) {
   absl::MutexLock lock(&mu_);
   std::string reply;
-  for (const Entry& entry : entries) reply += BytesOf(entry);
+  for (const Entry& entry : entries) {
+    const auto known = entries_.find(entry.record.get());
+    if (known != entries_.end()) {
+      reply += known->second->bytes;
+    } else {
+      Serialise(entry, &reply);
+    }
+  }
   return SliceOf(std::move(reply));
 }
 

@@ -31,6 +31,7 @@ class ReplyCache {
   // The reply with all entries of `source`; `entries` is asked only where it has changed.
   grpc::Slice All(const std::shared_ptr<const void>& source,
                   const std::function<std::vector<Entry>()>& entries);
+  // Keeps nothing: nobody may ever ask for all, which is what lets go of what is old.
   grpc::Slice Some(const std::vector<Entry>& entries);
 
  private:
@@ -38,6 +39,8 @@ class ReplyCache {
     std::shared_ptr<const void> record;  // held, so that no other object gets its address
     std::string bytes;                   // with tag and length
   };
+  // Appends it, with tag and length.
+  void Serialise(const Entry& entry, std::string* reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   const std::string& BytesOf(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int field_;

@@ -34,10 +34,18 @@ class ReplyCacheTest : public testing::Test {
 
 TEST_F(ReplyCacheTest, SerialisesAnEntryOnce) {
   const Id a = MakeId("a"), b = MakeId("b");
-  EXPECT_EQ(Ids(cache_.Some({Entry(a), Entry(b)})), "a b ");
+  cache_.All(MakeId("1"), [&] { return std::vector{Entry(a), Entry(b)}; });
   EXPECT_EQ(Ids(cache_.Some({Entry(b)})), "b ");
   EXPECT_EQ(filled_, 2);
   EXPECT_EQ(Ids(cache_.Some({})), "");
+}
+
+TEST_F(ReplyCacheTest, KeepsNothingOfWhatOnlySomeAskedFor) {
+  Id a = MakeId("a");
+  const std::weak_ptr<const std::string> weak = a;
+  EXPECT_EQ(Ids(cache_.Some({Entry(a)})), "a ");
+  a.reset();
+  EXPECT_TRUE(weak.expired());
 }
 
 TEST_F(ReplyCacheTest, AsksForEntriesOnlyWhereTheSourceHasChanged) {
