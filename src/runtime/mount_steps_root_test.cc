@@ -174,6 +174,20 @@ TEST_F(MountStepsTest, AMaskIsTheNodesNullDeviceWhateverTheContainersIs) {
   EXPECT_EQ(RunPlan(container, plan), "1:3\n");
 }
 
+TEST_F(MountStepsTest, EntriesOfOneDirectoryGoWhereItIsNow) {
+  Container& container = MakeContainer();
+  const LaunchPlan plan =
+      PlanWith(container, MakeSpec(container, {"sh", "-c", "ls /a /a/one /b"}),
+               {{.op = Op::kMakeDir, .strings = {"/a/one"}, .a = 0755},
+                {.op = Op::kMakeDir, .strings = {"/a/one/first"}, .a = 0755},
+                {.op = Op::kSymlink, .strings = {"/a/one/second", "to"}},
+                {.op = Op::kMakeDir, .strings = {"/b/third"}, .a = 0755},
+                {.op = Op::kMount, .strings = {"tmpfs", "/b", ""}, .b = wire::kDirectory},
+                {.op = Op::kMakeDir, .strings = {"/b/fourth"}, .a = 0755}});
+  EXPECT_EQ(RunPlan(container, plan), "/a:\none\n\n/a/one:\nfirst\nsecond\n\n/b:\nfourth\n")
+      << "what was made in /b before the mount is covered by it";
+}
+
 TEST_F(MountStepsTest, ATreeInASlotIsBoundLater) {
   Container& container = MakeContainer();
   const LaunchPlan plan = PlanWith(

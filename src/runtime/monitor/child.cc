@@ -107,7 +107,7 @@ bool HasExeced(pid_t pid) {
   constexpr unsigned long kForkNoExec = 0x40;
   char text[512];
   snprintf(text, sizeof(text), "/proc/%d/stat", pid);
-  const int fd = open(text, O_RDONLY | O_CLOEXEC);
+  const int fd = openat(AT_FDCWD, text, O_RDONLY | O_CLOEXEC);
   const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
   if (fd >= 0) close(fd);
   if (n <= 0) return false;

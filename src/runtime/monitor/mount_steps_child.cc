@@ -38,6 +38,21 @@ int OpenMountTarget(const Step& step, int root) {
   return -1;
 }
 
+// Sets context->parent to the directory that holds the last component of `path`, and `name` to that
+// component. What is made comes in groups with one parent, as in /dev.
+bool EnterParent(std::string_view path, StepContext* context, const char** name,
+                 char (&buffer)[PATH_MAX]) {
+  const std::string_view directory = path.substr(0, path.rfind('/') + 1);
+  if (context->parent >= 0 && directory == context->parent_path) {
+    *name = path.data() + directory.size();
+    return true;
+  }
+  LeaveParent(context);
+  context->parent = OpenParentInRoot(context->root, path, name, buffer, sizeof(buffer));
+  context->parent_path = directory;
+  return context->parent >= 0;
+}
+
 // A clone of the null device: the node's, of which no image or process of a pod can have made
 // something else; behind the pivot the container's, if it is the null device. -1 with errno.
 int CloneNullDevice() {
@@ -110,11 +125,16 @@ int StepMount(const Step& step, StepContext* context, const char** call) {
   return Attach(mount, OpenMountTarget(step, context->root), call);
 }
 
+void LeaveParent(StepContext* context) {
+  CloseKeepingErrno(context->parent);
+  context->parent = -1;
+}
+
 int StepMakeNode(const Step& step, StepContext* context, const char** call) {
   char buffer[PATH_MAX];
   const char* name;
-  const int parent = OpenParentInRoot(context->root, step.String(0), &name, buffer, sizeof(buffer));
-  if (parent < 0) return Fail(call, "open parent");
+  if (!EnterParent(step.String(0), context, &name, buffer)) return Fail(call, "open parent");
+  const int parent = context->parent;
   // The mode is given whole; the process's umask is 0 (RunSteps).
   const auto mode = static_cast<mode_t>(step.a());
   const auto device = static_cast<dev_t>(step.b());
@@ -122,36 +142,31 @@ int StepMakeNode(const Step& step, StepContext* context, const char** call) {
   // Never what the image has under that name: it may be another device, or a link.
   if (made != 0 && errno == EEXIST && unlinkat(parent, name, 0) == 0)
     made = mknodat(parent, name, mode, device);
-  if (made != 0) return FailClosing(call, "mknod", parent);
+  if (made != 0) return Fail(call, "mknod");
   const auto uid = static_cast<uid_t>(step.c());
   const auto gid = static_cast<gid_t>(step.c() >> 32);
   if ((uid != 0 || gid != 0) && fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return FailClosing(call, "chown node", parent);
-  close(parent);
+    return Fail(call, "chown node");
   return 0;
 }
 
 int StepMakeDir(const Step& step, StepContext* context, const char** call) {
   char buffer[PATH_MAX];
   const char* name;
-  const int parent = OpenParentInRoot(context->root, step.String(0), &name, buffer, sizeof(buffer));
-  if (parent < 0) return Fail(call, "open parent");
-  if (mkdirat(parent, name, static_cast<mode_t>(step.a())) != 0 && errno != EEXIST) {
-    return FailClosing(call, "mkdir", parent);
-  }
-  close(parent);
+  if (!EnterParent(step.String(0), context, &name, buffer)) return Fail(call, "open parent");
+  const int parent = context->parent;
+  if (mkdirat(parent, name, static_cast<mode_t>(step.a())) != 0 && errno != EEXIST)
+    return Fail(call, "mkdir");
   return 0;
 }
 
 int StepSymlink(const Step& step, StepContext* context, const char** call) {
   char buffer[PATH_MAX];
   const char* name;
-  const int parent = OpenParentInRoot(context->root, step.String(0), &name, buffer, sizeof(buffer));
-  if (parent < 0) return Fail(call, "open parent");
-  if (symlinkat(step.String(1).data(), parent, name) != 0 && errno != EEXIST) {
-    return FailClosing(call, "symlink", parent);
-  }
-  close(parent);
+  if (!EnterParent(step.String(0), context, &name, buffer)) return Fail(call, "open parent");
+  const int parent = context->parent;
+  if (symlinkat(step.String(1).data(), parent, name) != 0 && errno != EEXIST)
+    return Fail(call, "symlink");
   return 0;
 }
 

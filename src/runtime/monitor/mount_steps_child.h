@@ -19,6 +19,9 @@ int StepMount(const Step& step, StepContext* context, const char** call);
 int StepMakeNode(const Step& step, StepContext* context, const char** call);
 int StepMakeDir(const Step& step, StepContext* context, const char** call);
 int StepSymlink(const Step& step, StepContext* context, const char** call);
+// Of the three above: what they make goes through a descriptor of its directory, which is let go of
+// before any other step.
+void LeaveParent(StepContext* context);
 int StepMaskPath(const Step& step, StepContext* context, const char** call);
 int StepReadonlyPath(const Step& step, StepContext* context, const char** call);
 int StepSetMountAttr(const Step& step, StepContext* context, const char** call);

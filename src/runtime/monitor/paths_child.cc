@@ -12,7 +12,21 @@ namespace berth::monitor {
 namespace {
 
 // openat2 needs a directory fd as the root; "/" of this process serves where the caller has none.
-int RootFd(int root) { return root >= 0 ? root : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC); }
+int RootFd(int root) {
+  return root >= 0 ? root : openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+// `name` in `parent`, made if missing. Closes `parent`.
+int OpenOrMakeIn(int parent, const char* name, wire::PathKind kind) {
+  const int made =
+      kind == wire::kFile ? mknodat(parent, name, S_IFREG | 0644, 0) : mkdirat(parent, name, 0755);
+  const int fd =
+      made == 0 || errno == EEXIST ? openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+  const int error = errno;
+  close(parent);
+  errno = error;
+  return fd;
+}
 
 }  // namespace
 
@@ -43,8 +57,18 @@ int OpenOrMakeInRoot(int root, std::string_view path, wire::PathKind kind, Links
   char prefix[PATH_MAX];
   memcpy(prefix, path.data(), path.size());
   prefix[path.size()] = '\0';
-  int fd = OpenInRoot(root, prefix, links);
+  const int fd = OpenInRoot(root, prefix, links);
   if (fd >= 0 || errno != ENOENT) return fd;
+
+  // Mostly it is the last part alone that is missing.
+  const size_t slash = path.rfind('/');
+  if (slash != std::string_view::npos && slash + 1 < path.size()) {
+    prefix[slash] = '\0';
+    const int directory = OpenInRoot(root, slash == 0 ? "/" : prefix, links);
+    prefix[slash] = '/';
+    if (directory >= 0) return OpenOrMakeIn(directory, prefix + slash + 1, kind);
+    if (errno != ENOENT) return -1;
+  }
 
   int parent = OpenInRoot(root, "/", links);
   size_t end = 0;
@@ -57,17 +81,15 @@ int OpenOrMakeInRoot(int root, std::string_view path, wire::PathKind kind, Links
     const bool last = path.find_first_not_of('/', end) == std::string_view::npos;
     prefix[end] = '\0';
     const char* name = prefix + start;
-    int next = OpenInRoot(root, prefix, links);
+    const int next = OpenInRoot(root, prefix, links);
     if (next < 0 && errno == ENOENT) {
-      const int made = last && kind == wire::kFile ? mknodat(parent, name, S_IFREG | 0644, 0)
-                                                   : mkdirat(parent, name, 0755);
-      if (made == 0 || errno == EEXIST)
-        next = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+      parent = OpenOrMakeIn(parent, name, last ? kind : wire::kDirectory);
+    } else {
+      const int error = errno;
+      close(parent);
+      errno = error;
+      parent = next;
     }
-    const int error = errno;
-    close(parent);
-    errno = error;
-    parent = next;
     if (end < path.size()) prefix[end] = '/';
   }
   return -1;

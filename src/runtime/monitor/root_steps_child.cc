@@ -20,7 +20,7 @@ const char* Or(std::string_view path, const char* fallback) {
   return path.empty() ? fallback : path.data();
 }
 
-int OpenPath(const char* path) { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+int OpenPath(const char* path) { return openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
 
 // Covers the data directory with an id-mapped clone of itself, in this mount namespace only: the
 // layers below it have the container's owners then.

@@ -63,7 +63,12 @@ constexpr Operation kOperations[] = {
     {wire::Op::kJoinContainerCgroups, StepJoinContainerCgroups},
 };
 
+bool MakesEntry(wire::Op op) {
+  return op == wire::Op::kMakeNode || op == wire::Op::kMakeDir || op == wire::Op::kSymlink;
+}
+
 int RunStep(const Step& step, StepContext* context, const char** call) {
+  if (!MakesEntry(step.op())) LeaveParent(context);
   if (FAULT("launch.step") || (step.op() == wire::Op::kExec && FAULT("launch.exec"))) {
     *call = "failpoint";
     return -1;
@@ -103,11 +108,13 @@ StepFailure RunSteps(const Plan& plan, StepContext* context) {
     const char* call = "";
     if (RunStep(step, context, &call) != 0) {
       StepFailure failure = {.step = static_cast<int>(i), .error = errno, .call = call};
+      LeaveParent(context);
       umask(old_mask);
       return failure;
     }
     at += step.bytes();
   }
+  LeaveParent(context);
   umask(old_mask);
   return {};
 }

@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+#include <string_view>
+
 #include "src/runtime/monitor/plan.h"
 
 namespace berth::monitor {
@@ -23,10 +25,13 @@ struct StepContext {
   uint64_t pointer_room = 0;
 
   // State between steps.
-  int root = -1;               // the container's root directory while it is not "/" yet
-  bool root_shared = false;    // becomes shared once it is the root: pivot_root(2) refuses before
-  int proc = -1;               // a procfs that the process is in
-  int terminal = -1;           // slave side
+  int root = -1;             // the container's root directory while it is not "/" yet
+  bool root_shared = false;  // becomes shared once it is the root: pivot_root(2) refuses before
+  int proc = -1;             // a procfs that the process is in
+  int terminal = -1;         // slave side
+  // The directory in which the last step made an entry, for the next one that does.
+  int parent = -1;
+  std::string_view parent_path;
   int mask_directory = -1;     // one empty read-only tmpfs for all masked directories
   bool data_idmapped = false;  // the data directory is covered by an id-mapped clone of itself
   int trees[wire::kTreeSlots] = {-1, -1, -1, -1, -1, -1, -1, -1,
