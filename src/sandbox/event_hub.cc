@@ -7,6 +7,13 @@
 #include "src/base/steady_time.h"
 
 namespace berth {
+namespace {
+
+bool Wants(const std::vector<EventType>& types, EventType type) {
+  return types.empty() || std::find(types.begin(), types.end(), type) != types.end();
+}
+
+}  // namespace
 
 EventHub::Subscription::~Subscription() {
   absl::MutexLock lock(&hub_.mu_);
@@ -34,16 +41,24 @@ uint64_t EventHub::Subscription::dropped() const {
   return dropped_;
 }
 
-std::unique_ptr<EventHub::Subscription> EventHub::Subscribe(size_t capacity) {
-  std::unique_ptr<Subscription> subscription(new Subscription(*this, capacity));
+std::unique_ptr<EventHub::Subscription> EventHub::Subscribe(size_t capacity,
+                                                            std::vector<EventType> types) {
+  std::unique_ptr<Subscription> subscription(new Subscription(*this, capacity, std::move(types)));
   absl::MutexLock lock(&mu_);
   subscriptions_.push_back(subscription.get());
   return subscription;
 }
 
-bool EventHub::HasSubscribers() const {
+void EventHub::Observe(std::function<void(const NodeEvent&)> observer) {
   absl::MutexLock lock(&mu_);
-  return !subscriptions_.empty();
+  observer_ = std::move(observer);
+}
+
+bool EventHub::Tells(EventType type) const {
+  absl::MutexLock lock(&mu_);
+  return observer_ != nullptr ||
+         std::any_of(subscriptions_.begin(), subscriptions_.end(),
+                     [&](const Subscription* each) { return Wants(each->types_, type); });
 }
 
 void EventHub::Publish(NodeEvent event) {
@@ -51,7 +66,9 @@ void EventHub::Publish(NodeEvent event) {
   absl::MutexLock lock(&mu_);
   // Whoever compares times must not see an event as older than the one before it.
   shared->at = last_at_ = std::max(absl::GetCurrentTimeNanos(), last_at_ + 1);
+  if (observer_ != nullptr) observer_(*shared);
   for (Subscription* subscription : subscriptions_) {
+    if (!Wants(subscription->types_, shared->type)) continue;
     if (subscription->queue_.size() >= subscription->capacity_) {
       subscription->queue_.pop_front();
       ++subscription->dropped_;

@@ -41,14 +41,44 @@ TEST(EventHub, DropsTheOldestOfASubscriberThatDoesNotTakeThem) {
 
 TEST(EventHub, TellsNothingOfBeforeTheSubscription) {
   EventHub hub;
-  EXPECT_FALSE(hub.HasSubscribers());
+  EXPECT_FALSE(hub.Tells(EventType::kStarted));
   hub.Publish(Named("before"));
   {
     const auto subscription = hub.Subscribe(1);
-    EXPECT_TRUE(hub.HasSubscribers());
+    EXPECT_TRUE(hub.Tells(EventType::kStarted));
     EXPECT_EQ(subscription->Next(absl::InfinitePast()), nullptr);
   }
-  EXPECT_FALSE(hub.HasSubscribers());
+  EXPECT_FALSE(hub.Tells(EventType::kStarted));
+}
+
+TEST(EventHub, TellsASubscriberOfItsTypesOnly) {
+  EventHub hub;
+  const auto ends = hub.Subscribe(2, {EventType::kStopped, EventType::kDeleted});
+  EXPECT_FALSE(hub.Tells(EventType::kStarted));
+  EXPECT_TRUE(hub.Tells(EventType::kDeleted));
+  hub.Publish({.type = EventType::kStopped, .id = "a"});
+  for (const char* id : {"b", "c", "d"}) hub.Publish(Named(id));
+  hub.Publish({.type = EventType::kDeleted, .id = "a"});
+  EXPECT_EQ(ends->dropped(), 0u) << "others take no room in its queue";
+  EXPECT_EQ(ends->Next(absl::InfinitePast())->type, EventType::kStopped);
+  EXPECT_EQ(ends->Next(absl::InfinitePast())->type, EventType::kDeleted);
+  EXPECT_EQ(ends->Next(absl::InfinitePast()), nullptr);
+}
+
+TEST(EventHub, TheObserverIsCalledAtOnceUntilItIsTakenAway) {
+  EventHub hub;
+  std::vector<std::string> seen;
+  hub.Observe([&](const NodeEvent& event) {
+    EXPECT_GT(event.at, 0);
+    seen.push_back(event.id);
+  });
+  EXPECT_TRUE(hub.Tells(EventType::kCreated));
+  hub.Publish(Named("a"));
+  EXPECT_EQ(seen, std::vector<std::string>{"a"});
+  hub.Observe(nullptr);
+  EXPECT_FALSE(hub.Tells(EventType::kCreated));
+  hub.Publish(Named("b"));
+  EXPECT_EQ(seen, std::vector<std::string>{"a"});
 }
 
 TEST(EventHub, WakeEndsTheWait) {

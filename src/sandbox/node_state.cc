@@ -44,7 +44,7 @@ void NodeState::Replace(absl::FunctionRef<void(NodeSnapshot&)> change) {
 }
 
 void NodeState::Publish(EventType type, const PodPtr& pod) {
-  if (pod == nullptr || !events_.HasSubscribers()) return;
+  if (pod == nullptr || !events_.Tells(type)) return;
   NodeEvent event{.type = type, .of_pod = true, .id = pod->id, .pod = pod};
   for (const auto& [id, container] : snapshot_->containers) {
     if (container->pod_id == pod->id) event.containers.push_back(container);
@@ -53,7 +53,7 @@ void NodeState::Publish(EventType type, const PodPtr& pod) {
 }
 
 void NodeState::Publish(EventType type, const ContainerPtr& container) {
-  if (container == nullptr || !events_.HasSubscribers()) return;
+  if (container == nullptr || !events_.Tells(type)) return;
   const auto pod = snapshot_->pods.find(container->pod_id);
   if (pod == snapshot_->pods.end()) return;
   NodeEvent event{.type = type, .id = container->id, .pod = pod->second};

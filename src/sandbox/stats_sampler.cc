@@ -56,7 +56,7 @@ StatsSampler::StatsSampler(Sources sources, Options options)
       traffic_(sources_.interfaces),
       last_containers_(std::make_shared<const ContainerSamples>()),
       last_pods_(std::make_shared<const PodSamples>()),
-      ended_(sources_.events->Subscribe(kEventQueue)) {
+      ended_(sources_.events->Subscribe(kEventQueue, {EventType::kStopped})) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -243,9 +243,7 @@ void StatsSampler::Follow(absl::Time until) {
     const EventPtr event = ended_->Next(until);
     absl::MutexLock lock(&mu_);
     if (stopping_) return;
-    if (event == nullptr || event->type == EventType::kCreated ||
-        event->type == EventType::kStarted)
-      continue;
+    if (event == nullptr) continue;
     if (event->of_pod) {
       Release(pods_, event->id);
     } else {

@@ -10,7 +10,6 @@ namespace berth {
 namespace {
 
 constexpr size_t kKeptEvents = 1024;
-constexpr size_t kUnreadEvents = 4096;
 
 const char* NameOf(EventType type) {
   switch (type) {
@@ -49,20 +48,15 @@ v1::Event MessageOf(const NodeEvent& event) {
 
 }  // namespace
 
-EventLog::EventLog(EventHub& hub)
-    : subscription_(hub.Subscribe(kUnreadEvents)), thread_([this] { Run(); }) {}
-
-EventLog::~EventLog() {
-  Stop();
-  thread_.join();
+EventLog::EventLog(EventHub& hub) : hub_(hub) {
+  hub_.Observe([this](const NodeEvent& event) { Append(MessageOf(event)); });
 }
 
+EventLog::~EventLog() { hub_.Observe(nullptr); }
+
 void EventLog::Stop() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopped_ = true;
-  }
-  subscription_->Wake();
+  absl::MutexLock lock(&mu_);
+  stopped_ = true;
 }
 
 bool EventLog::stopped() const {
@@ -102,13 +96,6 @@ std::vector<v1::Event> EventLog::After(uint64_t* position, absl::Time deadline) 
   const uint64_t from = std::max(begin, *position);
   *position = end_;
   return {events_.begin() + static_cast<std::ptrdiff_t>(from - begin), events_.end()};
-}
-
-void EventLog::Run() {
-  while (!stopped()) {
-    if (const EventPtr event = subscription_->Next(absl::InfiniteFuture()); event != nullptr)
-      Append(MessageOf(*event));
-  }
 }
 
 }  // namespace berth

@@ -4,8 +4,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <memory>
-#include <thread>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -32,14 +30,12 @@ class EventLog {
 
  private:
   void Append(v1::Event event);
-  void Run();
 
-  const std::unique_ptr<EventHub::Subscription> subscription_;
+  EventHub& hub_;
   mutable absl::Mutex mu_;
   std::deque<v1::Event> events_ ABSL_GUARDED_BY(mu_);
   uint64_t end_ ABSL_GUARDED_BY(mu_) = 0;  // events ever appended
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
 };
 
 }  // namespace berth
