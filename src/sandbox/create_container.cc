@@ -50,15 +50,14 @@ absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id,
   }
   const std::string name = NameOf(container.config, pod->id);
   return container_creations_.Run(name, container.bytes, [&]() -> absl::StatusOr<std::string> {
-    const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-    for (const auto& [id, existing] : snapshot->containers) {
-      if (existing->pod_id != pod->id || NameOf(existing->config, pod->id) != name) continue;
+    for (const ContainerPtr& existing : Snapshot()->ContainersOf(pod->id)) {
+      if (NameOf(existing->config, pod->id) != name) continue;
       if (existing->request_bytes == container.bytes &&
           existing->status.state == ContainerState::kCreated)
-        return id;
+        return existing->id;
       return absl::AlreadyExistsError(absl::StrCat("container \"", container.config.name,
                                                    "\" attempt ", container.config.attempt,
-                                                   " exists already with id ", id));
+                                                   " exists already with id ", existing->id));
     }
     OperationLog::Operation operation = options_.operations->Begin(
         "CreateContainer", {.name = SubjectOf(pod->config, container.config), .pod_id = pod->id});

@@ -1,5 +1,7 @@
 #include "src/sandbox/node_state.h"
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -30,7 +32,35 @@ absl::StatusOr<Record> FindByPrefix(const SnapshotMap<Record>& map, absl::string
   return begin->second;
 }
 
+void ChangeIds(const std::string& pod_id, NodeSnapshot& snapshot,
+               absl::FunctionRef<void(std::vector<std::string>&)> change) {
+  const auto before = snapshot.container_ids.find(pod_id);
+  std::vector<std::string> ids;
+  if (before != snapshot.container_ids.end()) ids = *before->second;
+  change(ids);
+  if (ids.empty()) return snapshot.container_ids.Erase(pod_id);
+  snapshot.container_ids.Put(pod_id,
+                             std::make_shared<const std::vector<std::string>>(std::move(ids)));
+}
+
 }  // namespace
+
+PodPtr NodeSnapshot::PodNamed(absl::string_view name) const {
+  const auto id = pods_by_name.find(name);
+  const auto pod = id == pods_by_name.end() ? pods.end() : pods.find(id->second);
+  return pod == pods.end() ? nullptr : pod->second;
+}
+
+std::vector<ContainerPtr> NodeSnapshot::ContainersOf(absl::string_view pod_id) const {
+  std::vector<ContainerPtr> found;
+  const auto ids = container_ids.find(pod_id);
+  if (ids == container_ids.end()) return found;
+  for (const std::string& id : *ids->second) {
+    if (const auto container = containers.find(id); container != containers.end())
+      found.push_back(container->second);
+  }
+  return found;
+}
 
 std::shared_ptr<const NodeSnapshot> NodeState::Snapshot() const {
   absl::MutexLock lock(&mu_);
@@ -45,21 +75,21 @@ void NodeState::Replace(absl::FunctionRef<void(NodeSnapshot&)> change) {
 
 void NodeState::Publish(EventType type, const PodPtr& pod) {
   if (pod == nullptr || !events_.Tells(type)) return;
-  NodeEvent event{.type = type, .of_pod = true, .id = pod->id, .pod = pod};
-  for (const auto& [id, container] : snapshot_->containers) {
-    if (container->pod_id == pod->id) event.containers.push_back(container);
-  }
-  events_.Publish(std::move(event));
+  events_.Publish({.type = type,
+                   .of_pod = true,
+                   .id = pod->id,
+                   .pod = pod,
+                   .containers = snapshot_->ContainersOf(pod->id)});
 }
 
 void NodeState::Publish(EventType type, const ContainerPtr& container) {
   if (container == nullptr || !events_.Tells(type)) return;
   const auto pod = snapshot_->pods.find(container->pod_id);
   if (pod == snapshot_->pods.end()) return;
-  NodeEvent event{.type = type, .id = container->id, .pod = pod->second};
-  for (const auto& [id, other] : snapshot_->containers) {
-    if (other->pod_id == container->pod_id) event.containers.push_back(other);
-  }
+  NodeEvent event{.type = type,
+                  .id = container->id,
+                  .pod = pod->second,
+                  .containers = snapshot_->ContainersOf(container->pod_id)};
   if (type == EventType::kDeleted) event.containers.push_back(container);
   events_.Publish(std::move(event));
 }
@@ -75,14 +105,23 @@ void NodeState::PublishStateChange(ContainerState before, const ContainerPtr& co
 
 void NodeState::PutPod(PodPtr pod) {
   absl::MutexLock lock(&mu_);
-  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.Put(pod->id, pod); });
+  Replace([&](NodeSnapshot& snapshot) {
+    snapshot.pods.Put(pod->id, pod);
+    snapshot.pods_by_name.Put(UniqueName(pod->config), pod->id);
+  });
   Publish(EventType::kCreated, pod);
   if (pod->status.state == PodState::kReady) Publish(EventType::kStarted, pod);
 }
 
 void NodeState::PutContainer(ContainerPtr container) {
   absl::MutexLock lock(&mu_);
-  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.Put(container->id, container); });
+  Replace([&](NodeSnapshot& snapshot) {
+    snapshot.containers.Put(container->id, container);
+    ChangeIds(container->pod_id, snapshot, [&](std::vector<std::string>& ids) {
+      const auto place = std::lower_bound(ids.begin(), ids.end(), container->id);
+      if (place == ids.end() || *place != container->id) ids.insert(place, container->id);
+    });
+  });
   Publish(EventType::kCreated, container);
 }
 
@@ -91,7 +130,11 @@ void NodeState::RemovePod(absl::string_view id) {
   const auto found = snapshot_->pods.find(id);
   if (found == snapshot_->pods.end()) return;
   const PodPtr pod = found->second;
-  Replace([&](NodeSnapshot& snapshot) { snapshot.pods.Erase(pod->id); });
+  Replace([&](NodeSnapshot& snapshot) {
+    const std::string name = UniqueName(pod->config);
+    if (snapshot.PodNamed(name) == pod) snapshot.pods_by_name.Erase(name);
+    snapshot.pods.Erase(pod->id);
+  });
   Publish(EventType::kDeleted, pod);
 }
 
@@ -100,7 +143,11 @@ void NodeState::RemoveContainer(absl::string_view id) {
   const auto found = snapshot_->containers.find(id);
   if (found == snapshot_->containers.end()) return;
   const ContainerPtr container = found->second;
-  Replace([&](NodeSnapshot& snapshot) { snapshot.containers.Erase(container->id); });
+  Replace([&](NodeSnapshot& snapshot) {
+    snapshot.containers.Erase(container->id);
+    ChangeIds(container->pod_id, snapshot,
+              [&](std::vector<std::string>& ids) { std::erase(ids, container->id); });
+  });
   Publish(EventType::kDeleted, container);
 }
 

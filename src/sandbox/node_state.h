@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -24,6 +25,13 @@ using ContainerPtr = std::shared_ptr<const ContainerRecord>;
 struct NodeSnapshot {
   SnapshotMap<PodPtr> pods;
   SnapshotMap<ContainerPtr> containers;
+  // What is asked for one pod must not cost a walk over all of the node.
+  SnapshotMap<std::string> pods_by_name;                                       // UniqueName -> id
+  SnapshotMap<std::shared_ptr<const std::vector<std::string>>> container_ids;  // of each pod
+
+  // Null: none has this UniqueName.
+  PodPtr PodNamed(absl::string_view name) const;
+  std::vector<ContainerPtr> ContainersOf(absl::string_view pod_id) const;
 };
 
 class NodeState {

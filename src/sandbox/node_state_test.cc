@@ -12,7 +12,9 @@
 namespace berth {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 PodPtr MakePod(const std::string& id) { return std::make_shared<PodRecord>(PodRecord{.id = id}); }
@@ -97,6 +99,47 @@ TEST(NodeState, AnUpdateReturnsTheNewRecordAndNullForWhatIsGone) {
   EXPECT_EQ(state.Snapshot()->containers.find("c")->second, updated);
   EXPECT_EQ(state.UpdateContainer("x", [](ContainerRecord&) { ADD_FAILURE(); }), nullptr);
   EXPECT_EQ(state.UpdatePod("x", [](PodStatus&) { ADD_FAILURE(); }), nullptr);
+}
+
+TEST(NodeState, KnowsPodsByNameAndTheContainersOfEach) {
+  EventHub events;
+  NodeState state(events);
+  const auto named = [](const std::string& id, const std::string& name) {
+    auto pod = std::make_shared<PodRecord>(PodRecord{.id = id});
+    pod->config.name = name;
+    return pod;
+  };
+  const auto in_pod = [](const std::string& id, const std::string& pod) {
+    return std::make_shared<ContainerRecord>(ContainerRecord{.id = id, .pod_id = pod});
+  };
+  const auto ids_of = [&](const std::string& pod) {
+    std::vector<std::string> ids;
+    for (const ContainerPtr& container : state.Snapshot()->ContainersOf(pod))
+      ids.push_back(container->id);
+    return ids;
+  };
+  const PodPtr web = named("p1", "web");
+  const std::string name = UniqueName(web->config);
+  EXPECT_EQ(state.Snapshot()->PodNamed(name), nullptr);
+  state.PutPod(web);
+  state.PutPod(named("p2", "db"));
+  for (const char* id : {"c3", "c1"}) state.PutContainer(in_pod(id, "p1"));
+  state.PutContainer(in_pod("c2", "p2"));
+  EXPECT_EQ(state.Snapshot()->PodNamed(name), web);
+  EXPECT_THAT(ids_of("p1"), ElementsAre("c1", "c3"));
+  state.UpdateContainer("c1", [](ContainerRecord& record) { record.status.pid = 7; });
+  EXPECT_EQ(state.Snapshot()->ContainersOf("p1")[0]->status.pid, 7) << "the newest record";
+  state.RemoveContainer("c1");
+  EXPECT_THAT(ids_of("p1"), ElementsAre("c3"));
+  EXPECT_THAT(ids_of("p2"), ElementsAre("c2"));
+  state.RemoveContainer("c3");
+  EXPECT_THAT(ids_of("p1"), IsEmpty());
+  // The same name again, while the first is still there (a record that was damaged).
+  state.PutPod(named("p3", "web"));
+  state.RemovePod("p1");
+  EXPECT_EQ(state.Snapshot()->PodNamed(name)->id, "p3");
+  state.RemovePod("p3");
+  EXPECT_EQ(state.Snapshot()->PodNamed(name), nullptr);
 }
 
 TEST(NodeState, AwaitReturnsAtOnceForWhatIsDoneOrGone) {

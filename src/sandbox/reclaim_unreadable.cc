@@ -37,11 +37,10 @@ void Node::ReclaimUnreadable(const PodRecord& pod) {
   const std::string cgroup =
       pod.status.cgroup.empty() ? CgroupOfUnreadable(pod) : pod.status.cgroup;
   state_.UpdatePod(pod.id, [&](PodStatus& status) { status.cgroup = cgroup; });
-  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod.id) continue;
-    state_.UpdateContainer(
-        id, [&](ContainerRecord& record) { record.cgroup = absl::StrCat(cgroup, "/", record.id); });
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod.id)) {
+    state_.UpdateContainer(container->id, [&](ContainerRecord& record) {
+      record.cgroup = absl::StrCat(cgroup, "/", record.id);
+    });
   }
   Monitor(pod.id).Shutdown(kAskPatience).IgnoreError();
   cgroups_.Kill(cgroup);

@@ -214,6 +214,10 @@ absl::StatusOr<ContainerImage> DecodeContainerImage(absl::string_view text) {
                                 });
 }
 
+std::string UniqueName(const PodConfig& pod) {
+  return absl::StrCat(pod.name, "/", pod.pod_namespace, "/", pod.uid, "/", pod.attempt);
+}
+
 std::string SubjectOf(const PodConfig& pod) {
   return absl::StrCat(pod.pod_namespace.empty() ? "" : absl::StrCat(pod.pod_namespace, "/"),
                       pod.name);

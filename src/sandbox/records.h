@@ -94,6 +94,9 @@ struct ContainerRecord {
 std::string SubjectOf(const PodConfig& pod);
 std::string SubjectOf(const PodConfig& pod, const ContainerConfig& container);
 
+// What no two pods of a node have in common: name, namespace, uid and attempt.
+std::string UniqueName(const PodConfig& pod);
+
 // What limits the container now, or will when it starts.
 inline const CgroupLimits& LimitsOf(const ContainerRecord& container) {
   return container.status.limits.has_value() ? *container.status.limits : container.config.limits;

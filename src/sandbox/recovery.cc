@@ -97,9 +97,9 @@ void Node::OnMonitorLost(const std::string& pod_id) {
 }
 
 void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
-  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod.id || container->status.state == ContainerState::kExited) continue;
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod.id)) {
+    if (container->status.state == ContainerState::kExited) continue;
+    const std::string& id = container->id;
     const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod.id), id);
     if (record.ok()) {
       MarkExited(id, *record);
@@ -186,9 +186,8 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
     OnContainerEvent(pod->id, *event);
   }
   // A container that runs by its record but that the monitor does not know has lost its exit.
-  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod->id) continue;
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id)) {
+    const std::string& id = container->id;
     if (container->status.state == ContainerState::kRunning && !known.contains(id)) {
       const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod->id), id);
       MarkExited(id, record.ok() ? *record

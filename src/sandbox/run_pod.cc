@@ -31,33 +31,21 @@ constexpr absl::Duration kScopeTimeout = absl::Seconds(30);
 
 std::string ScopeUnit(absl::string_view pod_id) { return absl::StrCat("berth-", pod_id, ".scope"); }
 
-std::string NameOf(const PodConfig& config) {
-  return absl::StrCat(config.name, "/", config.pod_namespace, "/", config.uid, "/", config.attempt);
-}
-
-bool HaveSameName(const PodConfig& a, const PodConfig& b) {
-  return a.uid == b.uid && a.name == b.name && a.pod_namespace == b.pod_namespace &&
-         a.attempt == b.attempt;
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
-  const std::string name = NameOf(pod.config);
+  const std::string name = UniqueName(pod.config);
   return pod_creations_.Run(name, pod.bytes, [&]() -> absl::StatusOr<std::string> {
-    const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-    for (const auto& [id, existing] : snapshot->pods) {
-      if (!HaveSameName(existing->config, pod.config)) continue;
-      if (existing->status.state == PodState::kCreating) {
-        const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", id));
-        RETURN_IF_ERROR(DiscardPod(*existing));
-        state_.RemovePod(id);
-        continue;
-      }
+    if (const PodPtr existing = Snapshot()->PodNamed(name); existing != nullptr) {
       if (existing->request_bytes == pod.bytes && existing->status.state == PodState::kReady)
-        return id;
-      return absl::AlreadyExistsError(
-          absl::StrCat("pod sandbox \"", name, "\" exists already with id ", id));
+        return existing->id;
+      if (existing->status.state != PodState::kCreating) {
+        return absl::AlreadyExistsError(
+            absl::StrCat("pod sandbox \"", name, "\" exists already with id ", existing->id));
+      }
+      const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", existing->id));
+      RETURN_IF_ERROR(DiscardPod(*existing));
+      state_.RemovePod(existing->id);
     }
     OperationLog::Operation operation =
         options_.operations->Begin("RunPodSandbox", {.name = SubjectOf(pod.config)});

@@ -46,15 +46,14 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   RETURN_IF_FAULT("stop_pod.containers");
   RETURN_IF_ERROR(ReadOrEndMonitor(pod));
   const MonitorClient monitor = Monitor(pod->id);
-  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   std::vector<std::string> running;
   bool hangs = false;
-  for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod->id || container->status.state != ContainerState::kRunning)
-      continue;
-    running.push_back(id);
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id)) {
+    if (container->status.state != ContainerState::kRunning) continue;
+    running.push_back(container->id);
     if (!hangs) {
-      const absl::Status asked = monitor.Stop(id, SIGKILL, absl::ZeroDuration(), kStopAnswer);
+      const absl::Status asked =
+          monitor.Stop(container->id, SIGKILL, absl::ZeroDuration(), kStopAnswer);
       if (asked.ok()) continue;
       // Not for want of a descriptor, which the next try may have.
       if (absl::IsResourceExhausted(asked))
@@ -122,10 +121,9 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   if (absl::Status stopped = StopPodOnce(pod, nullptr); !stopped.ok())
     return operation.End(stopped);
   operation.Stage("containers");
-  const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  for (const auto& [id, container] : snapshot->containers) {
-    if (container->pod_id != pod->id) continue;
-    if (absl::Status removed = RemoveContainer(id); !removed.ok()) return operation.End(removed);
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id)) {
+    if (absl::Status removed = RemoveContainer(container->id); !removed.ok())
+      return operation.End(removed);
   }
   operation.Stage("clean up");
   if (absl::Status discarded = DiscardPod(*pod); !discarded.ok())

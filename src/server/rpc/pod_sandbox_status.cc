@@ -19,10 +19,8 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext* context,
     // with a later one.
     response->set_timestamp(now);
     FillPodSandboxStatus(*pod, response->mutable_status());
-    for (const auto& [id, container] : snapshot->containers) {
-      if (container->pod_id == pod->id)
-        FillContainerStatus(*container, response->add_containers_statuses());
-    }
+    for (const ContainerPtr& container : snapshot->ContainersOf(pod->id))
+      FillContainerStatus(*container, response->add_containers_statuses());
     if (request->verbose()) (*response->mutable_info())["info"] = PodInfoJson(*pod);
     return absl::OkStatus();
   });
