@@ -107,13 +107,10 @@ void KillProcs(const std::string& directory) {
 
 absl::Status RemoveBelow(const std::string& directory) {
   if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<std::string> entries, ListDir(AT_FDCWD, directory));
-  for (const std::string& entry : entries) {
-    struct stat info;
-    const std::string child = absl::StrCat(directory, "/", entry);
-    if (::lstat(child.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
-      RETURN_IF_ERROR(RemoveBelow(child));
-  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> children,
+                   ListSubdirectories(AT_FDCWD, directory));
+  for (const std::string& child : children)
+    RETURN_IF_ERROR(RemoveBelow(absl::StrCat(directory, "/", child)));
   if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("rmdir ", directory, ": ", std::strerror(errno)));
@@ -237,10 +234,11 @@ void Cgroups::Kill(const std::string& path) const {
   }
   for (const Hierarchy& hierarchy : hierarchies_) {
     const std::string directory = hierarchy.mount_point + path;
-    const absl::StatusOr<std::vector<std::string>> entries = ListDir(AT_FDCWD, directory);
-    if (!entries.ok()) continue;
+    const absl::StatusOr<std::vector<std::string>> children =
+        ListSubdirectories(AT_FDCWD, directory);
+    if (!children.ok()) continue;
     KillProcs(directory);
-    for (const std::string& entry : *entries) KillProcs(absl::StrCat(directory, "/", entry));
+    for (const std::string& child : *children) KillProcs(absl::StrCat(directory, "/", child));
   }
 }
 

@@ -122,20 +122,45 @@ absl::Status OverwriteFileAt(int at, const std::string& path, absl::string_view 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path) {
+namespace {
+
+// `each` gets the directory's descriptor and an entry; "." and ".." are left out.
+absl::Status ForEachEntry(int at, const std::string& path,
+                          absl::FunctionRef<void(int, const dirent&)> each) {
   ASSIGN_OR_RETURN(UniqueFd fd, OpenDir(at, path));
   std::unique_ptr<DIR, DirCloser> dir(::fdopendir(fd.get()));
   if (dir == nullptr) return ErrnoStatus("opendir", path);
   fd.release();
-  std::vector<std::string> names;
   while (true) {
     errno = 0;  // before each: what is done with a name may leave another there
     const dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr && errno != 0) return ErrnoStatus("readdir", path);
-    if (entry == nullptr) return names;
+    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus("readdir", path);
     const absl::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
+    if (name != "." && name != "..") each(::dirfd(dir.get()), *entry);
   }
+}
+
+bool IsDirectory(int at, const dirent& entry) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
+  struct stat info;
+  return ::fstatat(at, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path) {
+  std::vector<std::string> names;
+  RETURN_IF_ERROR(
+      ForEachEntry(at, path, [&](int, const dirent& entry) { names.emplace_back(entry.d_name); }));
+  return names;
+}
+
+absl::StatusOr<std::vector<std::string>> ListSubdirectories(int at, const std::string& path) {
+  std::vector<std::string> names;
+  RETURN_IF_ERROR(ForEachEntry(at, path, [&](int directory, const dirent& entry) {
+    if (IsDirectory(directory, entry)) names.emplace_back(entry.d_name);
+  }));
+  return names;
 }
 
 namespace {

@@ -45,5 +45,7 @@ absl::Status RemoveTreeAt(int at, const std::string& name, absl::FunctionRef<boo
 
 // Names in a directory, without "." and "..", unsorted.
 absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path);
+// The same of those that are directories themselves; what is a link to one is not.
+absl::StatusOr<std::vector<std::string>> ListSubdirectories(int at, const std::string& path);
 
 }  // namespace berth

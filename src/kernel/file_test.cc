@@ -136,6 +136,15 @@ TEST_F(FileTest, ListsNamesWithoutTheDots) {
   EXPECT_EQ(ListDir(at(), "none").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(FileTest, ListsDirectoriesThatAreNoLinks) {
+  Put("a", "");
+  ASSERT_TRUE(MakeDirs(Path("b"), 0755).ok());
+  ASSERT_TRUE(MakeDirs(Path(".c"), 0755).ok());
+  ASSERT_EQ(symlink("b", Path("d").c_str()), 0);
+  EXPECT_THAT(*ListSubdirectories(at(), "."), UnorderedElementsAre("b", ".c"));
+  EXPECT_EQ(ListSubdirectories(at(), "none").status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(FileTest, RemoveTreeTakesFilesLinksAndDirectories) {
   std::filesystem::create_directories(Path("tree/a/b"));
   Put("tree/a/b/file", "x");
