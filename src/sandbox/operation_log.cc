@@ -20,13 +20,20 @@ OperationLog::Operation OperationLog::Begin(const char* kind, Subject subject) {
   record->started_at = absl::GetCurrentTimeNanos();
   Operation operation(*this, record);
   absl::MutexLock lock(&mu_);
-  const auto same = [&](const auto& other) { return other->subject == record->subject; };
-  if (static_cast<size_t>(std::count_if(records_.begin(), records_.end(), same)) >=
-      limits_.records_of_subject)
-    records_.erase(std::find_if(records_.begin(), records_.end(), same));
-  if (records_.size() >= limits_.records) records_.pop_front();
+  if (const auto of_it = records_of_.find(record->subject);
+      of_it != records_of_.end() && of_it->second >= limits_.records_of_subject)
+    Erase(std::find_if(records_.begin(), records_.end(),
+                       [&](const auto& other) { return other->subject == record->subject; }));
+  if (records_.size() >= limits_.records) Erase(records_.begin());
+  ++records_of_[record->subject];
   records_.push_back(std::move(record));
   return operation;
+}
+
+void OperationLog::Erase(Records::iterator record) {
+  const auto of_its_subject = records_of_.find((*record)->subject);
+  if (--of_its_subject->second == 0) records_of_.erase(of_its_subject);
+  records_.erase(record);
 }
 
 void OperationLog::Operation::EndStage() {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -74,10 +75,14 @@ class OperationLog {
       const std::function<bool(const OperationRecord&)>& matches) const;
 
  private:
+  using Records = std::deque<std::shared_ptr<OperationRecord>>;
+  void Erase(Records::iterator record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const Limits limits_;
   const std::function<void(const OperationRecord&)> ended_;
   mutable absl::Mutex mu_;
-  std::deque<std::shared_ptr<OperationRecord>> records_ ABSL_GUARDED_BY(mu_);
+  Records records_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, size_t> records_of_ ABSL_GUARDED_BY(mu_);  // by subject
 };
 
 }  // namespace berth
