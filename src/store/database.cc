@@ -19,6 +19,8 @@
 namespace berth {
 namespace {
 
+constexpr size_t kIdleStatements = 64;  // twice as many as there are
+
 absl::Status SqliteStatus(sqlite3* db, absl::string_view what) {
   const int code = sqlite3_extended_errcode(db);
   const std::string message = absl::StrCat(what, ": ", sqlite3_errmsg(db));
@@ -117,16 +119,39 @@ std::vector<UniqueFd> ReserveBlocks(const std::string& path) {
 
 }  // namespace
 
+IdleStatements::~IdleStatements() {
+  for (const auto& [sql, statement] : by_sql_) sqlite3_finalize(statement);
+}
+
+sqlite3_stmt* IdleStatements::Take(absl::string_view sql) {
+  const auto found = by_sql_.find(sql);
+  if (found == by_sql_.end()) return nullptr;
+  sqlite3_stmt* statement = found->second;
+  by_sql_.erase(found);
+  return statement;
+}
+
+void IdleStatements::Give(sqlite3_stmt* statement) {
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  const bool kept = by_sql_.size() < kIdleStatements &&
+                    by_sql_.try_emplace(sqlite3_sql(statement), statement).second;
+  if (!kept) sqlite3_finalize(statement);
+}
+
 Statement::Statement(Statement&& other) noexcept
-    : db_(other.db_), statement_(std::exchange(other.statement_, nullptr)) {}
+    : db_(other.db_), idle_(other.idle_), statement_(std::exchange(other.statement_, nullptr)) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(db_, other.db_);
+  std::swap(idle_, other.idle_);
   std::swap(statement_, other.statement_);
   return *this;
 }
 
-Statement::~Statement() { sqlite3_finalize(statement_); }
+Statement::~Statement() {
+  if (statement_ != nullptr) idle_->Give(statement_);
+}
 
 Statement& Statement::Bind(int index, int64_t value) {
   sqlite3_bind_int64(statement_, index, value);
@@ -174,12 +199,17 @@ std::string Statement::Text(int column) const {
 }
 
 absl::StatusOr<Statement> Database::Transaction::Prepare(absl::string_view sql) {
-  sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(db_, sql.data(), static_cast<int>(sql.size()), &raw, nullptr) !=
-      SQLITE_OK) {
+  sqlite3_stmt* raw = idle_->Take(sql);
+  if (raw == nullptr && sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                           SQLITE_PREPARE_PERSISTENT, &raw, nullptr) != SQLITE_OK) {
     return SqliteStatus(db_, absl::StrCat("prepare ", sql));
   }
-  return Statement(db_, raw);
+  return Statement(db_, idle_, raw);
+}
+
+absl::Status Database::Transaction::RunOne(absl::string_view sql) {
+  ASSIGN_OR_RETURN(Statement statement, Prepare(sql));
+  return statement.Run();
 }
 
 absl::Status Database::Transaction::Run(absl::string_view sql) { return Execute(db_, sql); }
@@ -204,21 +234,27 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   return database;
 }
 
-Database::~Database() { sqlite3_close_v2(db_); }
+Database::~Database() {
+  {
+    absl::MutexLock lock(&mu_);
+    idle_.reset();
+  }
+  sqlite3_close_v2(db_);
+}
 
 absl::Status Database::Run(absl::string_view begin,
                            absl::FunctionRef<absl::Status(Transaction&)> body) {
-  RETURN_IF_ERROR(Execute(db_, begin));
-  Transaction transaction(db_);
+  Transaction transaction(db_, &*idle_);
+  RETURN_IF_ERROR(transaction.RunOne(begin));
   absl::Status status = body(transaction);
-  if (status.ok()) status = Commit();
-  if (!status.ok()) Execute(db_, "ROLLBACK").IgnoreError();
+  if (status.ok()) status = Commit(transaction);
+  if (!status.ok()) transaction.RunOne("ROLLBACK").IgnoreError();
   return status;
 }
 
-absl::Status Database::Commit() {
+absl::Status Database::Commit(Transaction& transaction) {
   RETURN_IF_FAULT("store.commit");
-  return Execute(db_, "COMMIT");
+  return transaction.RunOne("COMMIT");
 }
 
 absl::Status Database::WriteLocked(Durability durability,

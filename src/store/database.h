@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,8 +29,22 @@ namespace berth {
 // something on disk.
 enum class Durability { kCrash, kPowerLoss };
 
-// One prepared statement, reset and reused. Parameters and columns count from 1 and 0, as SQLite
-// does.
+// Prepared statements that wait to be used again: to prepare one takes longer than to run it. Not
+// thread-safe: it is guarded by the lock of the transactions that take from it.
+class IdleStatements {
+ public:
+  IdleStatements() = default;
+  IdleStatements(const IdleStatements&) = delete;
+  ~IdleStatements();
+  sqlite3_stmt* Take(absl::string_view sql);  // null: there is none
+  void Give(sqlite3_stmt* statement);
+
+ private:
+  absl::flat_hash_map<absl::string_view, sqlite3_stmt*> by_sql_;  // the text is the statement's
+};
+
+// One prepared statement, reset and reused; it goes back to where the next transaction takes it.
+// Parameters and columns count from 1 and 0, as SQLite does.
 class Statement {
  public:
   Statement() = default;
@@ -49,8 +65,10 @@ class Statement {
 
  private:
   friend class Database;
-  Statement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+  Statement(sqlite3* db, IdleStatements* idle, sqlite3_stmt* statement)
+      : db_(db), idle_(idle), statement_(statement) {}
   sqlite3* db_ = nullptr;
+  IdleStatements* idle_ = nullptr;
   sqlite3_stmt* statement_ = nullptr;
 };
 
@@ -67,12 +85,14 @@ class Database {
   class Transaction {
    public:
     absl::StatusOr<Statement> Prepare(absl::string_view sql);
-    absl::Status Run(absl::string_view sql);
+    absl::Status Run(absl::string_view sql);  // one statement or several
 
    private:
     friend class Database;
-    explicit Transaction(sqlite3* db) : db_(db) {}
+    absl::Status RunOne(absl::string_view sql);
+    Transaction(sqlite3* db, IdleStatements* idle) : db_(db), idle_(idle) {}
     sqlite3* db_;
+    IdleStatements* idle_;
   };
 
   // Called after each transaction with its kind ("read", "write", "sync" for kPowerLoss) and how
@@ -89,8 +109,9 @@ class Database {
 
  private:
   explicit Database(sqlite3* db) : db_(db) {}
-  absl::Status Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body);
-  absl::Status Commit();
+  absl::Status Run(absl::string_view begin, absl::FunctionRef<absl::Status(Transaction&)> body)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static absl::Status Commit(Transaction& transaction);
   absl::Status WriteLocked(Durability durability,
                            absl::FunctionRef<absl::Status(Transaction&)> body)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -100,6 +121,7 @@ class Database {
   std::function<void(absl::string_view, absl::Duration)> observer_;
   absl::Mutex mu_;
   sqlite3* const db_;
+  std::optional<IdleStatements> idle_ ABSL_GUARDED_BY(mu_){std::in_place};
   Durability durability_ ABSL_GUARDED_BY(mu_) = Durability::kPowerLoss;
 };
 

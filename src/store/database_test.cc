@@ -97,6 +97,42 @@ TEST_F(DatabaseTest, ASecondRowOfOneKeyAlreadyExists) {
   EXPECT_EQ(Count(*database), 1);
 }
 
+TEST_F(DatabaseTest, AStatementThatIsUsedAgainRemembersNothing) {
+  const std::unique_ptr<Database> database = Open();
+  ASSERT_TRUE(Put(*database, "a", "1").ok());
+  ASSERT_FALSE(Put(*database, "a", "2").ok());
+  const absl::Status unbound =
+      database->Write(Durability::kCrash, [](Transaction& transaction) -> absl::Status {
+        ASSIGN_OR_RETURN(Statement insert, transaction.Prepare("INSERT INTO node VALUES (?, ?)"));
+        return insert.Bind(1, absl::string_view("b")).Run();
+      });
+  EXPECT_EQ(unbound.code(), absl::StatusCode::kFailedPrecondition) << "its value is null";
+  EXPECT_TRUE(Put(*database, "b", "1").ok());
+  EXPECT_EQ(Count(*database), 2);
+}
+
+TEST_F(DatabaseTest, TwoStatementsOfOneTextAreTwo) {
+  const std::unique_ptr<Database> database = Open();
+  ASSERT_TRUE(Put(*database, "a", "1").ok());
+  ASSERT_TRUE(Put(*database, "b", "2").ok());
+  constexpr char kAll[] = "SELECT key FROM node ORDER BY key";
+  std::string read;
+  for (int times = 0; times < 2; ++times) {
+    ASSERT_TRUE(database
+                    ->Read([&](Transaction& transaction) -> absl::Status {
+                      ASSIGN_OR_RETURN(Statement one, transaction.Prepare(kAll));
+                      RETURN_IF_ERROR(one.Step().status());
+                      ASSIGN_OR_RETURN(Statement other, transaction.Prepare(kAll));
+                      RETURN_IF_ERROR(other.Step().status());
+                      RETURN_IF_ERROR(one.Step().status());
+                      read += other.Text(0) + one.Text(0);
+                      return absl::OkStatus();
+                    })
+                    .ok());
+  }
+  EXPECT_EQ(read, "abab");
+}
+
 TEST_F(DatabaseTest, KeepsBytesAsTheyAre) {
   const std::unique_ptr<Database> database = Open();
   const std::string odd("a\0b'\xff;--", 8);
