@@ -3,6 +3,7 @@
 #include <grpc/grpc.h>
 #include <grpcpp/server_builder.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -31,6 +32,7 @@
 #include "src/image/image_store.h"
 #include "src/image/pull_cgroup.h"
 #include "src/kernel/file.h"
+#include "src/kernel/program_pages.h"
 #include "src/kernel/socket.h"
 #include "src/kernel/tcp_listener.h"
 #include "src/metrics/daemon_metrics.h"
@@ -152,6 +154,13 @@ absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
   return std::move(listener.socket);
 }
 
+// What the start needed and what follows does not.
+void GiveBackMemory(const Log& log) {
+  malloc_trim(0);
+  if (const absl::Status released = ReleaseProgramPages(); !released.ok())
+    log.Debug("the program stays resident", {{"error", released.message()}});
+}
+
 // `read` reads the configuration again, at SIGHUP.
 absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Config>()>& read,
                    Log& log) {
@@ -259,6 +268,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
     NotifyServiceManager("READY=1");
     log.Info("serving",
              {{"socket", config.socket}, {"version", kVersion}, {"data_dir", config.data_dir}});
+    GiveBackMemory(log);
     Config running = config;
     const SignalLoop loop = {
         .signals = signals,
