@@ -63,6 +63,8 @@ namespace {
 
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 constexpr absl::Duration kSocketPatience = absl::Seconds(2);
+// Between looks whether pods, containers and images are left alone.
+constexpr absl::Duration kLookInterval = absl::Minutes(1);
 
 absl::Status CheckNode() {
   if (geteuid() != 0) return absl::PermissionDeniedError("berthd must run as root");
@@ -154,7 +156,7 @@ absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
   return std::move(listener.socket);
 }
 
-// What the start needed and what follows does not.
+// What the start needed, or what was done since, and what follows may not.
 void GiveBackMemory(const Log& log) {
   malloc_trim(0);
   if (const absl::Status released = ReleaseProgramPages(); !released.ok())
@@ -200,7 +202,9 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
                    Node::Open(std::move(options.node), *database, *images, networks));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
   EventLog event_log(node->events());
+  std::atomic<uint64_t> operations_done = 0;
   operation_ended = [&](const OperationRecord& operation) {
+    ++operations_done;
     ObserveOperation(operation, metrics);
     event_log.Add(operation);
   };
@@ -284,7 +288,10 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
               log.Warning("the service manager's watchdog is not told that berthd serves",
                           {{"error", status.message()}});
             },
-        .watchdog_patience = WatchdogPatience()};
+        .watchdog_patience = WatchdogPatience(),
+        .work_done = [&operations_done] { return operations_done.load(); },
+        .on_rest = [&log] { GiveBackMemory(log); },
+        .look_interval = kLookInterval};
     const int signal = loop.Run();
     log.Info("stopping; pods go on running", {{"signal", strsignal(signal)}});
     serving = false;

@@ -1,9 +1,10 @@
-// What berthd's main thread does while the others serve: it takes the signals, and tells the
-// service manager that it is alive.
+// What berthd's main thread does while the others serve: it takes the signals, tells the service
+// manager that it is alive, and sees when there is nothing to do.
 #pragma once
 
 #include <signal.h>
 
+#include <cstdint>
 #include <functional>
 
 #include "absl/status/status.h"
@@ -24,6 +25,11 @@ struct SignalLoop {
   std::function<absl::Status(absl::Duration patience)> check;
   std::function<void(const absl::Status&)> on_failed_check;
   absl::Duration watchdog_patience = absl::InfiniteDuration();
+  // How much was done so far. After each time something was done, `on_rest` is called once: when
+  // nothing was done from one look to the next.
+  std::function<uint64_t()> work_done;
+  std::function<void()> on_rest;
+  absl::Duration look_interval = absl::InfiniteDuration();
 
   // Until another signal than SIGHUP, which is returned.
   int Run() const;

@@ -49,5 +49,19 @@ TEST_F(SignalLoopTest, TellsTheWatchdogOnlyWhileClientsAreServed) {
   EXPECT_EQ(failures_[0].message(), "slow");
 }
 
+TEST_F(SignalLoopTest, RestsOnceAfterWorkThatHasEnded) {
+  const std::vector<uint64_t> done = {0, 0, 3, 4, 4, 4, 9, 9, 9};
+  size_t looks = 0;
+  std::vector<size_t> rests;
+  loop_.look_interval = absl::Milliseconds(1);
+  loop_.work_done = [&] {
+    if (looks + 1 == done.size()) pthread_kill(pthread_self(), SIGTERM);
+    return done[looks++];
+  };
+  loop_.on_rest = [&] { rests.push_back(looks); };
+  EXPECT_EQ(loop_.Run(), SIGTERM);
+  EXPECT_EQ(rests, (std::vector<size_t>{5, 8}));
+}
+
 }  // namespace
 }  // namespace berth
