@@ -163,17 +163,21 @@ absl::Status Cgroups::CreateNew(const std::string& path) const {
   return absl::OkStatus();
 }
 
-absl::Status Cgroups::CreateAccounting(const std::string& path) const {
-  RETURN_IF_ERROR(CheckPath(path));
-  const bool in_scope = absl::StrContains(path, ".scope/");
+absl::StatusOr<CgroupHandle> Cgroups::CreateForMonitor(const std::string& pod) const {
+  RETURN_IF_ERROR(CheckPath(pod));
+  const std::string leaf = pod + "/monitor";
+  const bool in_scope = absl::EndsWith(pod, ".scope");
   for (const Hierarchy& hierarchy : hierarchies_) {
     const bool accounts =
         std::any_of(kAccounting.begin(), kAccounting.end(),
                     [&](const char* name) { return Has(hierarchy.controllers, name); });
-    if (hierarchy.unified || accounts || (in_scope && Has(hierarchy.controllers, "name=systemd")))
-      RETURN_IF_ERROR(CreateIn(hierarchy, path));
+    if (hierarchy.unified) {
+      RETURN_IF_ERROR(CreateIn(hierarchy, leaf));
+    } else if (accounts || (in_scope && Has(hierarchy.controllers, "name=systemd"))) {
+      RETURN_IF_ERROR(CreateIn(hierarchy, pod));
+    }
   }
-  return absl::OkStatus();
+  return OpenIn(pod, leaf);
 }
 
 absl::Status Cgroups::CreateTracking(const std::string& path) const {
@@ -187,9 +191,14 @@ absl::Status Cgroups::CreateTracking(const std::string& path) const {
 }
 
 absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
+  return OpenIn(path, path);
+}
+
+absl::StatusOr<CgroupHandle> Cgroups::OpenIn(const std::string& v1,
+                                             const std::string& unified) const {
   CgroupHandle handle;
   for (const Hierarchy& hierarchy : hierarchies_) {
-    const std::string directory = hierarchy.mount_point + path;
+    const std::string directory = hierarchy.mount_point + (hierarchy.unified ? unified : v1);
     if (hierarchy.unified) {
       ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, directory));
       handle.unified = true;
@@ -203,9 +212,10 @@ absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
     }
   }
   if (!handle.directory.valid()) {
-    ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, PathOf("pids", path)));
+    ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, PathOf("pids", v1)));
   }
-  if (const std::string memory = PathOf("memory", path); !memory.empty()) {
+  const std::string& with_memory = mode_ == Mode::kV2 ? unified : v1;
+  if (const std::string memory = PathOf("memory", with_memory); !memory.empty()) {
     absl::StatusOr<UniqueFd> directory = OpenDir(AT_FDCWD, memory);
     if (!directory.ok() && !absl::IsNotFound(directory.status())) return directory.status();
     if (directory.ok()) handle.memory = *std::move(directory);

@@ -53,10 +53,36 @@ TEST_F(CgroupTest, ANewOneIsRefusedWhereAPartOfItIsLeft) {
   EXPECT_TRUE(absl::IsAlreadyExists(cgroups_->CreateNew(path)));
 }
 
+TEST_F(CgroupTest, AMonitorRunsBesideTheContainersOfItsPod) {
+  const std::string pod = root_ + "/monitored";
+  absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(pod);
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status();
+  EXPECT_TRUE(cgroup->memory.valid());
+  handle_ = *std::move(cgroup);
+  ASSERT_NE(Start("exec sleep 1000"), nullptr);
+  const std::string where =
+      ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", processes_[0].pid, "/cgroup")).value_or("");
+  for (const absl::string_view line : absl::StrSplit(where, '\n', absl::SkipEmpty())) {
+    if (absl::StartsWith(line, "0::")) EXPECT_TRUE(absl::EndsWith(line, pod + "/monitor")) << line;
+    if (absl::StrContains(line, ":memory:") || absl::StrContains(line, "pids:"))
+      EXPECT_TRUE(absl::EndsWith(line, pod)) << line;
+  }
+  const std::string container = pod + "/container";
+  ASSERT_TRUE(cgroups_->Create(container).ok());
+  ASSERT_TRUE(cgroups_->SetLimits(container, {.memory_bytes = 64 << 20, .pids = 7}).ok());
+  handle_ = *cgroups_->Open(container);
+  EXPECT_EQ(RunInside("exit 3"), 3);
+  cgroups_->Kill(pod);
+  EXPECT_EQ(End(processes_[0]), 128 + SIGKILL);
+  processes_.clear();
+  EXPECT_TRUE(Remove(pod).ok());
+}
+
 TEST_F(CgroupTest, RefusesPathsThatLeadElsewhere) {
   for (const char* path : {"", "/", "//", "relative", "/a/../b", "/..", "/a/./b"}) {
     EXPECT_EQ(cgroups_->Create(path).code(), absl::StatusCode::kInvalidArgument) << path;
-    EXPECT_EQ(cgroups_->CreateAccounting(path).code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_EQ(cgroups_->CreateForMonitor(path).status().code(), absl::StatusCode::kInvalidArgument)
+        << path;
     EXPECT_EQ(cgroups_->CreateTracking(path).code(), absl::StatusCode::kInvalidArgument) << path;
     EXPECT_EQ(cgroups_->Remove(path).code(), absl::StatusCode::kInvalidArgument) << path;
   }

@@ -53,18 +53,13 @@ class SystemdScopeRootTest : public testing::Test {
   static constexpr char kSlice[] = "berthtest-podx.slice";
   static absl::Time Soon() { return SteadyNow() + absl::Seconds(30); }
 
-  // A process that sleeps until it is ended; in `path`, or where this one is.
-  pid_t Park(const std::string& path = "") {
+  // A process that sleeps until it is ended; where this one is, or in a cgroup.
+  pid_t Park(const absl::StatusOr<CgroupHandle>& cgroup = CgroupHandle()) {
+    EXPECT_TRUE(cgroup.ok()) << cgroup.status();
+    if (!cgroup.ok()) return -1;
     SpawnRequest request = {.path = "/bin/sleep", .argv = {"sleep", "1000"}, .fds = {-1, -1, -1}};
-    CgroupHandle handle;
-    if (!path.empty()) {
-      absl::StatusOr<CgroupHandle> opened = cgroups_->Open(path);
-      EXPECT_TRUE(opened.ok()) << opened.status();
-      if (!opened.ok()) return -1;
-      handle = *std::move(opened);
-      for (const UniqueFd& tasks : handle.tasks) request.cgroup_tasks.push_back(tasks.get());
-      if (handle.unified) request.cgroup_dir = handle.directory.get();
-    }
+    for (const UniqueFd& tasks : cgroup->tasks) request.cgroup_tasks.push_back(tasks.get());
+    if (cgroup->unified) request.cgroup_dir = cgroup->directory.get();
     absl::StatusOr<SpawnedProcess> process = Spawn(request);
     EXPECT_TRUE(process.ok()) << process.status();
     if (!process.ok()) return -1;
@@ -84,20 +79,18 @@ class SystemdScopeRootTest : public testing::Test {
         {.unit = unit_, .slice = kSlice, .description = "pod of a test", .parked_pid = parked},
         Soon());
   }
-  // The pod's way: scope, monitor in a leaf of its own, helper gone, container.
+  // The pod's way: scope, monitor, helper gone, container.
   void MakePod() {
     const absl::Status created = Create(Park());
     ASSERT_TRUE(created.ok()) << created;
-    const absl::Status leaf = cgroups_->CreateAccounting(path_ + "/monitor");
-    ASSERT_TRUE(leaf.ok()) << leaf;
-    Park(path_ + "/monitor");
+    Park(cgroups_->CreateForMonitor(path_));
     End(0);
     const absl::Status container = cgroups_->Create(path_ + "/container");
     ASSERT_TRUE(container.ok()) << container;
     const absl::Status limited =
         cgroups_->SetLimits(path_ + "/container", {.memory_bytes = 64 << 20, .pids = 7});
     ASSERT_TRUE(limited.ok()) << limited;
-    Park(path_ + "/container");
+    Park(cgroups_->Open(path_ + "/container"));
   }
 
   static std::string ProcessCgroups(pid_t pid) {

@@ -66,8 +66,7 @@ TEST_F(MonitorTest, HandsOutNoNetworkOfTheNode) {
 }
 
 TEST_F(MonitorTest, SaysWhichStepOfThePodsPlanFailed) {
-  ASSERT_TRUE(cgroups_->CreateAccounting(cgroup_ + "/monitor").ok());
-  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->Open(cgroup_ + "/monitor");
+  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
   ASSERT_TRUE(cgroup.ok());
   LaunchPlan plan;
   plan.steps.push_back({.op = Op::kUnshare, .a = CLONE_NEWNS});

@@ -16,7 +16,7 @@ constexpr absl::Duration kAskPatience = absl::Seconds(2);
 
 }  // namespace
 
-// Where the monitor is: "N:CONTROLLERS:/PATH OF THE POD/monitor" in cgroups(7)'s file. Where it
+// Where the monitor is: "N:CONTROLLERS:/PATH OF THE POD[/monitor]" in cgroups(7)'s file. Where it
 // does not say, where a pod without a cgroup_parent would be.
 std::string Node::CgroupOfUnreadable(const PodRecord& pod) const {
   if (const absl::StatusOr<MonitorHello> hello = Monitor(pod.id).Hello({}, kAskPatience);

@@ -208,10 +208,8 @@ void Node::StopScope(const PodRecord& pod) const {
 
 absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int network,
                                                 SpawnedProcess* process) {
-  const std::string leaf = pod.status.cgroup + "/monitor";
   RETURN_IF_FAULT("run_pod.cgroup");
-  RETURN_IF_ERROR(cgroups_.CreateAccounting(leaf));
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(leaf));
+  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.CreateForMonitor(pod.status.cgroup));
   std::vector<OpenedVolume> volumes;
   std::vector<int> fds;
   if (pod.config.namespaces.ipc == NamespaceMode::kNode) {

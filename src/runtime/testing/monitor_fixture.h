@@ -169,8 +169,7 @@ class MonitorTest : public testing::Test {
 
   void StartMonitor(PodSpec spec = {.network = NamespaceMode::kNode}) {
     pod_plan_ = BuildPodPlan(spec, 0);
-    ASSERT_TRUE(cgroups_->CreateAccounting(cgroup_ + "/monitor").ok());
-    absl::StatusOr<CgroupHandle> cgroup = cgroups_->Open(cgroup_ + "/monitor");
+    absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
     ASSERT_TRUE(cgroup.ok()) << cgroup.status();
     absl::StatusOr<SpawnedProcess> monitor =
         MonitorClient::Spawn({.executable = executable_.get(),
