@@ -175,7 +175,7 @@ bool CgroupReader::ReadFile(File& file, CgroupUsage* usage) {
     return false;
   }
   file.what->parse(absl::string_view(buffer, static_cast<size_t>(length)), usage);
-  if (keep_ == Keep::kOpen && opened.valid()) file.fd = std::move(opened);
+  if (keep_ == Keep::kOpen && opened.valid()) file.fd = SetAside(std::move(opened));
   return true;
 }
 

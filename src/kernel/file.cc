@@ -9,12 +9,15 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 
 namespace berth {
 namespace {
+
+constexpr int kFirstAside = 1024;
 
 struct DirCloser {
   void operator()(DIR* dir) const { closedir(dir); }
@@ -40,6 +43,11 @@ absl::StatusOr<UniqueFd> OpenFile(int at, const std::string& path, int flags, mo
 
 absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path) {
   return OpenFile(at, path, O_RDONLY | O_DIRECTORY);
+}
+
+UniqueFd SetAside(UniqueFd fd) {
+  UniqueFd aside(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstAside));
+  return aside.valid() ? std::move(aside) : std::move(fd);
 }
 
 absl::Status MakeDirs(const std::string& path, mode_t mode) {

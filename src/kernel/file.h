@@ -20,6 +20,12 @@ namespace berth {
 absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path);
 absl::StatusOr<UniqueFd> OpenFile(int at, const std::string& path, int flags, mode_t mode = 0);
 
+// The same descriptor at a number beyond those that come and go: for one that is kept long, of
+// which there are many. New ones then have low numbers, and a helper's table, which holds all up to
+// the highest that it is given, stays small (Spawn). As it was where there is no such number to be
+// had.
+UniqueFd SetAside(UniqueFd fd);
+
 // Creates `path` and its missing parents with `mode` (umask does not apply to the last component).
 absl::Status MakeDirs(const std::string& path, mode_t mode);
 

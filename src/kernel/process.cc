@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/spawn_child.h"
@@ -92,6 +94,14 @@ class Stack {
   void* base_;
 };
 
+unsigned LastFd(const SpawnRequest& request, int null) {
+  int last = std::max(null, request.executable_fd);
+  for (const std::vector<int>* fds : {&request.fds, &request.cgroup_tasks}) {
+    for (const int fd : *fds) last = std::max(last, fd);
+  }
+  return static_cast<unsigned>(last);
+}
+
 }  // namespace
 
 absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
@@ -110,6 +120,7 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
       .fds = request.fds.data(),
       .scratch = scratch.data(),
       .fd_count = static_cast<int>(request.fds.size()),
+      .last_fd = LastFd(request, null.get()),
       .cgroup_tasks = request.cgroup_tasks.data(),
       .cgroup_tasks_count = static_cast<int>(request.cgroup_tasks.size()),
       .null_fd = null.get(),
@@ -120,7 +131,7 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
   };
   int pidfd = -1;
   clone_args args = {};
-  args.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
+  args.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   args.stack = stack.base();

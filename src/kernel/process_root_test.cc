@@ -98,6 +98,24 @@ TEST(Spawn, MountsOfAMountNamespaceStayInIt) {
   EXPECT_EQ(rmdir(directory.c_str()), 0);
 }
 
+TEST(Spawn, LeavesOurDescriptorsAlone) {
+  std::vector<UniqueFd> low, high;
+  for (int i = 0; i < 20; ++i) {
+    low.push_back(UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)));
+    high.push_back(SetAside(UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC))));
+  }
+  EXPECT_GT(high.front().get(), low.back().get());
+  Pipe pipe;
+  EXPECT_EQ(RunAndRead({.path = "/bin/ls",
+                        .argv = {"ls", "/proc/self/fd"},
+                        .fds = {-1, pipe.write.get(), high.back().get()}},
+                       pipe),
+            "0\n1\n2\n3\n");
+  for (const std::vector<UniqueFd>* fds : {&low, &high}) {
+    for (const UniqueFd& fd : *fds) EXPECT_NE(fcntl(fd.get(), F_GETFD), -1) << fd.get();
+  }
+}
+
 TEST(Spawn, WorksFromManyThreadsAtOnce) {
   std::vector<std::thread> threads;
   std::atomic<int> good = 0;

@@ -1,5 +1,6 @@
 // The code between clone3(2) and execveat(2) of Spawn: async-signal-safe calls only, no allocation.
-// It shares the parent's memory (CLONE_VM | CLONE_VFORK), so it reports its failure by writing to
+// It shares the parent's memory (CLONE_VM | CLONE_VFORK) and, until it takes a copy of what it
+// needs of them, its descriptors, so it reports its failure by writing to
 // `SpawnChild::error`.
 #pragma once
 
@@ -13,6 +14,7 @@ struct SpawnChild {
   const int* fds;
   int* scratch;  // as many ints as fds
   int fd_count;
+  unsigned last_fd;  // the highest that the child uses of the parent's
   const int* cgroup_tasks;
   int cgroup_tasks_count;
   int null_fd;

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "src/base/status_macros.h"
+#include "src/kernel/file.h"
 #include "src/kernel/socket.h"
 
 namespace berth {
@@ -34,6 +35,7 @@ ExitWatcher::~ExitWatcher() {
 }
 
 absl::Status ExitWatcher::Add(const std::string& pod_id, UniqueFd connection) {
+  connection = SetAside(std::move(connection));
   absl::MutexLock lock(&mu_);
   const uint64_t key = next_key_++;
   epoll_event event = {.events = EPOLLIN, .data = {.u64 = key}};

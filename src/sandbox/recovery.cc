@@ -172,7 +172,7 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
     return absl::OkStatus();
   }
   auto runtime = std::make_unique<PodRuntime>();
-  runtime->netlink = std::move(hello->netlink);
+  runtime->netlink = SetAside(std::move(hello->netlink));
   runtime->user_namespace = std::move(hello->user_namespace);
   if (!pod->status.selinux_level.empty())
     selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();

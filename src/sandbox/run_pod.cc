@@ -107,7 +107,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   {
     absl::MutexLock lock(&mu_);
     runtimes_[record->id] = std::make_unique<PodRuntime>();
-    runtimes_[record->id]->monitor = std::move(process.pidfd);
+    runtimes_[record->id]->monitor = SetAside(std::move(process.pidfd));
     if (hello.ok()) runtimes_[record->id]->user_namespace = std::move(hello->user_namespace);
   }
   if (!hello.ok()) return hello.status();
@@ -119,7 +119,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
     RETURN_IF_FAULT("run_pod.hosts");
     RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
     absl::MutexLock lock(&mu_);
-    runtimes_[record->id]->netlink = std::move(hello->netlink);
+    runtimes_[record->id]->netlink = SetAside(std::move(hello->netlink));
   }
   operation.Stage("ready");
   RETURN_IF_FAULT("run_pod.watch");
