@@ -15,7 +15,6 @@
 #include "absl/time/clock.h"
 #include "src/base/failpoint.h"
 #include "src/base/id.h"
-#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
@@ -119,6 +118,7 @@ absl::Status Node::Prepare() {
   node_hostname_ = hostname;
   ASSIGN_OR_RETURN(host_mounts_, OpenFile(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
   if (!options_.systemd_cgroups) RETURN_IF_ERROR(cgroups_.Create(options_.cgroup_root));
+  ASSIGN_OR_RETURN(removals_, RemovalQueue::Start());
   ASSIGN_OR_RETURN(
       watcher_,
       ExitWatcher::Start(
@@ -163,22 +163,11 @@ void Node::PersistContainer(absl::string_view id) {
     log_.Error("container status not stored", {{"container", id}, {"error", stored.message()}});
 }
 
-// Writable layers are usually small; a large one is unlinked without anybody waiting for it.
-void Node::EmptyTrash(const std::string& path) {
-  const auto empty = [path] { RemoveTreeAt(AT_FDCWD, path).IgnoreError(); };
-  absl::StatusOr<std::thread> thread = StartThread("to empty the trash", empty);
-  if (thread.ok()) {
-    thread->detach();
-  } else {
-    empty();
-  }
-}
-
 absl::Status Node::MoveToTrash(const std::string& path) {
-  const std::string trash = absl::StrCat(options_.data_dir, "/trash/", NewId());
+  std::string trash = absl::StrCat(options_.data_dir, "/trash/", NewId());
   if (FAULT("node.trash") || ::rename(path.c_str(), trash.c_str()) != 0)
     return errno == ENOENT ? absl::OkStatus() : ErrnoStatus("rename to trash", path);
-  EmptyTrash(trash);
+  removals_->Add(std::move(trash));
   return absl::OkStatus();
 }
 

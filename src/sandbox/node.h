@@ -39,6 +39,7 @@
 #include "src/sandbox/operation_log.h"
 #include "src/sandbox/parked_process.h"
 #include "src/sandbox/ready_directories.h"
+#include "src/sandbox/removal_queue.h"
 #include "src/sandbox/request_parsers.h"
 #include "src/sandbox/running_copies.h"
 #include "src/store/database.h"
@@ -303,7 +304,6 @@ class Node {
   absl::Status RemoveContainerLocked(const ContainerPtr& container);
   OperationLog::Operation BeginOperation(const char* kind, const ContainerRecord& container) const;
   void PersistContainer(absl::string_view id);
-  static void EmptyTrash(const std::string& path);
   absl::Status MoveToTrash(const std::string& path);
 
   void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);
@@ -348,6 +348,7 @@ class Node {
   std::unique_ptr<ExitWatcher> watcher_;
   bool has_mount_points_ = false;  // set at the start
   std::unique_ptr<ReadyDirectories> ready_directories_;
+  std::unique_ptr<RemovalQueue> removals_;
   std::thread layer_sampler_, late_recovery_;
 };
 

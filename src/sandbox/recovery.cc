@@ -251,7 +251,7 @@ void Node::RemoveOrphans() {
   const absl::StatusOr<std::vector<std::string>> trash =
       ListDir(AT_FDCWD, options_.data_dir + "/trash");
   for (const std::string& name : trash.value_or(std::vector<std::string>()))
-    EmptyTrash(absl::StrCat(options_.data_dir, "/trash/", name));
+    removals_->Add(absl::StrCat(options_.data_dir, "/trash/", name));
   const absl::StatusOr<std::vector<std::string>> states =
       ListDir(AT_FDCWD, options_.state_dir + "/pods");
   for (const std::string& id : states.value_or(std::vector<std::string>())) {
