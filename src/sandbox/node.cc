@@ -151,6 +151,8 @@ void Node::PersistPod(absl::string_view id) {
   if (!pod.ok()) return;
   const absl::Status stored = UpdatePodStatus(database_, id, EncodePodStatus((*pod)->status));
   if (!stored.ok()) log_.Error("pod status not stored", {{"pod", id}, {"error", stored.message()}});
+  if ((*pod)->status.unstored == !stored.ok()) return;
+  state_.UpdatePod(id, [&](PodStatus& status) { status.unstored = !stored.ok(); });
 }
 
 void Node::PersistContainer(absl::string_view id) {

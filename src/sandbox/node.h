@@ -222,7 +222,7 @@ class Node {
   absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
                                                          const MonitorHello& monitor);
   // `operation` may be null.
-  absl::Status StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation);
+  absl::Status StopPodOnce(const std::string& id, OperationLog::Operation* operation);
   void EndMonitor(const PodRecord& pod);
   void EndHungMonitor(const PodRecord& pod);
   // Of a pod that is to be stopped.

@@ -24,6 +24,7 @@ struct PodStatus {
   int monitor_pid = -1;
   int pod_init_pid = 0;       // 0 without a pid namespace of the pod's own
   std::string selinux_level;  // of all its containers; "" without SELinux
+  bool unstored = false;    // its row does not say all of this: it could not be written; not stored
   bool unreadable = false;  // its record is damaged: it was ended, and has a name only; not stored
   // As UpdatePodSandboxResources changed them; absent: as the pod was made.
   std::optional<CgroupLimits> overhead, resources;

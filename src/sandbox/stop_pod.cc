@@ -27,22 +27,28 @@ constexpr absl::Duration kCgroupRetry = absl::Milliseconds(5);
 
 }  // namespace
 
-absl::Status Node::StopPod(absl::string_view id) {
-  const absl::StatusOr<PodPtr> pod = state_.FindPod(id);
-  if (absl::IsNotFound(pod.status())) return absl::OkStatus();
-  if (!pod.ok()) return pod.status();
-  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", (*pod)->id));
-  if ((*pod)->status.state == PodState::kNotReady) return StopPodOnce(*pod, nullptr);
+absl::Status Node::StopPod(absl::string_view wanted) {
+  const absl::StatusOr<PodPtr> found = state_.FindPod(wanted);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  if (!found.ok()) return found.status();
+  const std::string& id = (*found)->id;
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", id));
+  if ((*found)->status.state == PodState::kNotReady) return StopPodOnce(id, nullptr);
   OperationLog::Operation operation = options_.operations->Begin(
-      "StopPodSandbox", {.name = SubjectOf((*pod)->config), .pod_id = (*pod)->id});
-  return operation.End(StopPodOnce(*pod, &operation));
+      "StopPodSandbox", {.name = SubjectOf((*found)->config), .pod_id = id});
+  return operation.End(StopPodOnce(id, &operation));
 }
 
-absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* operation) {
+absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* operation) {
   if (operation != nullptr) operation->Stage("containers");
+  const absl::StatusOr<PodPtr> found = state_.FindPod(id);
+  if (!found.ok()) return absl::OkStatus();  // another caller has removed it meanwhile
+  const PodPtr& pod = *found;
   // From here on no container can be made or started in it.
-  state_.UpdatePod(pod->id, [](PodStatus& status) { status.state = PodState::kNotReady; });
-  PersistPod(pod->id);
+  if (pod->status.state != PodState::kNotReady || pod->status.unstored) {
+    state_.UpdatePod(id, [](PodStatus& status) { status.state = PodState::kNotReady; });
+    PersistPod(id);
+  }
   RETURN_IF_FAULT("stop_pod.containers");
   RETURN_IF_ERROR(ReadOrEndMonitor(pod));
   const MonitorClient monitor = Monitor(pod->id);
@@ -77,8 +83,10 @@ absl::Status Node::StopPodOnce(const PodPtr& pod, OperationLog::Operation* opera
   if (operation != nullptr) operation->Stage("network");
   RETURN_IF_FAULT("stop_pod.network");
   RETURN_IF_ERROR(network_.Detach(pod->id));
-  state_.UpdatePod(pod->id, [](PodStatus& status) { status.ips.clear(); });
-  PersistPod(pod->id);
+  if (!pod->status.ips.empty()) {
+    state_.UpdatePod(id, [](PodStatus& status) { status.ips.clear(); });
+    PersistPod(id);
+  }
   RETURN_IF_FAULT("stop_pod.answer");
   return absl::OkStatus();
 }
@@ -118,7 +126,7 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   OperationLog::Operation operation = options_.operations->Begin(
       "RemovePodSandbox", {.name = SubjectOf(pod->config), .pod_id = pod->id});
   operation.Stage("stop");
-  if (absl::Status stopped = StopPodOnce(pod, nullptr); !stopped.ok())
+  if (absl::Status stopped = StopPodOnce(pod->id, nullptr); !stopped.ok())
     return operation.End(stopped);
   operation.Stage("containers");
   for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id)) {
