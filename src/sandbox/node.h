@@ -223,7 +223,8 @@ class Node {
                                                          const MonitorHello& monitor);
   // `operation` may be null.
   absl::Status StopPodOnce(const std::string& id, OperationLog::Operation* operation);
-  void EndMonitor(const PodRecord& pod);
+  // From here on nothing is told of it. What it returns is for AwaitMonitorEnd.
+  UniqueFd AskMonitorToEnd(const PodRecord& pod);
   void EndHungMonitor(const PodRecord& pod);
   // Of a pod that is to be stopped.
   absl::Status ReadOrEndMonitor(const PodPtr& pod);
@@ -234,6 +235,7 @@ class Node {
   void AbandonPod(const std::shared_ptr<PodRecord>& pod);
   // Kills what is left in it, and waits a moment for that to be gone.
   absl::Status EmptyAndRemoveCgroup(const std::string& path) const;
+  absl::Status RemoveContainerCgroup(absl::string_view id);
   void PersistPod(absl::string_view id);
 
   absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,

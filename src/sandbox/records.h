@@ -52,8 +52,9 @@ struct ContainerStatus {
   std::string reason, message;
   int pid = -1;
   uint64_t log_dropped_bytes = 0;
-  bool poststop_due = false;  // hooks of its end are to be run when it is removed
-  bool unread = false;        // its monitor has not told since berthd's start how it is; not stored
+  bool poststop_due = false;    // hooks of its end are to be run when it is removed
+  bool cgroup_removed = false;  // since its exit; not stored
+  bool unread = false;  // its monitor has not told since berthd's start how it is; not stored
   // As UpdateContainerResources changed them, all of them; absent: ContainerConfig::limits.
   std::optional<CgroupLimits> limits;
 };

@@ -58,7 +58,10 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
   if (ended && event.oom) ++counters_.oom_kills;
   PersistContainer(id);
   // Empty by now; if something in it is still dying, the container's removal gets it.
-  cgroups_.Remove(container->cgroup).IgnoreError();
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("cgroup/", id));
+  if (cgroups_.Remove(container->cgroup).ok())
+    state_.UpdateContainer(id,
+                           [](ContainerRecord& record) { record.status.cgroup_removed = true; });
 }
 
 // What is not persisted yet the monitor tells again after a restart.

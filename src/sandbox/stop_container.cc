@@ -89,7 +89,7 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
                  {{"container", container->id}, {"error", forgotten.message()}});
   }
   RETURN_IF_FAULT("remove_container.cgroup");
-  RETURN_IF_ERROR(EmptyAndRemoveCgroup(container->cgroup));
+  RETURN_IF_ERROR(RemoveContainerCgroup(container->id));
   if (container->status.poststop_due) {
     RunPoststopHooks(*container, *pod);
     state_.UpdateContainer(container->id,
@@ -100,6 +100,15 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   state_.RemoveContainer(container->id);
   RETURN_IF_FAULT("remove_container.answer");
   return absl::OkStatus();
+}
+
+// It was removed when the container exited, or is being removed, or something in it was dying
+// still.
+absl::Status Node::RemoveContainerCgroup(absl::string_view id) {
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("cgroup/", id));
+  const absl::StatusOr<ContainerPtr> container = state_.FindContainer(id);
+  if (!container.ok() || (*container)->status.cgroup_removed) return absl::OkStatus();
+  return EmptyAndRemoveCgroup((*container)->cgroup);
 }
 
 absl::Status Node::ReopenContainerLog(absl::string_view id) {

@@ -25,6 +25,15 @@ constexpr absl::Duration kStopAnswer = absl::Seconds(5);
 constexpr int kCgroupTries = 400;
 constexpr absl::Duration kCgroupRetry = absl::Milliseconds(5);
 
+void AwaitMonitorEnd(const UniqueFd& process) {
+  if (!process.valid()) return;
+  pollfd ended = {.fd = process.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(kMonitorEndTimeout))) == 0) {
+    ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  }
+  ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED);
+}
+
 }  // namespace
 
 absl::Status Node::StopPod(absl::string_view wanted) {
@@ -141,7 +150,7 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   return operation.End(absl::OkStatus());
 }
 
-void Node::EndMonitor(const PodRecord& pod) {
+UniqueFd Node::AskMonitorToEnd(const PodRecord& pod) {
   watcher_->Remove(pod.id);
   UniqueFd process;
   {
@@ -151,13 +160,9 @@ void Node::EndMonitor(const PodRecord& pod) {
     runtimes_.erase(pod.id);
   }
   const bool asked = Monitor(pod.id).Shutdown(kMonitorEndTimeout).ok();
-  if (!process.valid()) return;
-  if (!asked) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
-  pollfd ended = {.fd = process.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(kMonitorEndTimeout))) == 0) {
+  if (!asked && process.valid())
     ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
-  }
-  ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED);
+  return process;
 }
 
 absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
@@ -175,15 +180,17 @@ absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
 // The last steps of a removal, and the undo of a pod that could not be made. Each step can be
 // repeated; the record goes last.
 absl::Status Node::DiscardPod(const PodRecord& pod) {
-  EndMonitor(pod);
+  const UniqueFd monitor = AskMonitorToEnd(pod);
   const absl::Status detached = network_.Detach(pod.id);
   if (!detached.ok())
     log_.Warning("network not taken down yet", {{"pod", pod.id}, {"error", detached.message()}});
+  const absl::Status moved = MoveToTrash(PodDataDir(pod.id));
+  AwaitMonitorEnd(monitor);
+  RETURN_IF_ERROR(moved);
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
   RETURN_IF_FAULT("remove_pod.cgroup");
   RETURN_IF_ERROR(EmptyAndRemoveCgroup(pod.status.cgroup));
   if (options_.systemd_cgroups) StopScope(pod);
-  RETURN_IF_ERROR(MoveToTrash(PodDataDir(pod.id)));
   RETURN_IF_FAULT("remove_pod.state");
   RETURN_IF_ERROR(RemoveTreeAt(AT_FDCWD, PodStateDir(pod.id)));
   RETURN_IF_ERROR(DeletePod(database_, pod.id));
