@@ -147,6 +147,16 @@ absl::StatusOr<SpawnedProcess> MonitorClient::Spawn(const MonitorStart& start) {
   return berth::Spawn(request);
 }
 
+UniqueFd IdleConnection::Take() {
+  absl::MutexLock lock(&mu_);
+  return std::move(connection_);
+}
+
+void IdleConnection::Put(UniqueFd connection) {
+  absl::MutexLock lock(&mu_);
+  connection_ = std::move(connection);
+}
+
 absl::StatusOr<UniqueFd> MonitorClient::Connect() const {
   absl::StatusOr<UniqueFd> socket = ConnectUnix(state_dir_ + "/monitor.sock", SOCK_SEQPACKET);
   if (socket.ok()) return socket;
@@ -155,6 +165,30 @@ absl::StatusOr<UniqueFd> MonitorClient::Connect() const {
   if (!absl::IsUnavailable(socket.status()) && !absl::IsNotFound(socket.status()))
     return Annotate(socket.status(), "monitor");
   return absl::UnavailableError(absl::StrCat("monitor is gone: ", socket.status().message()));
+}
+
+absl::StatusOr<UniqueFd> MonitorClient::Send(absl::string_view message,
+                                             const std::vector<int>& fds) const {
+  if (idle_ != nullptr) {
+    UniqueFd kept = idle_->Take();
+    // One that the monitor has closed takes nothing, so nothing is asked twice.
+    if (kept.valid() && SendPacket(kept.get(), message, fds).ok()) return kept;
+  }
+  ASSIGN_OR_RETURN(UniqueFd made, Connect());
+  RETURN_IF_ERROR(SendPacket(made.get(), message, fds));
+  return made;
+}
+
+absl::Status MonitorClient::Ask(absl::string_view message, const std::vector<int>& fds,
+                                absl::Duration patience) const {
+  ASSIGN_OR_RETURN(UniqueFd socket, Send(message, fds));
+  RETURN_IF_ERROR(Receive(socket.get(), Type::kOk, SteadyNow() + patience).status());
+  Keep(std::move(socket));
+  return absl::OkStatus();
+}
+
+void MonitorClient::Keep(UniqueFd connection) const {
+  if (idle_ != nullptr) idle_->Put(std::move(connection));
 }
 
 bool MonitorClient::IsGone() const {
@@ -183,7 +217,6 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
 }
 
 absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*start.plan));
   std::vector<int> fds = WithTasks(plan.get(), *start.cgroup);
   for (const UniqueFd& volume : start.volumes) fds.push_back(volume.get());
@@ -214,8 +247,9 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   }
   const absl::Time deadline = SteadyNow() + kAnswerTimeout;
   while (true) {
-    RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStart, request), fds));
+    ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kStart, request), fds));
     ASSIGN_OR_RETURN(const std::optional<pid_t> pid, AwaitStarted(socket.get(), start));
+    Keep(std::move(socket));
     if (pid.has_value()) return *pid;
     if (SteadyNow() > deadline) return absl::DeadlineExceededError("monitor: does not end a start");
     absl::SleepFor(kStillEndingPause);
@@ -225,36 +259,28 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
 absl::Status MonitorClient::Stop(absl::string_view container_id, int signal, absl::Duration timeout,
                                  absl::Duration patience) const {
   RETURN_IF_FAULT("stop_container.signal");
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::StopRequest request = {};
   CopyId(container_id, request.container_id);
   request.signal = signal;
   request.timeout_ms = Milliseconds(timeout);
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kStop, request), {}));
-  return Receive(socket.get(), Type::kOk, SteadyNow() + patience).status();
+  return Ask(Message(Type::kStop, request), {}, patience);
 }
 
 absl::Status MonitorClient::LimitLogs(const wire::LogLimits& limits) const {
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kLimitLogs, limits), {}));
-  return Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status();
+  return Ask(Message(Type::kLimitLogs, limits));
 }
 
 absl::Status MonitorClient::ReopenLog(absl::string_view container_id, const UniqueFd& log) const {
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::ContainerRequest request = {};
   CopyId(container_id, request.container_id);
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kReopenLog, request), {log.get()}));
-  return Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status();
+  return Ask(Message(Type::kReopenLog, request), {log.get()});
 }
 
 absl::Status MonitorClient::Forget(absl::string_view container_id) const {
   RETURN_IF_FAULT("remove_container.forget");
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   wire::ContainerRequest request = {};
   CopyId(container_id, request.container_id);
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kForget, request), {}));
-  const absl::Status done = Receive(socket.get(), Type::kOk, SteadyNow() + kAnswerTimeout).status();
+  const absl::Status done = Ask(Message(Type::kForget, request));
   // EBUSY
   if (absl::IsUnavailable(done) && absl::StrContains(done.message(), "forget")) {
     return absl::FailedPreconditionError(
@@ -265,8 +291,7 @@ absl::Status MonitorClient::Forget(absl::string_view container_id) const {
 
 absl::Status MonitorClient::Shutdown(absl::Duration patience) const {
   RETURN_IF_FAULT("remove_pod.monitor");
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kShutdown), {}));
+  ASSIGN_OR_RETURN(const UniqueFd socket, Send(Message(Type::kShutdown)));
   return Receive(socket.get(), Type::kOk, SteadyNow() + patience).status();
 }
 

@@ -1,15 +1,17 @@
-// berthd's side of a pod's monitor: starts it, and asks it. One connection for each request, so
-// that a slow request never stands in another's way, and a lost one is a closed connection
+// berthd's side of a pod's monitor: starts it, and asks it. A connection serves one request at a
+// time, so that a slow one never stands in another's way, and a lost one is a closed connection
 // (docs/formats/monitor-protocol.md).
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/cgroup.h"
@@ -104,9 +106,22 @@ struct ExecSyncResult {
   int exit_code = 0;
 };
 
+// The connection to a monitor that its last request has left behind, for the next one.
+class IdleConnection {
+ public:
+  UniqueFd Take();  // invalid: there is none
+  void Put(UniqueFd connection);
+
+ private:
+  absl::Mutex mu_;
+  UniqueFd connection_ ABSL_GUARDED_BY(mu_);
+};
+
 class MonitorClient {
  public:
-  explicit MonitorClient(std::string state_dir) : state_dir_(std::move(state_dir)) {}
+  // Without `idle` each request makes a connection, and closes it.
+  explicit MonitorClient(std::string state_dir, std::shared_ptr<IdleConnection> idle = nullptr)
+      : state_dir_(std::move(state_dir)), idle_(std::move(idle)) {}
 
   // Starts the monitor process; it is ready once Hello has been answered.
   static absl::StatusOr<SpawnedProcess> Spawn(const MonitorStart& start);
@@ -142,7 +157,16 @@ class MonitorClient {
 
  private:
   absl::StatusOr<UniqueFd> Connect() const;
+  // Sends a request over a connection that no other one uses, and returns that.
+  absl::StatusOr<UniqueFd> Send(absl::string_view message, const std::vector<int>& fds = {}) const;
+  // A request that kOk answers.
+  absl::Status Ask(absl::string_view message, const std::vector<int>& fds = {},
+                   absl::Duration patience = kAnswerTimeout) const;
+  // For a connection on which nothing more is to come.
+  void Keep(UniqueFd connection) const;
+
   const std::string state_dir_;
+  const std::shared_ptr<IdleConnection> idle_;
 };
 
 // What a packet of Watch says of a container; nullopt for the kOk that ends the list of those that

@@ -74,7 +74,6 @@ absl::Status AddPipe(bool client_writes, UniqueFd* own, std::vector<UniqueFd>* t
 }  // namespace
 
 absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& request) const {
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
   ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*request.plan));
   ExecSyncResult result;
   OutputPipe pipes[2] = {{.into = &result.output}, {.into = &result.error_output}};
@@ -90,11 +89,10 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   }
   CopyId(request.container_id, message.container_id);
   message.timeout_ms = Milliseconds(request.timeout);
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kExec, message), fds));
-  for (OutputPipe& pipe : pipes) pipe.write.reset();
+  ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kExec, message), fds));
 
   size_t room = request.max_output_bytes;
-  bool exited = false, timed_out = false;
+  bool exited = false, timed_out = false, nothing_left = false;
   absl::Time drain_until = absl::InfiniteFuture(), ask_at = SteadyNow() + kCancelPoll;
   while (!exited || pipes[0].read.valid() || pipes[1].read.valid()) {
     pollfd wait[3] = {{exited ? -1 : socket.get(), POLLIN, 0},
@@ -124,7 +122,9 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
       if (type != Type::kExit) continue;
       ASSIGN_OR_RETURN(const wire::ExitEvent event, Payload<wire::ExitEvent>(*packet));
       exited = true;
+      for (OutputPipe& pipe : pipes) pipe.write.reset();
       timed_out = (event.flags & wire::kExitTimeout) != 0;
+      nothing_left = (event.flags & wire::kExitNothingLeft) != 0;
       result.exit_code = event.exit_code;
       drain_until = SteadyNow() + kDrain;
     }
@@ -134,6 +134,7 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
     return absl::DeadlineExceededError(
         absl::StrCat("exec: command timed out after ", absl::FormatDuration(request.timeout)));
   }
+  if (nothing_left) Keep(std::move(socket));
   return result;
 }
 

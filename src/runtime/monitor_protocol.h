@@ -183,7 +183,13 @@ struct LogDroppedEvent {
   uint64_t bytes;  // since its start
 };
 
-enum ExitFlag : uint32_t { kExitOom = 1, kExitTimeout = 2, kExitFailedStart = 4 };
+enum ExitFlag : uint32_t {
+  kExitOom = 1,
+  kExitTimeout = 2,
+  kExitFailedStart = 4,
+  kExitNothingLeft = 8,  // to kExec: nothing that it started runs on, and its connection may take
+                         // another request
+};
 
 struct ExitEvent {
   char container_id[kIdBytes];

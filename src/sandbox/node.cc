@@ -142,7 +142,13 @@ std::string Node::BundleDir(absl::string_view container_id) const {
   return ContainerDir(container_id) + "/bundle";
 }
 MonitorClient Node::Monitor(absl::string_view pod_id) const {
-  return MonitorClient(PodStateDir(pod_id));
+  std::shared_ptr<IdleConnection> idle;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto runtime = runtimes_.find(pod_id);
+    if (runtime != runtimes_.end()) idle = runtime->second->idle;
+  }
+  return MonitorClient(PodStateDir(pod_id), std::move(idle));
 }
 
 void Node::PersistPod(absl::string_view id) {

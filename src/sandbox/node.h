@@ -179,6 +179,7 @@ class Node {
     UniqueFd monitor;         // pidfd; invalid for a monitor that an earlier berthd started
     UniqueFd netlink;         // inside the pod's network namespace
     UniqueFd user_namespace;  // invalid without one of its own
+    std::shared_ptr<IdleConnection> idle = std::make_shared<IdleConnection>();  // to the monitor
   };
   // A container's spec with all that depends on the node's files.
   struct PreparedContainer {

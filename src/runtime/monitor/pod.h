@@ -203,7 +203,7 @@ class Pod {
   bool TakeForked(Exec* exec, const Child* child, const char* call, int error);
   void NeverRan(Exec* exec);
   void ZygoteEnded();
-  void KeepZygote();
+  void KeepZygote(const Exec& exec);
   void ReleaseZygote();
   void CloneByZygote(Exec* exec, Packet* packet, const ChildRequest& request);
   void ArmDeadline(Exec* exec, uint32_t timeout_ms);
@@ -211,7 +211,7 @@ class Pod {
   void KillLeaf(Exec* exec);
   void ExecTimedOut(Exec* exec);
   void HangUp(Exec* exec);
-  void TellExecExit(const Exec& exec, int exit_code);
+  void TellExecExit(const Exec& exec, int exit_code, uint32_t flags = 0);
   void ListenToOutput(Container* container, int which);
   void OutputReady(Container* container, int which);
   void OutputEnded(Container* container);

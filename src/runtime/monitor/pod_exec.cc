@@ -91,13 +91,13 @@ bool Pod::KeepLeaf(Exec* exec) {
                                 },
                             .owner = container};
   loop_->Arm(&container->spare_timer, kSpareLeafMs);
-  if (exec->leaf_reused && !exec->session) KeepZygote();
   return true;
 }
 
 // For the next of execs that come one after the other: a zygote takes longer to make than the
 // process of one exec.
-void Pod::KeepZygote() {
+void Pod::KeepZygote(const Exec& exec) {
+  if (!exec.leaf_reused || exec.session) return;
   zygote_.Start();
   zygote_timer_.fire = [](void* owner) { static_cast<Pod*>(owner)->ReleaseZygote(); };
   zygote_timer_.owner = this;
@@ -323,10 +323,10 @@ void Pod::HangUp(Exec* exec) {
   loop_->Arm(&exec->deadline, kHangUpMs);
 }
 
-void Pod::TellExecExit(const Exec& exec, int exit_code) {
-  wire::ExitEvent event = {.exit_code = exit_code,
-                           .flags = exec.timed_out ? static_cast<uint32_t>(wire::kExitTimeout) : 0,
-                           .finished_at = WallNanoseconds()};
+void Pod::TellExecExit(const Exec& exec, int exit_code, uint32_t flags) {
+  if (exec.timed_out) flags |= wire::kExitTimeout;
+  wire::ExitEvent event = {
+      .exit_code = exit_code, .flags = flags, .finished_at = WallNanoseconds()};
   memcpy(event.container_id, exec.id, wire::kIdBytes);
   Send(exec.requester, wire::Type::kExit, event);
 }
@@ -340,14 +340,17 @@ void Pod::ExecExited(Exec* exec, int status) {
     Send(exec->requester, wire::Type::kError, exec->failure);
     exec->requester = -1;
   }
-  if (exec->requester >= 0) {
+  if (exec->requester < 0) return RemoveLeaf(exec);
+  if (exec->session) {
     TellExecExit(*exec, ExitCode(status));
-    // What an exec left behind lives until its connection closes: its output may still be read.
-    if (!exec->session) return;
     exec->requester = -1;
     return ReleaseLeaf(exec);
   }
-  RemoveLeaf(exec);
+  // What an exec left behind lives until its connection closes: its output may still be read.
+  if (!KeepLeaf(exec)) return TellExecExit(*exec, ExitCode(status));
+  TellExecExit(*exec, ExitCode(status), wire::kExitNothingLeft);
+  KeepZygote(*exec);
+  RemoveExec(exec);
 }
 
 // What the first process of a session has left running goes on, until it ends or the container
@@ -371,7 +374,8 @@ void Pod::ReleaseLeaf(Exec* exec) {
 // Kills what is left of the exec and removes its cgroup, which is busy until the last of it is
 // dead.
 void Pod::RemoveLeaf(Exec* exec) {
-  if (exec->leaf < 0 || KeepLeaf(exec)) return RemoveExec(exec);
+  if (exec->leaf >= 0 && KeepLeaf(exec)) KeepZygote(*exec);
+  if (exec->leaf < 0) return RemoveExec(exec);
   KillLeaf(exec);
   if (unlinkat(exec->container->cgroup, exec->leaf_name, AT_REMOVEDIR) == 0 || errno != EBUSY ||
       ++exec->reap_tries > kLeafTries) {
