@@ -26,7 +26,7 @@ class KeptConnectionTest : public MonitorTest {
   ino_t Kept() {
     UniqueFd connection = idle_->Take();
     struct stat info = {};
-    if (connection.valid()) EXPECT_EQ(fstat(connection.get(), &info), 0);
+    EXPECT_EQ(connection.valid(), fstat(connection.get(), &info) == 0);
     idle_->Put(std::move(connection));
     return info.st_ino;
   }

@@ -25,15 +25,20 @@ size_t ReadSmall(int directory, const char* name, char* buffer, size_t bytes) {
 
 }  // namespace
 
-bool CgroupIsEmpty(int directory) {
+bool CgroupIsEmpty(int directory, int* processes) {
   // A directory has a link from each one below it (kernfs_refresh_inode, fs/kernfs/inode.c).
   struct stat info;
   if (fstat(directory, &info) != 0 || info.st_nlink > 2) return false;
-  const int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+  int fd = processes != nullptr ? *processes : -1;
+  if (fd < 0) fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   char byte;
-  const ssize_t n = read(fd, &byte, 1);
-  close(fd);
+  const ssize_t n = pread(fd, &byte, 1, 0);
+  if (processes != nullptr) {
+    *processes = fd;
+  } else {
+    close(fd);
+  }
   return n == 0;
 }
 

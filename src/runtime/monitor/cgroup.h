@@ -8,7 +8,9 @@ namespace berth::monitor {
 void KillCgroup(int directory);
 
 // True if the cgroup is there, without a process and without a cgroup below it.
-bool CgroupIsEmpty(int directory);
+// `processes`, if given, is its open cgroup.procs, or -1 and then set to that: only of a cgroup2,
+// as v1 goes on telling what it once told.
+bool CgroupIsEmpty(int directory, int* processes = nullptr);
 
 // How often the OOM killer struck in the cgroup: memory.events (v2) or memory.oom_control (v1). 0
 // if unknown.

@@ -37,7 +37,7 @@ struct Container {
   int tasks[kMaxHierarchies];  // v1: where its processes join its cgroups
   int task_count = 0;
   // An empty leaf for its next exec: making one for each takes longer than /bin/true runs.
-  int spare_leaf = -1;
+  int spare_leaf = -1, spare_processes = -1;
   char spare_name[24];
   bool unified = false;
   bool failed_start = false;
@@ -72,7 +72,8 @@ struct Exec {
   pid_t pid = -1;
   int channel = -1;
   int requester = -1;
-  int leaf = -1;  // its cgroup; none outside of a container
+  int leaf = -1;            // its cgroup; none outside of a container
+  int leaf_processes = -1;  // what tells who is in it (CgroupIsEmpty)
   char leaf_name[24];
   bool leaf_killed = false;
   bool leaf_reused = false;

@@ -56,9 +56,10 @@ bool Pod::EnterLeaf(Exec* exec, ChildRequest* request) {
   request->proc = proc_;
   if (container.spare_leaf >= 0) {
     exec->leaf = container.spare_leaf;
+    exec->leaf_processes = container.spare_processes;
     exec->leaf_reused = true;
     memcpy(exec->leaf_name, container.spare_name, sizeof(exec->leaf_name));
-    container.spare_leaf = -1;
+    container.spare_leaf = container.spare_processes = -1;
     loop_->Disarm(&container.spare_timer);
   } else {
     if (mkdirat(container.cgroup, exec->leaf_name, 0755) != 0) return false;
@@ -79,11 +80,13 @@ bool Pod::EnterLeaf(Exec* exec, ChildRequest* request) {
 bool Pod::KeepLeaf(Exec* exec) {
   Container* container = exec->container;
   if (exec->leaf < 0 || exec->leaf_killed || container->state != Container::State::kRunning ||
-      container->spare_leaf >= 0 || !CgroupIsEmpty(exec->leaf))
+      container->spare_leaf >= 0 ||
+      !CgroupIsEmpty(exec->leaf, container->unified ? &exec->leaf_processes : nullptr))
     return false;
   container->spare_leaf = exec->leaf;
+  container->spare_processes = exec->leaf_processes;
   memcpy(container->spare_name, exec->leaf_name, sizeof(container->spare_name));
-  exec->leaf = -1;
+  exec->leaf = exec->leaf_processes = -1;
   container->spare_timer = {.fire =
                                 [](void* owner) {
                                   auto* self = static_cast<Container*>(owner);
@@ -179,6 +182,7 @@ void Pod::RemoveSpareLeaf(Container* container) {
   loop_->Disarm(&container->spare_timer);
   if (container->spare_leaf < 0) return;
   CloseFd(&container->spare_leaf);
+  CloseFd(&container->spare_processes);
   unlinkat(container->cgroup, container->spare_name, AT_REMOVEDIR);
 }
 
@@ -395,8 +399,8 @@ void Pod::RemoveExec(Exec* exec) {
   loop_->Disarm(&exec->reap_leaf);
   if (exec->watched && exec->channel >= 0) loop_->Remove(exec->channel);
   if (exec == cloned_) cloned_ = nullptr;
-  for (int* fd :
-       {&exec->channel, &exec->master, &exec->leaf, &exec->held[0], &exec->held[1], &exec->held[2]})
+  for (int* fd : {&exec->channel, &exec->master, &exec->leaf, &exec->leaf_processes, &exec->held[0],
+                  &exec->held[1], &exec->held[2]})
     CloseFd(fd);
   Unlink(&execs_, exec);
   Destroy(exec);

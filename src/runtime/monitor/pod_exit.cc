@@ -20,6 +20,11 @@ int ExitCode(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+// As waitpid(2) tells it.
+int StatusOf(const siginfo_t& info) {
+  return info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status;
+}
+
 }  // namespace
 
 bool Pod::KnowsProcess(pid_t pid) const {
@@ -85,6 +90,12 @@ void Pod::Reap() {
     if (!KnowsProcess(pid)) SettleStarts();
     ReadChannels(pid, info.si_code == CLD_EXITED && info.si_status == 0);
     SettleStart(pid);
+    // Whoever waits for an exec does not wait until it is reaped.
+    for (Exec* each = execs_; each != nullptr; each = each->next) {
+      if (each->pid != pid || each->exited) continue;
+      ExecExited(each, StatusOf(info));
+      break;
+    }
     int status;
     if (waitpid(pid, &status, WNOHANG) != pid) continue;
     if (pid == init_pid_) init_pid_ = -1;
@@ -92,11 +103,6 @@ void Pod::Reap() {
     for (Container* each = containers_; each != nullptr; each = each->next) {
       if (each->pid != pid) continue;
       Exited(each, status);
-      break;
-    }
-    for (Exec* each = execs_; each != nullptr; each = each->next) {
-      if (each->pid != pid || each->exited) continue;
-      ExecExited(each, status);
       break;
     }
   }
