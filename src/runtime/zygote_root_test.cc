@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -122,6 +123,28 @@ TEST_F(ZygoteTest, LargePlansAreStartedWithoutIt) {
     ASSERT_TRUE(absl::SimpleAtoi(result->output, &printed)) << result->output;
     EXPECT_GE(printed, bytes);
   }
+}
+
+TEST_F(ZygoteTest, ItsProcessesHaveTheOomScoreOfTheirPlans) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  const auto score = [&](std::optional<int> wanted) {
+    ExecSpec spec = {.args = {"cat", "/proc/self/oom_score_adj"}, .env = {"PATH=/bin"}};
+    spec.identity.oom_score_adj = wanted;
+    const LaunchPlan plan = BuildExecPlan(spec);
+    const absl::StatusOr<ExecSyncResult> result = client_->ExecSync(
+        {.container_id = container.id, .plan = &plan, .max_output_bytes = kOutput});
+    return result.ok() ? result->output : std::string(result.status().message());
+  };
+  const std::string monitors = ProcFile("oom_score_adj");
+  ASSERT_GT(AwaitZygote(container), 0);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(score(998), "998\n");
+    EXPECT_EQ(score(998), "998\n");
+    EXPECT_EQ(score(997), "997\n");
+    EXPECT_EQ(score(std::nullopt), monitors);
+  }
+  EXPECT_EQ(ProcFile("oom_score_adj"), monitors);
 }
 
 // A process in a frozen cgroup never comes to its exec, and the zygote waits with it.

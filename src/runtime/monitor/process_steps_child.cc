@@ -70,6 +70,11 @@ int ExecInPath(char* const* argv, char* const* env) {
 
 }  // namespace
 
+std::string_view OomScoreAdjOf(const Step& step) {
+  if (step.op() != wire::Op::kWriteProc || step.String(0) != "self/oom_score_adj") return "";
+  return step.String(1);
+}
+
 int StepJoinCgroup(const Step& step, StepContext* context, const char** call) {
   const int fd = PlanFd(*context, step.a());
   return fd >= 0 && write(fd, "0", 1) == 1 ? 0 : Fail(call, "join cgroup");
@@ -117,6 +122,7 @@ int StepStdio(const Step& step, StepContext* context, const char** call) {
 // the value that it has is then kept, since a container that runs a little less protected beats one
 // that does not run.
 int StepWriteProc(const Step& step, StepContext* context, const char** call) {
+  if (!context->oom_score_adj.empty() && OomScoreAdjOf(step) == context->oom_score_adj) return 0;
   if (EnsureProc(context, call) != 0) return -1;
   bool opened = false;
   if (WriteProc(*context, step, &opened) == 0) return 0;
@@ -142,9 +148,11 @@ int StepSetRlimit(const Step& step, StepContext*, const char** call) {
 
 int StepChdir(const Step& step, StepContext* context, const char** call) {
   const std::string_view path = step.String(0);
-  const int made = OpenOrMakeInRoot(context->root, path, wire::kDirectory, Links::kFollowInRoot);
-  if (made < 0) return Fail(call, "open working directory");
-  close(made);
+  if (path != "/") {
+    const int made = OpenOrMakeInRoot(context->root, path, wire::kDirectory, Links::kFollowInRoot);
+    if (made < 0) return Fail(call, "open working directory");
+    close(made);
+  }
   if (chdir(path.data()) != 0) return Fail(call, "chdir");
   // A directory outside of the root has no path in it (getcwd(2)): never run there.
   char cwd[PATH_MAX];

@@ -16,6 +16,9 @@ int StepSetRlimit(const Step& step, StepContext* context, const char** call);
 int StepChdir(const Step& step, StepContext* context, const char** call);
 int StepExec(const Step& step, StepContext* context, const char** call);
 
+// What a step that writes the process's oom_score_adj writes; empty for any other.
+std::string_view OomScoreAdjOf(const Step& step);
+
 // argv and env of the `count` encoded strings at `strings`, whose memory only the next exec gives
 // back. False with errno.
 bool MakeArguments(const StepContext& context, const char* strings, uint64_t count, int64_t argc,

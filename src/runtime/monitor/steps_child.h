@@ -23,6 +23,7 @@ struct StepContext {
   // mapped and never given back.
   char** pointers = nullptr;
   uint64_t pointer_room = 0;
+  std::string_view oom_score_adj;  // what the process has already; empty: not known
 
   // State between steps.
   int root = -1;             // the container's root directory while it is not "/" yet

@@ -1,6 +1,7 @@
 #include "src/runtime/monitor/zygote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 
 #include "src/base/failpoint.h"
 #include "src/runtime/monitor/pod.h"
+#include "src/runtime/monitor/process_steps_child.h"
 #include "src/runtime/monitor/syscalls.h"
 
 namespace berth::monitor {
@@ -57,6 +59,8 @@ struct Zygote::Shared {
   Plan* plan;  // in the zygote's memory
   int fds[wire::kMaxMessageFds];
   int tasks[kMaxHierarchies];
+  // The zygote's, once it has been written, and what it was before: the monitor's.
+  char oom_score_adj[8], monitors_score[8];
   size_t plan_bytes;
   alignas(void*) char plan_room[kPlanRoom];
   char* pointers[kPointerRoom];
@@ -70,9 +74,35 @@ struct Zygote::Shared {
     StepContext context;
     context.pointers = self->pointers;
     context.pointer_room = kPointerRoom;
+    context.oom_score_adj = self->oom_score_adj;
     const StepFailure failure = RunRequest(request, &context);
     self->failure = ReplyOf(failure);
     EndChild(true, failure.error);
+  }
+
+  // What a process is cloned with it need not write itself: that makes a directory of its own in
+  // /proc, to be removed again at its end. A plan that says nothing is to get the monitor's.
+  void TakeOomScoreAdj() {
+    const char* at = plan->begin();
+    std::string_view wanted;
+    for (uint32_t i = 0; i < plan->step_count() && wanted.empty(); ++i) {
+      const Step step(at);
+      wanted = OomScoreAdjOf(step);
+      at += step.bytes();
+    }
+    if (wanted.empty()) wanted = monitors_score;
+    if (wanted == oom_score_adj || wanted.size() >= sizeof(oom_score_adj)) return;
+    const int fd = openat(request.proc, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (monitors_score[0] == '\0' && pread(fd, monitors_score, sizeof(monitors_score) - 1, 0) > 0)
+      *strchrnul(monitors_score, '\n') = '\0';
+    const bool written = monitors_score[0] != '\0' && pwrite(fd, wanted.data(), wanted.size(), 0) ==
+                                                          static_cast<ssize_t>(wanted.size());
+    if (fd >= 0) close(fd);
+    if (written) {
+      memcpy(oom_score_adj, wanted.data(), wanted.size() + 1);
+    } else if (oom_score_adj[0] != '\0') {
+      _exit(1);  // it is another container's: the monitor, whose own is as it was, forks this one
+    }
   }
 
   void CloneChild() {
@@ -87,6 +117,7 @@ struct Zygote::Shared {
       args.cgroup = request.clone_into_cgroup;
     }
     bool ready = view.View(plan_room, plan_bytes);
+    if (ready) TakeOomScoreAdj();
     if (ready && request.pid_namespace >= 0) {
       call = "enter pid namespace";
       ready = sys::SetNs(request.pid_namespace, CLONE_NEWPID) == 0;
