@@ -168,17 +168,26 @@ std::vector<std::string> DescribePlan(const LaunchPlan& plan) {
   return lines;
 }
 
-absl::StatusOr<UniqueFd> PlanFd(const LaunchPlan& plan) {
+absl::StatusOr<std::string> PlanBytes(const LaunchPlan& plan) {
   for (const PlanStep& step : plan.steps) {
     if (step.strings.size() <= wire::kStepMaxStrings) continue;
     return absl::ResourceExhaustedError(absl::StrCat(
         "launch plan: ", step.strings.size(), " arguments and environment variables are too many"));
   }
-  const std::string bytes = EncodePlan(plan);
+  std::string bytes = EncodePlan(plan);
   if (bytes.size() > wire::kPlanMaxBytes) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "launch plan: ", bytes.size(), " bytes; arguments and environment are too large"));
   }
+  return bytes;
+}
+
+absl::StatusOr<UniqueFd> PlanFd(const LaunchPlan& plan) {
+  ASSIGN_OR_RETURN(const std::string bytes, PlanBytes(plan));
+  return PlanFd(bytes);
+}
+
+absl::StatusOr<UniqueFd> PlanFd(absl::string_view bytes) {
   UniqueFd file(memfd_create("plan", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.valid()) return ErrnoStatus("memfd_create", "plan");
   if (write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {

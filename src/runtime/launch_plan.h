@@ -30,8 +30,10 @@ std::string EncodePlan(const LaunchPlan& plan);
 std::vector<std::string> DescribePlan(const LaunchPlan& plan);
 std::string DescribeStep(const PlanStep& step);
 
-// The encoded plan in a sealed memfd, as a monitor takes it. ResourceExhausted beyond kPlanMaxBytes
-// or kStepMaxStrings.
+// The plan as a monitor takes it: encoded, and in a sealed memfd. ResourceExhausted beyond
+// kPlanMaxBytes or kStepMaxStrings.
+absl::StatusOr<std::string> PlanBytes(const LaunchPlan& plan);
+absl::StatusOr<UniqueFd> PlanFd(absl::string_view bytes);
 absl::StatusOr<UniqueFd> PlanFd(const LaunchPlan& plan);
 
 }  // namespace berth

@@ -3,6 +3,7 @@
 // (docs/formats/monitor-protocol.md).
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -111,6 +112,9 @@ class IdleConnection {
  public:
   UniqueFd Take();  // invalid: there is none
   void Put(UniqueFd connection);
+
+  // The monitor is known to take plans in messages.
+  std::atomic<bool> takes_plans = false;
 
  private:
   absl::Mutex mu_;

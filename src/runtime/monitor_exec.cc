@@ -32,22 +32,18 @@ absl::Status OpenPipe(OutputPipe* pipe) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("pipe", "exec output");
   pipe->read.reset(ends[0]);
   pipe->write.reset(ends[1]);
-  if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus("fcntl", "exec output");
   return absl::OkStatus();
 }
 
-// Reads what is there; closes the pipe at its end. `room` is what may still be kept.
+// Reads once from a pipe that is ready; closes it at its end. `room` is what may still be kept.
 void Drain(OutputPipe* pipe, size_t* room) {
   char buffer[64 << 10];
-  while (true) {
-    const ssize_t n = ::read(pipe->read.get(), buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) return pipe->read.reset();
-    const size_t kept = std::min(*room, static_cast<size_t>(n));
-    pipe->into->append(buffer, kept);
-    *room -= kept;
-  }
+  const ssize_t n = ::read(pipe->read.get(), buffer, sizeof(buffer));
+  if (n < 0 && errno == EINTR) return;
+  if (n <= 0) return pipe->read.reset();
+  const size_t kept = std::min(*room, static_cast<size_t>(n));
+  pipe->into->append(buffer, kept);
+  *room -= kept;
 }
 
 // Waits at most as long as a start may take, hooks aside: an exec has none.
@@ -74,10 +70,17 @@ absl::Status AddPipe(bool client_writes, UniqueFd* own, std::vector<UniqueFd>* t
 }  // namespace
 
 absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& request) const {
-  ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*request.plan));
+  ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*request.plan));
+  const bool in_message =
+      idle_ != nullptr && idle_->takes_plans && plan.size() <= wire::kPlanInMessageMaxBytes;
+  UniqueFd plan_file;
+  std::vector<int> fds;
+  if (!in_message) {
+    ASSIGN_OR_RETURN(plan_file, PlanFd(plan));
+    fds.push_back(plan_file.get());
+  }
   ExecSyncResult result;
   OutputPipe pipes[2] = {{.into = &result.output}, {.into = &result.error_output}};
-  std::vector<int> fds = {plan.get()};
   wire::ExecRequest message = {};
   if (request.outside_container) {
     message.flags |= wire::kOutsideContainer;
@@ -89,7 +92,12 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   }
   CopyId(request.container_id, message.container_id);
   message.timeout_ms = Milliseconds(request.timeout);
-  ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kExec, message), fds));
+  std::string sent = Message(in_message ? Type::kExecWithPlan : Type::kExec, message);
+  if (in_message) {
+    sent.resize(wire::kPlanOffset);
+    sent += plan;
+  }
+  ASSIGN_OR_RETURN(UniqueFd socket, Send(sent, fds));
 
   size_t room = request.max_output_bytes;
   bool exited = false, timed_out = false, nothing_left = false;
@@ -134,7 +142,10 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
     return absl::DeadlineExceededError(
         absl::StrCat("exec: command timed out after ", absl::FormatDuration(request.timeout)));
   }
-  if (nothing_left) Keep(std::move(socket));
+  if (nothing_left) {
+    if (idle_ != nullptr) idle_->takes_plans = true;
+    Keep(std::move(socket));
+  }
   return result;
 }
 

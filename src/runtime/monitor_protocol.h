@@ -11,6 +11,9 @@ inline constexpr uint32_t kProtocolMagic = 0x314d5242;  // "BRM1"
 inline constexpr uint16_t kProtocolVersion = 2;
 inline constexpr uint32_t kMaxMessageBytes = 16 << 10;
 inline constexpr int kMaxMessageFds = 64;
+// Of a message that has its plan with it: where that begins, and how large it is at most.
+inline constexpr uint32_t kPlanOffset = 1024;
+inline constexpr uint32_t kPlanInMessageMaxBytes = 48 << 10;
 
 // Descriptors that berth-monitor is started with.
 enum StartFd : int {
@@ -44,6 +47,8 @@ enum class Type : uint16_t {
   kConnect = 14,      // ConnectRequest, in a port-forward session; kConnected, or kError whose step
                       // is ConnectRequest::request
   kLimitLogs = 15,    // LogLimits, of containers that start later; kOk
+  kExecWithPlan = 16,  // as kExec, but the plan is in the packet, at kPlanOffset; zeros before it.
+                       // Monitors that take this send kExitNothingLeft
   // replies
   kOk = 100,
   kError = 101,  // ErrorReply

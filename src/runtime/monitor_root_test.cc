@@ -547,6 +547,37 @@ TEST_F(MonitorTest, HangsUpOnWhatIsNotItsProtocol) {
   EXPECT_TRUE(client_->Hello(pod_plan_).ok());
 }
 
+TEST_F(MonitorTest, RefusesAMessageWhosePlanIsNone) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  wire::ExecRequest request = {};
+  std::memcpy(request.container_id, container.id.data(), wire::kIdBytes);
+  std::string payload(reinterpret_cast<const char*>(&request), sizeof(request));
+  payload.resize(wire::kPlanOffset - sizeof(wire::Header));
+  const auto type = static_cast<uint16_t>(wire::Type::kExecWithPlan);
+  const std::string empty = RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload);
+  for (const std::string& plan : {std::string("x"), std::string(10000, 'x')}) {
+    const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
+    ASSERT_TRUE(socket.ok());
+    ASSERT_TRUE(SendPacket(socket->get(), empty + plan, {}).ok());
+    const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    wire::ErrorReply reply;
+    ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
+    std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
+    EXPECT_STREQ(reply.call, "read plan");
+    EXPECT_EQ(reply.error, EBADMSG);
+  }
+  for (const std::string& message :
+       {empty, empty + std::string(wire::kPlanInMessageMaxBytes + 1, 'x')}) {
+    const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
+    ASSERT_TRUE(socket.ok());
+    ASSERT_TRUE(SendPacket(socket->get(), message, {}).ok());
+    EXPECT_EQ(ReceivePacket(socket->get(), SteadyNow() + kPatience).status().code(),
+              absl::StatusCode::kUnavailable);
+  }
+}
+
 TEST_F(MonitorTest, AnswersAnErrorToMessagesOfTheWrongKindOrLength) {
   StartMonitor();
   const size_t before = OpenFds();

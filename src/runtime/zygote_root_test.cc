@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -23,8 +24,15 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-class ZygoteTest : public MonitorTest {
+// With plans in files of their own, and in the messages of a connection that is kept.
+class ZygoteTest : public MonitorTest, public testing::WithParamInterface<bool> {
  protected:
+  void SetUp() override {
+    MonitorTest::SetUp();
+    if (GetParam())
+      client_ = std::make_unique<MonitorClient>(state_, std::make_shared<IdleConnection>());
+  }
+
   // Runs execs until there is a zygote: its pid, 0 if none comes.
   pid_t AwaitZygote(const Container& container) {
     const size_t others = Children().size();
@@ -46,7 +54,7 @@ class ZygoteTest : public MonitorTest {
   }
 };
 
-TEST_F(ZygoteTest, ClonesChildrenOfTheMonitorAndKeepsNothingOfThem) {
+TEST_P(ZygoteTest, ClonesChildrenOfTheMonitorAndKeepsNothingOfThem) {
   StartMonitor();
   Container& container = StartSleeper();
   const pid_t zygote = AwaitZygote(container);
@@ -67,7 +75,7 @@ TEST_F(ZygoteTest, ClonesChildrenOfTheMonitorAndKeepsNothingOfThem) {
   EXPECT_THAT(Children(), SizeIs(2)) << "the container and the zygote";
 }
 
-TEST_F(ZygoteTest, TellsWhatFailsBeforeTheExec) {
+TEST_P(ZygoteTest, TellsWhatFailsBeforeTheExec) {
   StartMonitor();
   Container& container = StartSleeper();
   ASSERT_GT(AwaitZygote(container), 0);
@@ -82,7 +90,7 @@ TEST_F(ZygoteTest, TellsWhatFailsBeforeTheExec) {
   }
 }
 
-TEST_F(ZygoteTest, WhatItClonedEndsAtItsDeadlineWithAllThatItStarted) {
+TEST_P(ZygoteTest, WhatItClonedEndsAtItsDeadlineWithAllThatItStarted) {
   StartMonitor();
   Container& container = StartSleeper();
   ASSERT_GT(AwaitZygote(container), 0);
@@ -92,7 +100,7 @@ TEST_F(ZygoteTest, WhatItClonedEndsAtItsDeadlineWithAllThatItStarted) {
   EXPECT_TRUE(AwaitExecsGone(container));
 }
 
-TEST_F(ZygoteTest, OneThatIsKilledIsReplaced) {
+TEST_P(ZygoteTest, OneThatIsKilledIsReplaced) {
   StartMonitor();
   Container& container = StartSleeper();
   const pid_t first = AwaitZygote(container);
@@ -104,7 +112,7 @@ TEST_F(ZygoteTest, OneThatIsKilledIsReplaced) {
   EXPECT_THAT(Children(), SizeIs(2));
 }
 
-TEST_F(ZygoteTest, LargePlansAreStartedWithoutIt) {
+TEST_P(ZygoteTest, LargePlansAreStartedWithoutIt) {
   StartMonitor();
   Container& container = StartSleeper();
   ASSERT_GT(AwaitZygote(container), 0);
@@ -125,7 +133,7 @@ TEST_F(ZygoteTest, LargePlansAreStartedWithoutIt) {
   }
 }
 
-TEST_F(ZygoteTest, ItsProcessesHaveTheOomScoreOfTheirPlans) {
+TEST_P(ZygoteTest, ItsProcessesHaveTheOomScoreOfTheirPlans) {
   StartMonitor();
   Container& container = StartSleeper();
   const auto score = [&](std::optional<int> wanted) {
@@ -148,7 +156,7 @@ TEST_F(ZygoteTest, ItsProcessesHaveTheOomScoreOfTheirPlans) {
 }
 
 // A process in a frozen cgroup never comes to its exec, and the zygote waits with it.
-TEST_F(ZygoteTest, AnExecThatHangsBeforeItsExecHoldsNoOther) {
+TEST_P(ZygoteTest, AnExecThatHangsBeforeItsExecHoldsNoOther) {
   StartMonitor();
   Container& frozen = StartSleeper();
   Container& other = StartSleeper();
@@ -171,6 +179,11 @@ TEST_F(ZygoteTest, AnExecThatHangsBeforeItsExecHoldsNoOther) {
   EXPECT_EQ(free->exit_code, 4);
   EXPECT_TRUE(Exec(frozen, "true").ok());
 }
+
+INSTANTIATE_TEST_SUITE_P(Plans, ZygoteTest, testing::Bool(),
+                         [](const testing::TestParamInfo<bool>& kind) {
+                           return kind.param ? "InMessages" : "InFiles";
+                         });
 
 }  // namespace
 }  // namespace berth

@@ -149,12 +149,12 @@ void Monitor::ChildReady() {
 
 void Monitor::ConnectionReady(Connection* connection) {
   Packet packet;
-  switch (packet.Receive(connection->fd)) {
+  const bool session = connection->session != wire::Type::kHello;
+  switch (packet.Receive(connection->fd, session ? nullptr : pod_.PlanRoom())) {
     case Packet::Result::kNothing:
       return;
     case Packet::Result::kMessage:
-      return connection->session == wire::Type::kHello ? Dispatch(connection, &packet)
-                                                       : DispatchSession(connection, &packet);
+      return session ? DispatchSession(connection, &packet) : Dispatch(connection, &packet);
     case Packet::Result::kClosed:
       return Close(connection);
   }
@@ -218,6 +218,7 @@ void Monitor::Dispatch(Connection* connection, Packet* packet) {
     case wire::Type::kStop:
       return pod_.Stop(fd, *packet);
     case wire::Type::kExec:
+    case wire::Type::kExecWithPlan:
       return pod_.StartExec(fd, packet);
     case wire::Type::kExecSession:
       connection->session = packet->type();

@@ -19,12 +19,12 @@ int Packet::TakeFd(int index) {
   return fd;
 }
 
-Packet::Result Packet::Receive(int socket) {
-  iovec iov = {data_, sizeof(data_)};
+Packet::Result Packet::Receive(int socket, char* plan_room) {
+  iovec iov[] = {{data_, sizeof(data_)}, {plan_room, wire::kPlanInMessageMaxBytes}};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::kMaxMessageFds)];
   msghdr message = {};
-  message.msg_iov = &iov;
-  message.msg_iovlen = 1;
+  message.msg_iov = iov;
+  message.msg_iovlen = plan_room != nullptr ? 2 : 1;
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
   const ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -43,6 +43,12 @@ Packet::Result Packet::Receive(int socket) {
   memcpy(&header_, data_, sizeof(header_));
   if (header_.magic != wire::kProtocolMagic || header_.version != wire::kProtocolVersion)
     return Result::kClosed;
+  if ((bytes_ > sizeof(data_)) != (type() == wire::Type::kExecWithPlan)) return Result::kClosed;
+  if (bytes_ > sizeof(data_)) {
+    plan_ = plan_room;
+    plan_bytes_ = bytes_ - sizeof(data_);
+    bytes_ = sizeof(wire::Header) + sizeof(wire::ExecRequest);
+  }
   return Result::kMessage;
 }
 

@@ -17,8 +17,9 @@ class Packet {
   ~Packet();
 
   enum class Result { kMessage, kNothing, kClosed };
-  // kClosed also for a packet that is not of this protocol.
-  Result Receive(int socket);
+  // kClosed also for a packet that is not of this protocol. `plan_room` gets the plan of a message
+  // that has one, of kPlanInMessageMaxBytes at most; without it such a one is kClosed too.
+  Result Receive(int socket, char* plan_room = nullptr);
 
   wire::Type type() const { return static_cast<wire::Type>(header_.type); }
   // False if the payload is not exactly one T.
@@ -32,13 +33,17 @@ class Packet {
   int fd_count() const { return fd_count_; }
   // Takes descriptor `index` out; -1 if there is none.
   int TakeFd(int index);
+  // What came with kExecWithPlan, in the room for it; else null, and 0.
+  const char* plan() const { return plan_; }
+  size_t plan_bytes() const { return plan_bytes_; }
 
  private:
   wire::Header header_ = {};
-  size_t bytes_ = 0;
+  size_t bytes_ = 0, plan_bytes_ = 0;
+  const char* plan_ = nullptr;
   int fds_[wire::kMaxMessageFds];
   int fd_count_ = 0;
-  char data_[1024];
+  char data_[wire::kPlanOffset];
 };
 
 // Never waits. False if the peer has gone, or does not read and its buffer is full.

@@ -143,7 +143,9 @@ class Pod {
              wire::ErrorReply* failed);
 
   void Start(int connection, Packet* packet);
-  void StartExec(int connection, Packet* packet);  // kExec and kExecSession
+  // Where a message is to be received: its plan goes to where it is run from.
+  char* PlanRoom();
+  void StartExec(int connection, Packet* packet);  // kExec, kExecWithPlan and kExecSession
   void Attach(int connection, const Packet& packet);
   // Of the terminal of the container that `connection` is attached to.
   void ResizeAttached(int connection, const Packet& packet);
@@ -199,6 +201,9 @@ class Pod {
   void ReadChannels(pid_t pid, bool succeeded = false);
   // What the zygote has told of the exec that it was given last.
   void SettleCloned();
+  // Whether the zygote is to clone the exec of `packet`, whose plan *plan is then.
+  bool PlanForZygote(const Packet& packet, Plan* plan);
+  bool PlanForFork(const Packet& packet, Plan* plan);
   void TakeCloned();
   void ForkCloned();
   bool TakeForked(Exec* exec, const Child* child, const char* call, int error);
@@ -206,7 +211,8 @@ class Pod {
   void ZygoteEnded();
   void KeepZygote(const Exec& exec);
   void ReleaseZygote();
-  void CloneByZygote(Exec* exec, Packet* packet, const ChildRequest& request);
+  // `first`: of the packet's descriptors, the exec's own.
+  void CloneByZygote(Exec* exec, Packet* packet, int first, const ChildRequest& request);
   void ArmDeadline(Exec* exec, uint32_t timeout_ms);
   void KillExec(Exec* exec);
   void KillLeaf(Exec* exec);

@@ -5,6 +5,8 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -24,6 +26,9 @@ constexpr int64_t kLeafMostMs = 10000;  // between looks at what a session has l
 // A process that cannot die (frozen, or waiting for a device) does not hold the answer for longer.
 constexpr int64_t kKilledMs = 100, kKillAgainMs = 1000;
 constexpr int64_t kHangUpMs = 10000;  // from the end of a session to SIGKILL
+
+// Of plans without a zygote. Its pages are there only while it holds one.
+alignas(4096) char plan_room[wire::kPlanInMessageMaxBytes];
 
 int ExitCode(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -186,21 +191,43 @@ void Pod::RemoveSpareLeaf(Container* container) {
   unlinkat(container->cgroup, container->spare_name, AT_REMOVEDIR);
 }
 
+char* Pod::PlanRoom() {
+  SettleCloned();
+  return zygote_.Ready() ? zygote_.plan_room() : plan_room;
+}
+
+bool Pod::PlanForZygote(const Packet& packet, Plan* plan) {
+  SettleCloned();
+  if (!zygote_.Ready()) return false;
+  if (packet.plan() != nullptr && packet.plan() != zygote_.plan_room()) return false;
+  const size_t bytes =
+      packet.plan() != nullptr ? packet.plan_bytes() : zygote_.Read(packet.fds()[0]);
+  return zygote_.Take(bytes, plan) && !Asks(*plan);
+}
+
+// False with errno.
+bool Pod::PlanForFork(const Packet& packet, Plan* plan) {
+  if (packet.plan() == nullptr) return plan->Map(packet.fds()[0]);
+  // The zygote may get another one while the forked process still runs this one.
+  if (packet.plan() != plan_room) memcpy(plan_room, packet.plan(), packet.plan_bytes());
+  return plan->View(plan_room, packet.plan_bytes());
+}
+
 void Pod::StartExec(int connection, Packet* packet) {
   wire::ExecRequest wanted;
   Plan plan;
-  if (!packet->Read(&wanted) || packet->fd_count() < 1)
+  const int first = packet->plan() != nullptr ? 0 : 1;  // of the descriptors that the plan names
+  if (!packet->Read(&wanted) || packet->fd_count() < first)
     return SendError(connection, -1, EBADMSG, "exec request");
   const bool outside = (wanted.flags & wire::kOutsideContainer) != 0;
   Container* container = outside ? nullptr : FindOrRefuse(connection, wanted.container_id);
   if (!outside && container == nullptr) return;
   if (!outside && container->state != Container::State::kRunning)
     return SendError(connection, -1, ESRCH, "exec");
-  SettleCloned();
   const bool session = packet->type() == wire::Type::kExecSession;
-  const bool by_zygote = !outside && !session && packet->fd_count() == 3 && zygote_.Ready() &&
-                         zygote_.Read(packet->fds()[0], &plan) && !Asks(plan);
-  if (!by_zygote && !plan.Map(packet->fds()[0]))
+  const bool by_zygote =
+      !outside && !session && packet->fd_count() == first + 2 && PlanForZygote(*packet, &plan);
+  if (!by_zygote && !PlanForFork(*packet, &plan))
     return SendError(connection, -1, errno, "read plan");
   if (FAULT("monitor.exec")) return SendError(connection, -1, errno, "exec");
   Exec* exec = Make<Exec>();
@@ -216,23 +243,24 @@ void Pod::StartExec(int connection, Packet* packet) {
   execs_ = exec;
 
   // The requester's pipes are to be opened again by the processes of the user namespace.
-  for (int i = 1; root_uid_ != 0 && i < packet->fd_count(); ++i) {
+  for (int i = first; root_uid_ != 0 && i < packet->fd_count(); ++i) {
     struct stat info;
     if (fstat(packet->fds()[i], &info) == 0 && S_ISFIFO(info.st_mode))
       (void)!fchown(packet->fds()[i], root_uid_, root_gid_);
   }
   const char* call = "make exec cgroup";
   ChildRequest request = {
-      .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
+      .plan = &plan, .fds = packet->fds() + first, .fd_count = packet->fd_count() - first};
   const bool entered = outside || EnterLeaf(exec, &request);
   Child child;
   if (entered && by_zygote) {
-    CloneByZygote(exec, packet, request);
+    CloneByZygote(exec, packet, first, request);
     return ArmDeadline(exec, wanted.timeout_ms);
   }
   const bool ready = entered && StartChild(request, &child, &call);
   const int error = errno;
   CloseFd(&request.leaf_tasks);
+  if (first == 0) madvise(plan_room, sizeof(plan_room), MADV_DONTNEED);
   if (!TakeForked(exec, ready ? &child : nullptr, call, error)) return;
   exec->channel_handler = {[](void* owner, int) {
                              auto* self = static_cast<Exec*>(owner);
@@ -245,11 +273,11 @@ void Pod::StartExec(int connection, Packet* packet) {
   ArmDeadline(exec, wanted.timeout_ms);
 }
 
-void Pod::CloneByZygote(Exec* exec, Packet* packet, const ChildRequest& request) {
+void Pod::CloneByZygote(Exec* exec, Packet* packet, int first, const ChildRequest& request) {
   exec->by_zygote = true;
   zygote_.Begin(request);
-  exec->held[0] = packet->TakeFd(1);
-  exec->held[1] = packet->TakeFd(2);
+  exec->held[0] = packet->TakeFd(first);
+  exec->held[1] = packet->TakeFd(first + 1);
   exec->held[2] = request.leaf_tasks;
   cloned_ = exec;
 }

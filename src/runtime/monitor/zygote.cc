@@ -22,7 +22,6 @@ namespace {
 
 enum State : uint32_t { kIdle, kBusy };
 
-constexpr size_t kPlanRoom = 48 << 10;
 constexpr uint64_t kPointerRoom = 1 << 10;
 
 // vfork(2) with the arguments of clone3(2): the process goes on in `run` on this stack, below this
@@ -62,7 +61,7 @@ struct Zygote::Shared {
   // The zygote's, once it has been written, and what it was before: the monitor's.
   char oom_score_adj[8], monitors_score[8];
   size_t plan_bytes;
-  alignas(void*) char plan_room[kPlanRoom];
+  alignas(void*) char plan_room[wire::kPlanInMessageMaxBytes];
   char* pointers[kPointerRoom];
 
   static void RunChild(void* argument) {
@@ -177,16 +176,22 @@ bool Zygote::Ready() const {
   return pid_ > 0 && __atomic_load_n(&shared_->state, __ATOMIC_ACQUIRE) == kIdle;
 }
 
-bool Zygote::Read(int fd, Plan* plan) {
-  const ssize_t n = pread(fd, shared_->plan_room, kPlanRoom, 0);
-  if (n <= 0 || !plan->View(shared_->plan_room, n)) return false;
+char* Zygote::plan_room() const { return shared_->plan_room; }
+
+size_t Zygote::Read(int fd) {
+  const ssize_t n = pread(fd, shared_->plan_room, sizeof(shared_->plan_room), 0);
+  return n > 0 ? n : 0;
+}
+
+bool Zygote::Take(size_t bytes, Plan* plan) {
+  if (!plan->View(shared_->plan_room, bytes)) return false;
   const char* at = plan->begin();
   for (uint32_t i = 0; i < plan->step_count(); ++i) {
     const Step step(at);
     if (step.string_count() + 2 > kPointerRoom) return false;
     at += step.bytes();
   }
-  shared_->plan_bytes = n;
+  shared_->plan_bytes = bytes;
   return true;
 }
 

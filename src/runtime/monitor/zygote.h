@@ -25,9 +25,12 @@ class Zygote {
 
   // There is one, and what it was given last is through.
   bool Ready() const;
-  // Reads the plan in `fd` to where the zygote sees it: for one Begin, while Ready. False: too
-  // large for it, or not a plan.
-  bool Read(int fd, Plan* plan);
+  // Where it sees a plan, with room for wire::kPlanInMessageMaxBytes; while Ready.
+  char* plan_room() const;
+  // Reads the plan in `fd` to there. 0: it is too large for it, or cannot be read.
+  size_t Read(int fd);
+  // The plan of `bytes` that is there now, for one Begin. False: not a plan that it can take.
+  bool Take(size_t bytes, Plan* plan);
   // Has the process cloned that `request` (with a plan of Read, without channel, log, stdin and
   // clone_flags) describes. Its descriptors stay open until Ready or until child() has ended.
   void Begin(const ChildRequest& request);
