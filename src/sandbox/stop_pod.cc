@@ -122,6 +122,11 @@ void Node::EndHungMonitor(const PodRecord& pod) {
   log_.Error("monitor of a pod that is stopped does not answer; it is ended", {{"pod", pod.id}});
   ++counters_.monitors_lost;
   cgroups_.Kill(pod.status.cgroup);
+  // What is killed runs until the kernel gets to it, and a pod is stopped when nothing of it runs.
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod.id)) {
+    if (container->status.state == ContainerState::kRunning)
+      EmptyAndRemoveCgroup(container->cgroup).IgnoreError();  // or at its removal
+  }
   MarkLost(pod, "the pod's monitor did not answer");
 }
 
