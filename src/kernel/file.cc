@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,10 +17,6 @@ namespace berth {
 namespace {
 
 constexpr int kFirstAside = 1024;
-
-struct DirCloser {
-  void operator()(DIR* dir) const { closedir(dir); }
-};
 
 absl::Status WriteAll(int fd, absl::string_view content, absl::string_view name) {
   while (!content.empty()) {
@@ -132,23 +127,24 @@ absl::Status OverwriteFileAt(int at, const std::string& path, absl::string_view 
 
 namespace {
 
-// `each` gets the directory's descriptor and an entry; "." and ".." are left out.
-absl::Status ForEachEntry(int at, const std::string& path,
-                          absl::FunctionRef<void(int, const dirent&)> each) {
-  ASSIGN_OR_RETURN(UniqueFd fd, OpenDir(at, path));
-  std::unique_ptr<DIR, DirCloser> dir(::fdopendir(fd.get()));
-  if (dir == nullptr) return ErrnoStatus("opendir", path);
-  fd.release();
+// Of what is behind its position.
+absl::Status ForEachEntry(int directory, const std::string& name,
+                          absl::FunctionRef<void(const dirent64&)> each) {
+  alignas(dirent64) char buffer[8192];
   while (true) {
-    errno = 0;  // before each: what is done with a name may leave another there
-    const dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus("readdir", path);
-    const absl::string_view name = entry->d_name;
-    if (name != "." && name != "..") each(::dirfd(dir.get()), *entry);
+    const ssize_t size = ::getdents64(directory, buffer, sizeof(buffer));
+    if (size < 0 && errno != ENOENT) return ErrnoStatus("getdents", name);
+    if (size <= 0) return absl::OkStatus();  // its end, or it was removed meanwhile
+    for (ssize_t at = 0; at < size;) {
+      const auto& entry = *reinterpret_cast<const dirent64*>(buffer + at);
+      at += entry.d_reclen;
+      const absl::string_view called = entry.d_name;
+      if (called != "." && called != "..") each(entry);
+    }
   }
 }
 
-bool IsDirectory(int at, const dirent& entry) {
+bool IsDirectory(int at, const dirent64& entry) {
   if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
   struct stat info;
   return ::fstatat(at, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
@@ -157,16 +153,18 @@ bool IsDirectory(int at, const dirent& entry) {
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> ListDir(int at, const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd directory, OpenDir(at, path));
   std::vector<std::string> names;
-  RETURN_IF_ERROR(
-      ForEachEntry(at, path, [&](int, const dirent& entry) { names.emplace_back(entry.d_name); }));
+  RETURN_IF_ERROR(ForEachEntry(directory.get(), path,
+                               [&](const dirent64& entry) { names.emplace_back(entry.d_name); }));
   return names;
 }
 
 absl::StatusOr<std::vector<std::string>> ListSubdirectories(int at, const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd directory, OpenDir(at, path));
   std::vector<std::string> names;
-  RETURN_IF_ERROR(ForEachEntry(at, path, [&](int directory, const dirent& entry) {
-    if (IsDirectory(directory, entry)) names.emplace_back(entry.d_name);
+  RETURN_IF_ERROR(ForEachEntry(directory.get(), path, [&](const dirent64& entry) {
+    if (IsDirectory(directory.get(), entry)) names.emplace_back(entry.d_name);
   }));
   return names;
 }
@@ -195,6 +193,7 @@ class TreeRemover {
     uint64_t moved_before;
     do {
       moved_before = moved_;
+      if (::lseek(top_, 0, SEEK_SET) != 0) return ErrnoStatus("lseek", "directory");
       RETURN_IF_ERROR(Empty(top_, 0));
     } while (moved_ != moved_before);
     return absl::OkStatus();
@@ -202,7 +201,9 @@ class TreeRemover {
 
  private:
   absl::Status Empty(int directory, int depth) {
-    ASSIGN_OR_RETURN(const std::vector<std::string> children, ListDir(directory, "."));
+    std::vector<std::string> children;
+    RETURN_IF_ERROR(ForEachEntry(
+        directory, ".", [&](const dirent64& entry) { children.emplace_back(entry.d_name); }));
     for (const std::string& child : children) {
       if (!go_on_()) return absl::CancelledError(absl::StrCat("remove ", child, ": cancelled"));
       ASSIGN_OR_RETURN(const bool removed, RemoveFileOrEmptyDir(directory, child));
