@@ -295,6 +295,11 @@ absl::Status MonitorClient::Shutdown(absl::Duration patience) const {
   return Receive(socket.get(), Type::kOk, SteadyNow() + patience).status();
 }
 
+absl::Status MonitorClient::BeginShutdown(const UniqueFd& watch) {
+  RETURN_IF_FAULT("remove_pod.monitor");
+  return SendPacket(watch.get(), Message(Type::kShutdown), {});
+}
+
 absl::StatusOr<UniqueFd> MonitorClient::Watch() const {
   ASSIGN_OR_RETURN(UniqueFd socket, Connect());
   RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kWatch), {}));

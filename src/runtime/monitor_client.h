@@ -156,6 +156,9 @@ class MonitorClient {
   absl::Status ReopenLog(absl::string_view container_id, const UniqueFd& log) const;
   absl::Status Forget(absl::string_view container_id) const;
   absl::Status Shutdown(absl::Duration patience = kAnswerTimeout) const;
+  // Asks for the same on a connection of Watch, and waits for no answer: the connection ends with
+  // the monitor. If it cannot end it says so there.
+  static absl::Status BeginShutdown(const UniqueFd& watch);
   // A connection that delivers a kExit packet for each container that has exited or exits.
   absl::StatusOr<UniqueFd> Watch() const;
 

@@ -47,12 +47,16 @@ absl::Status ExitWatcher::Add(const std::string& pod_id, UniqueFd connection) {
   return absl::OkStatus();
 }
 
-void ExitWatcher::Remove(absl::string_view pod_id) {
+UniqueFd ExitWatcher::Remove(absl::string_view pod_id) {
   absl::MutexLock lock(&mu_);
-  const auto key = keys_.find(std::string(pod_id));
-  if (key == keys_.end()) return;
-  connections_.erase(key->second);  // closing an fd takes it out of the epoll set
+  const auto key = keys_.find(pod_id);
+  if (key == keys_.end()) return UniqueFd();
+  const auto found = connections_.find(key->second);
+  UniqueFd connection = std::move(found->second.second);
+  connections_.erase(found);
   keys_.erase(key);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.get(), nullptr);
+  return connection;
 }
 
 void ExitWatcher::Run() {
@@ -75,7 +79,7 @@ void ExitWatcher::Run() {
       if (parsed.ok() && parsed->has_value()) callbacks_.container_event(pod_id, **parsed);
       if (parsed.ok()) continue;
     }
-    Remove(pod_id);
+    Remove(pod_id).reset();
     callbacks_.monitor_lost(pod_id);
   }
 }

@@ -28,8 +28,9 @@ class ExitWatcher {
 
   // Takes the connection that MonitorClient::Watch made.
   absl::Status Add(const std::string& pod_id, UniqueFd connection);
-  // No callback for this pod begins after the return (unless called from one).
-  void Remove(absl::string_view pod_id);
+  // Returns the connection; invalid if there is none. No callback for this pod begins after the
+  // return (unless called from one).
+  UniqueFd Remove(absl::string_view pod_id);
 
  private:
   explicit ExitWatcher(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}

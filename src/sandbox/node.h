@@ -224,8 +224,13 @@ class Node {
                                                          const MonitorHello& monitor);
   // `operation` may be null.
   absl::Status StopPodOnce(const std::string& id, OperationLog::Operation* operation);
-  // From here on nothing is told of it. What it returns is for AwaitMonitorEnd.
-  UniqueFd AskMonitorToEnd(const PodRecord& pod);
+  struct EndingMonitor {
+    UniqueFd process;     // pidfd; invalid for one that an earlier berthd started
+    UniqueFd connection;  // ends with it; invalid if nothing is to be heard of it
+  };
+  // From here on nobody is told of its containers.
+  EndingMonitor AskMonitorToEnd(const PodRecord& pod);
+  static void AwaitEnd(EndingMonitor monitor);
   void EndHungMonitor(const PodRecord& pod);
   // Of a pod that is to be stopped.
   absl::Status ReadOrEndMonitor(const PodPtr& pod);

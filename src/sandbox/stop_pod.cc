@@ -6,12 +6,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
+#include "src/kernel/socket.h"
 #include "src/sandbox/node.h"
 #include "src/store/pods.h"
 
@@ -25,13 +29,8 @@ constexpr absl::Duration kStopAnswer = absl::Seconds(5);
 constexpr int kCgroupTries = 400;
 constexpr absl::Duration kCgroupRetry = absl::Milliseconds(5);
 
-void AwaitMonitorEnd(const UniqueFd& process) {
-  if (!process.valid()) return;
-  pollfd ended = {.fd = process.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(kMonitorEndTimeout))) == 0) {
-    ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
-  }
-  ::waitid(P_PIDFD, static_cast<id_t>(process.get()), nullptr, WEXITED);
+void Kill(const UniqueFd& process) {
+  if (process.valid()) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
 }
 
 }  // namespace
@@ -155,19 +154,39 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   return operation.End(absl::OkStatus());
 }
 
-UniqueFd Node::AskMonitorToEnd(const PodRecord& pod) {
-  watcher_->Remove(pod.id);
-  UniqueFd process;
+Node::EndingMonitor Node::AskMonitorToEnd(const PodRecord& pod) {
+  EndingMonitor monitor = {.process = UniqueFd(), .connection = watcher_->Remove(pod.id)};
   {
     absl::MutexLock lock(&mu_);
     const auto runtime = runtimes_.find(pod.id);
-    if (runtime != runtimes_.end()) process = std::move(runtime->second->monitor);
+    if (runtime != runtimes_.end()) monitor.process = std::move(runtime->second->monitor);
     runtimes_.erase(pod.id);
   }
-  const bool asked = Monitor(pod.id).Shutdown(kMonitorEndTimeout).ok();
-  if (!asked && process.valid())
-    ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
-  return process;
+  const absl::Status asked = monitor.connection.valid()
+                                 ? MonitorClient::BeginShutdown(monitor.connection)
+                                 : Monitor(pod.id).Shutdown(kMonitorEndTimeout);
+  if (!asked.ok()) Kill(monitor.process);
+  return monitor;
+}
+
+void Node::AwaitEnd(EndingMonitor monitor) {
+  const absl::Time deadline = SteadyNow() + kMonitorEndTimeout;
+  bool ended = false;
+  while (!ended && (monitor.process.valid() || monitor.connection.valid())) {
+    pollfd ready[] = {{.fd = monitor.process.get(), .events = POLLIN, .revents = 0},
+                      {.fd = monitor.connection.get(), .events = POLLIN, .revents = 0}};
+    const absl::Duration patience = std::max(deadline - SteadyNow(), absl::ZeroDuration());
+    if (::poll(ready, 2, static_cast<int>(absl::ToInt64Milliseconds(patience))) == 0) break;
+    ended = ready[0].revents != 0;
+    if (ended || ready[1].revents == 0) continue;
+    const absl::StatusOr<Packet> packet =
+        ReceivePacket(monitor.connection.get(), absl::InfinitePast());
+    if (!packet.ok()) monitor.connection.reset();
+    if (packet.ok() && !ParseWatchEvent(packet->data).ok()) break;  // it says that it cannot
+  }
+  if (!monitor.process.valid()) return;
+  if (!ended) Kill(monitor.process);
+  ::waitid(P_PIDFD, static_cast<id_t>(monitor.process.get()), nullptr, WEXITED);
 }
 
 absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
@@ -185,12 +204,12 @@ absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
 // The last steps of a removal, and the undo of a pod that could not be made. Each step can be
 // repeated; the record goes last.
 absl::Status Node::DiscardPod(const PodRecord& pod) {
-  const UniqueFd monitor = AskMonitorToEnd(pod);
+  EndingMonitor monitor = AskMonitorToEnd(pod);
   const absl::Status detached = network_.Detach(pod.id);
   if (!detached.ok())
     log_.Warning("network not taken down yet", {{"pod", pod.id}, {"error", detached.message()}});
   const absl::Status moved = MoveToTrash(PodDataDir(pod.id));
-  AwaitMonitorEnd(monitor);
+  AwaitEnd(std::move(monitor));
   RETURN_IF_ERROR(moved);
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
   RETURN_IF_FAULT("remove_pod.cgroup");
