@@ -1,6 +1,7 @@
 // What a pod that does nothing costs the node beyond its own process, and what the daemon weighs.
 #include <algorithm>
 
+#include "absl/time/clock.h"
 #include "hack/benchmarks/process_table.h"
 #include "hack/benchmarks/scenario.h"
 #include "src/base/status_macros.h"
@@ -9,6 +10,9 @@ namespace berth::bench {
 namespace {
 
 constexpr char kAppCommand[] = "sleep";
+// What a daemon does not need any more it gives back later: berthd where a minute passed without
+// work (SignalLoop), a Go program by its scavenger.
+constexpr absl::Duration kRest = absl::Minutes(2) + absl::Seconds(10);
 
 // PSS of the runtime's own processes of these pods: monitors, shims, pause processes; not the app.
 int64_t RuntimePssKib(const CgroupTree& cgroup, const Peer& peer) {
@@ -26,9 +30,14 @@ int64_t CountMounts(const Peer& peer) {
   return std::count(table.begin(), table.end(), '\n');
 }
 
+void WeighDaemons(Bench& bench, const char* name) {
+  for (const Peer& peer : bench.peers) {
+    bench.report.Add({.name = name, .unit = "MiB", .pace = ""}, peer.name(),
+                     static_cast<double>(RssKib(peer.daemon())) / 1024);
+  }
+}
+
 absl::Status MeasurePeer(Bench& bench, const Peer& peer) {
-  bench.report.Add({.name = "daemon RSS, nothing running", .unit = "MiB", .pace = ""}, peer.name(),
-                   static_cast<double>(RssKib(peer.daemon())) / 1024);
   const int64_t mounts = CountMounts(peer);
   std::vector<ScopedPod> pods;
   for (int i = 0; i < bench.options.idle_pods; ++i) {
@@ -52,6 +61,9 @@ absl::Status MeasurePeer(Bench& bench, const Peer& peer) {
 }  // namespace
 
 absl::Status MeasureMemory(Bench& bench) {
+  WeighDaemons(bench, "daemon RSS, nothing running, right after what came before");
+  absl::SleepFor(kRest);
+  WeighDaemons(bench, "daemon RSS, nothing running, after two minutes of rest");
   for (const Peer& peer : bench.peers) RETURN_IF_ERROR(MeasurePeer(bench, peer));
   return absl::OkStatus();
 }
