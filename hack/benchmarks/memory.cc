@@ -12,7 +12,7 @@ namespace {
 constexpr char kAppCommand[] = "sleep";
 // What a daemon does not need any more it gives back later: berthd where a minute passed without
 // work (SignalLoop), a Go program by its scavenger.
-constexpr absl::Duration kRest = absl::Minutes(2) + absl::Seconds(10);
+constexpr absl::Duration kRest = absl::Seconds(130);
 
 // PSS of the runtime's own processes of these pods: monitors, shims, pause processes; not the app.
 int64_t RuntimePssKib(const CgroupTree& cgroup, const Peer& peer) {
