@@ -260,11 +260,15 @@ TEST_F(ExecTest, I_21_ManyLeaveNothingAndHoldMemoryFlat) {
   // So has what is kept open of the pod for its statistics.
   ASSERT_OK(client().Call(&Runtime::ListContainerStats, {}));
   ASSERT_OK(client().Call(&Runtime::ListPodSandboxStats, {}));
+  // The monitor reaps an exec once it has told of its end: the container and the zygote are left.
+  const auto reaped = [&] { return Children(monitor) == 2; };
+  EXPECT_TRUE(Eventually(absl::Seconds(30), reaped)) << Children(monitor);
   const Footprint before = measure();
   ASSERT_NO_FATAL_FAILURE(run(rounds));
-  // The monitor hears a little later that its last caller has gone.
-  EXPECT_TRUE(
-      Eventually(absl::Seconds(30), [&] { return Entries(monitor, "fd") <= before.monitor_fds; }));
+  // It hears a little later that its last caller has gone.
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
+    return reaped() && Entries(monitor, "fd") <= before.monitor_fds;
+  })) << Children(monitor);
   const Footprint after = measure();
   if (!kSanitized) {
     EXPECT_LT(after.daemon_bytes - before.daemon_bytes, 4 << 20);
