@@ -71,7 +71,9 @@ void PluginCgroups::GiveBack(Slot slot) {
     if (free_.size() < kMaxFree) return free_.push_back(std::move(slot));
   }
   slot.handle = CgroupHandle();
-  cgroups_.Remove(slot.path).IgnoreError();  // if not now, with the parent
+  // What is dying is no longer told of, and still in it. What is not removed in time is removed
+  // with the parent.
+  while (!cgroups_.Remove(slot.path).ok() && SteadyNow() < deadline) absl::SleepFor(kInterval);
 }
 
 absl::Status PluginCgroups::RemoveUnused() {
