@@ -41,6 +41,7 @@ absl::StatusOr<UniqueFd> OpenDir(int at, const std::string& path) {
 }
 
 UniqueFd SetAside(UniqueFd fd) {
+  if (fd.get() >= kFirstAside) return fd;
   UniqueFd aside(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstAside));
   return aside.valid() ? std::move(aside) : std::move(fd);
 }

@@ -153,6 +153,7 @@ UniqueFd IdleConnection::Take() {
 }
 
 void IdleConnection::Put(UniqueFd connection) {
+  connection = SetAside(std::move(connection));
   absl::MutexLock lock(&mu_);
   connection_ = std::move(connection);
 }
