@@ -47,7 +47,7 @@ struct ExecOptions {
 
 struct KillOptions {
   std::string id;
-  std::string signal = "SIGTERM";  // name with or without SIG, or number
+  std::string signal = "SIGTERM";  // as ParseSignal takes it
   bool all = false;
 };
 
@@ -73,9 +73,6 @@ absl::Status Update(const Runtime& runtime, const UpdateOptions& options);
 absl::Status PrintFeatures(const Runtime& runtime);
 // Writes config.json into `bundle`; AlreadyExists.
 absl::Status WriteDefaultSpec(const std::string& bundle);
-
-// "SIGTERM", "TERM", "15"; InvalidArgument.
-absl::StatusOr<int> SignalNumber(const std::string& text);
 
 // With the status of a frozen cgroup, which StateDirectory cannot see.
 ContainerStatus FullStatus(const Runtime& runtime, const ContainerState& state);

@@ -7,14 +7,11 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
+#include "src/kernel/signal_name.h"
 #include "src/oci/cgroup_processes.h"
 #include "src/oci/console.h"
 #include "src/oci/create.h"
@@ -135,28 +132,8 @@ absl::StatusOr<int> Run(const Runtime& runtime, const RunOptions& options) {
   return code;
 }
 
-absl::StatusOr<int> SignalNumber(const std::string& text) {
-  const absl::Status unknown = absl::InvalidArgumentError(absl::StrCat("no signal \"", text, "\""));
-  int number = 0;
-  if (absl::SimpleAtoi(text, &number))
-    return number > 0 && number <= SIGRTMAX ? absl::StatusOr<int>(number) : unknown;
-  std::string name = absl::AsciiStrToUpper(text);
-  if (absl::StartsWith(name, "SIG")) name.erase(0, 3);
-  for (int signal = 1; signal < NSIG; ++signal) {
-    const char* known = ::sigabbrev_np(signal);
-    if (known != nullptr && name == known) return signal;
-  }
-  int offset = 0;
-  if (name == "RTMIN") return SIGRTMIN;
-  if (absl::StartsWith(name, "RTMIN+") && absl::SimpleAtoi(name.substr(6), &offset) &&
-      offset >= 0 && SIGRTMIN + offset <= SIGRTMAX) {
-    return SIGRTMIN + offset;
-  }
-  return unknown;
-}
-
 absl::Status Kill(const Runtime& runtime, const KillOptions& options) {
-  ASSIGN_OR_RETURN(const int signal, SignalNumber(options.signal));
+  ASSIGN_OR_RETURN(const int signal, ParseSignal(options.signal));
   ASSIGN_OR_RETURN(const ContainerState state, runtime.states.Read(options.id));
   const absl::StatusOr<UniqueFd> pidfd = OpenProcess(state);
   if (options.all) {

@@ -1,7 +1,6 @@
 #include "src/oci/state.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "src/oci/commands.h"
@@ -52,15 +51,6 @@ TEST(CheckId, TakesTheAlphabetOfRunc) {
   for (const char* bad : {"", ".", "..", "a/b", "a b", "\xc3\xa9"})
     EXPECT_FALSE(CheckId(bad).ok()) << bad;
   EXPECT_FALSE(CheckId(std::string(201, 'a')).ok());
-}
-
-TEST(SignalNumber, TakesNamesAndNumbers) {
-  EXPECT_EQ(*SignalNumber("SIGTERM"), SIGTERM);
-  EXPECT_EQ(*SignalNumber("usr1"), SIGUSR1);
-  EXPECT_EQ(*SignalNumber("9"), SIGKILL);
-  EXPECT_EQ(*SignalNumber("RTMIN+3"), SIGRTMIN + 3);
-  for (const char* bad : {"", "0", "-1", "65", "SIGNOPE", "RTMIN+99", "9x"})
-    EXPECT_FALSE(SignalNumber(bad).ok()) << bad;
 }
 
 TEST(ExecuteFrom, BeginsBehindTheIdentity) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/image/manifest.h"
+#include "src/kernel/signal_name.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/standard_mounts.h"
 #include "src/sandbox/container_mounts.h"
@@ -188,6 +189,14 @@ absl::StatusOr<ExecSpec> BuildExecSpec(const ContainerRecord& container, const P
   ASSIGN_OR_RETURN(spec.identity, IdentityOf(container, options));
   spec.user_namespace = !pod.config.namespaces.user.IsNode();
   return spec;
+}
+
+absl::StatusOr<int> ParseStopSignal(absl::string_view text) {
+  if (text.empty()) return 0;
+  absl::StatusOr<int> signal = ParseSignal(text);
+  if (!signal.ok())
+    return absl::InvalidArgumentError(absl::StrCat("stop ", signal.status().message()));
+  return signal;
 }
 
 CgroupLimits MergeLimits(const CgroupLimits& limits, const CgroupLimits& changes) {

@@ -36,7 +36,7 @@ absl::StatusOr<ExecSpec> BuildExecSpec(const ContainerRecord& container, const P
 // `changes` over `limits`: what is unset stays as it was; hugepages and unified for each key.
 CgroupLimits MergeLimits(const CgroupLimits& limits, const CgroupLimits& changes);
 
-// "SIGTERM", "TERM", "15"; "" is 0. InvalidArgument for what is no signal.
+// As kernel/signal_name.h has them; "" is 0. InvalidArgument for what is no signal.
 absl::StatusOr<int> ParseStopSignal(absl::string_view text);
 
 }  // namespace berth

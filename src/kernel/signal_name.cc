@@ -1,4 +1,5 @@
-// Signals by the names that people and images give them.
+#include "src/kernel/signal_name.h"
+
 #include <signal.h>
 #include <string.h>
 
@@ -9,7 +10,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "src/sandbox/container_spec.h"
 
 namespace berth {
 namespace {
@@ -50,15 +50,14 @@ std::optional<int> SignalByName(absl::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<int> ParseStopSignal(absl::string_view text) {
-  if (text.empty()) return 0;
+absl::StatusOr<int> ParseSignal(absl::string_view text) {
   int number = 0;
   if (absl::SimpleAtoi(text, &number)) {
     if (number > 0 && number < NSIG) return number;
   } else if (const std::optional<int> signal = SignalByName(absl::AsciiStrToUpper(text))) {
     return *signal;
   }
-  return absl::InvalidArgumentError(absl::StrCat("stop signal \"", text, "\" does not exist"));
+  return absl::InvalidArgumentError(absl::StrCat("signal \"", text, "\" does not exist"));
 }
 
 }  // namespace berth
