@@ -8,25 +8,15 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/base/log.h"
 #include "src/sandbox/network/network.h"
 #include "src/store/database.h"
 
 namespace berth {
-
-struct InterfaceCounters {
-  std::string name;
-  uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
-  uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
-
-  friend bool operator==(const InterfaceCounters&, const InterfaceCounters&) = default;
-};
 
 class BridgeNetwork : public Network {
  public:
@@ -74,11 +64,5 @@ class BridgeNetwork : public Network {
   };
   virtual Counts counts() const = 0;
 };
-
-// `lo` up in the namespace of `netlink_fd` (for pods without a bridge, and called by Attach).
-absl::Status SetLoopbackUp(int netlink_fd);
-
-// Counters of all interfaces in the namespace of `netlink_fd`, lo included.
-absl::StatusOr<std::vector<InterfaceCounters>> ReadInterfaceCounters(int netlink_fd);
 
 }  // namespace berth

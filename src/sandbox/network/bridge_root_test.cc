@@ -13,6 +13,7 @@
 #include "src/kernel/nftables.h"
 #include "src/sandbox/network/host_side.h"
 #include "src/sandbox/network/nat_table.h"
+#include "src/sandbox/network/pod_link.h"
 #include "src/sandbox/network/testing/bridge_fixture.h"
 
 namespace berth {

@@ -14,11 +14,11 @@
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
-#include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_chain.h"
 #include "src/sandbox/network/cni_watch.h"
 #include "src/sandbox/network/made_namespace.h"
 #include "src/sandbox/network/netns_pin.h"
+#include "src/sandbox/network/pod_link.h"
 #include "src/sandbox/network/ready_pool.h"
 
 namespace berth {

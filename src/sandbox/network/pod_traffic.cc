@@ -6,7 +6,6 @@
 
 #include "src/kernel/netlink.h"
 #include "src/sandbox/network/host_side.h"
-#include "src/sandbox/network/pod_link.h"
 
 namespace berth {
 

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/base/steady_time.h"
-#include "src/sandbox/network/bridge.h"
+#include "src/sandbox/network/pod_link.h"
 
 namespace berth {
 
