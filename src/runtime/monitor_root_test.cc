@@ -1,21 +1,14 @@
-// The monitor as a whole: its answers, the life of containers, execs, watches, leaks.
+// The monitor as a whole: its answers, the life of containers, watches, leaks.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstring>
 #include <map>
 #include <string>
 
@@ -24,7 +17,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/id.h"
-#include "src/base/steady_time.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -38,7 +30,6 @@ namespace berth {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -279,87 +270,6 @@ TEST_F(MonitorTest, StopOfWhatHasExitedIsDoneAndOfTheUnknownNotFound) {
   EXPECT_EQ(client_->Stop(NewId(), SIGTERM, absl::Seconds(1)).code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(MonitorTest, ExecGivesBothOutputsAndTheCode) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  const absl::StatusOr<ExecSyncResult> result = Exec(container, "echo out; echo err >&2; exit 9");
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->output, "out\n");
-  EXPECT_EQ(result->error_output, "err\n");
-  EXPECT_EQ(result->exit_code, 9);
-  const absl::StatusOr<ExecSyncResult> killed = Exec(container, "kill -TERM $$");
-  ASSERT_TRUE(killed.ok());
-  EXPECT_EQ(killed->exit_code, 128 + SIGTERM);
-}
-
-TEST_F(MonitorTest, ExecRunsInsideOfTheContainersNamespaces) {
-  StartMonitor();
-  Container& container = StartSleeper("echo mine > /mine");
-  const absl::StatusOr<ExecSyncResult> result =
-      Exec(container, "cat /mine /proc/1/comm; cat /proc/self/cgroup");
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_THAT(result->output,
-              AllOf(HasSubstr("mine\nsh\n"), HasSubstr("/exec-"), Not(HasSubstr(container.id))));
-}
-
-TEST_F(MonitorTest, ExecThatTimesOutIsKilledWithAllItStarted) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  const absl::StatusOr<ExecSyncResult> result = Exec(
-      container, "busybox setsid sleep 500 & (sleep 501 &) ; sleep 502", absl::Milliseconds(200));
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_TRUE(AwaitExecsGone(container));  // a cgroup with a process in it cannot go
-  const absl::StatusOr<ExecSyncResult> left = Exec(container, "busybox ps -o args");
-  ASSERT_TRUE(left.ok());
-  EXPECT_THAT(left->output, Not(HasSubstr("sleep 50")));
-  EXPECT_FALSE(ReadExitRecord(state_, container.id).ok()) << "the container goes on";
-}
-
-TEST_F(MonitorTest, ExecDoesNotWaitForWhatItLeftRunning) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  const absl::StatusOr<ExecSyncResult> result = Exec(container, "sleep 500 & echo done");
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->output, "done\n");
-  EXPECT_TRUE(AwaitExecsGone(container)) << "and does not leave it behind";
-}
-
-TEST_F(MonitorTest, ExecKeepsNoMoreOutputThanAskedFor) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  const absl::StatusOr<ExecSyncResult> result =
-      Exec(container, "dd if=/dev/zero bs=1024 count=4096 2>/dev/null; echo tail >&2",
-           absl::ZeroDuration(), 1000);
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->output.size() + result->error_output.size(), 1000u);
-  EXPECT_EQ(result->exit_code, 0);
-}
-
-TEST_F(MonitorTest, ExecOfACallerThatIsGoneIsKilled) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  const LaunchPlan plan = BuildExecPlan({.args = {"sleep", "500"}, .env = {"PATH=/bin"}});
-  const absl::StatusOr<ExecSyncResult> result = client_->ExecSync(
-      {.container_id = container.id, .plan = &plan, .max_output_bytes = kOutput, .cancelled = [] {
-         return true;
-       }});
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kCancelled);
-  EXPECT_TRUE(AwaitExecsGone(container));
-}
-
-TEST_F(MonitorTest, ExecNamesWhatItCannotRun) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  const LaunchPlan plan = BuildExecPlan({.args = {"nope"}});
-  const absl::Status failed =
-      client_->ExecSync({.container_id = container.id, .plan = &plan}).status();
-  EXPECT_EQ(failed.message(), "exec: \"nope\": executable file not found in $PATH");
-  EXPECT_TRUE(AwaitExecsGone(container));
-  Container unknown;
-  unknown.handle = *cgroups_->Open(container.cgroup);
-  EXPECT_EQ(Exec(unknown, "true").status().code(), absl::StatusCode::kNotFound);
-}
-
 TEST_F(MonitorTest, AWatchTellsFirstWhatIsThere) {
   StartMonitor();
   Container& running = StartSleeper();
@@ -475,28 +385,6 @@ TEST_F(MonitorTest, ReapsOrphansThatFallToIt) {
   EXPECT_THAT(Children(), IsEmpty());
 }
 
-TEST_F(MonitorTest, LeaksNothingOverTwoHundredExecs) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  ASSERT_TRUE(Exec(container, "true").ok());
-  ASSERT_TRUE(AwaitExecsGone(container));
-  const size_t before = OpenFds();
-  for (int i = 0; i < 200; ++i) {
-    const absl::StatusOr<ExecSyncResult> result = Exec(container, "exit 1");
-    ASSERT_TRUE(result.ok()) << result.status();
-    ASSERT_EQ(result->exit_code, 1);
-  }
-  EXPECT_TRUE(AwaitExecsGone(container));
-  EXPECT_EQ(OpenFds(), before);
-  EXPECT_EQ(Children().size(), 2u) << "the container itself, and what starts its execs";
-  // The budget of an idle pod, with room for a machine of other page sizes.
-  const std::string rollup = ProcFile("smaps_rollup");
-  int pss_kib = 0;
-  ASSERT_EQ(sscanf(rollup.c_str() + rollup.find("Pss:"), "Pss: %d", &pss_kib), 1) << rollup;
-  RecordProperty("pss_kib", pss_kib);
-  EXPECT_LE(pss_kib, 256);
-}
-
 TEST_F(MonitorTest, LeaksNothingOverFailedStarts) {
   StartMonitor();
   const size_t before = OpenFds();
@@ -523,121 +411,6 @@ TEST_F(MonitorTest, ContainersOfAPodPidNamespaceSeeEachOther) {
   const std::string text = log.Await("\xff");
   EXPECT_THAT(text, AllOf(HasSubstr("sleep 577"), HasSubstr("berth-init")));
   EXPECT_THAT(text, Not(HasSubstr(" data"))) << "nothing of the node behind the pod's init";
-}
-
-// A message as bytes, for what MonitorClient never sends.
-std::string RawMessage(uint32_t magic, uint16_t version, uint16_t type,
-                       const std::string& payload) {
-  const wire::Header header = {.magic = magic, .version = version, .type = type};
-  return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + payload;
-}
-
-TEST_F(MonitorTest, HangsUpOnWhatIsNotItsProtocol) {
-  StartMonitor();
-  for (const std::string& message : {std::string("x"), RawMessage(1, wire::kProtocolVersion, 1, ""),
-                                     RawMessage(wire::kProtocolMagic, 99, 1, ""),
-                                     RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, 1,
-                                                std::string(wire::kMaxMessageBytes, 'x'))}) {
-    const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
-    ASSERT_TRUE(socket.ok());
-    ASSERT_TRUE(SendPacket(socket->get(), message, {}).ok());
-    EXPECT_EQ(ReceivePacket(socket->get(), SteadyNow() + kPatience).status().code(),
-              absl::StatusCode::kUnavailable);
-  }
-  EXPECT_TRUE(client_->Hello(pod_plan_).ok());
-}
-
-TEST_F(MonitorTest, RefusesAMessageWhosePlanIsNone) {
-  StartMonitor();
-  Container& container = StartSleeper();
-  wire::ExecRequest request = {};
-  std::memcpy(request.container_id, container.id.data(), wire::kIdBytes);
-  std::string payload(reinterpret_cast<const char*>(&request), sizeof(request));
-  payload.resize(wire::kPlanOffset - sizeof(wire::Header));
-  const auto type = static_cast<uint16_t>(wire::Type::kExecWithPlan);
-  const std::string empty = RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload);
-  for (const std::string& plan : {std::string("x"), std::string(10000, 'x')}) {
-    const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
-    ASSERT_TRUE(socket.ok());
-    ASSERT_TRUE(SendPacket(socket->get(), empty + plan, {}).ok());
-    const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
-    ASSERT_TRUE(answer.ok()) << answer.status();
-    wire::ErrorReply reply;
-    ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
-    std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
-    EXPECT_STREQ(reply.call, "read plan");
-    EXPECT_EQ(reply.error, EBADMSG);
-  }
-  for (const std::string& message :
-       {empty, empty + std::string(wire::kPlanInMessageMaxBytes + 1, 'x')}) {
-    const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
-    ASSERT_TRUE(socket.ok());
-    ASSERT_TRUE(SendPacket(socket->get(), message, {}).ok());
-    EXPECT_EQ(ReceivePacket(socket->get(), SteadyNow() + kPatience).status().code(),
-              absl::StatusCode::kUnavailable);
-  }
-}
-
-TEST_F(MonitorTest, AnswersAnErrorToMessagesOfTheWrongKindOrLength) {
-  StartMonitor();
-  const size_t before = OpenFds();
-  for (int type = 0; type < 12; ++type) {
-    // Watch, hello and shutdown have no payload to be wrong.
-    for (const std::string& payload :
-         {std::string(), std::string(1, '\0'), std::string(500, '\xff')}) {
-      const auto known = static_cast<wire::Type>(type);
-      if (known == wire::Type::kHello || known == wire::Type::kWatch ||
-          known == wire::Type::kShutdown)
-        continue;
-      const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
-      ASSERT_TRUE(socket.ok());
-      ASSERT_TRUE(
-          SendPacket(socket->get(),
-                     RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload),
-                     {0, 1})
-              .ok());
-      const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
-      ASSERT_TRUE(answer.ok()) << type << " " << answer.status();
-      wire::Header header;
-      ASSERT_GE(answer->data.size(), sizeof(header));
-      std::memcpy(&header, answer->data.data(), sizeof(header));
-      EXPECT_EQ(header.type, static_cast<uint16_t>(wire::Type::kError)) << type;
-    }
-  }
-  EXPECT_EQ(OpenFds(), before);
-}
-
-TEST_F(MonitorTest, RefusesDescriptorsThatDidNotCome) {
-  StartMonitor();
-  Container& container = MakeContainer();
-  const absl::StatusOr<UniqueFd> plan = PlanFd(PlanOf(container, MakeSpec(container, {"true"})));
-  ASSERT_TRUE(plan.ok());
-  for (const int32_t index : {0, 1, 63, 64, 1 << 20, -2, -(1 << 20)}) {
-    for (int field = 0; field < 3; ++field) {
-      wire::StartRequest request = {};
-      std::memcpy(request.container_id, container.id.data(), wire::kIdBytes);
-      request.flags = wire::kCgroupIsUnified;
-      request.cgroup_dir_fd = field == 0 ? index : -1;
-      request.memory_dir_fd = field == 1 ? index : -1;
-      request.log_fd = field == 2 ? index : -1;
-      const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
-      ASSERT_TRUE(socket.ok());
-      const std::string payload(reinterpret_cast<const char*>(&request), sizeof(request));
-      const auto type = static_cast<uint16_t>(wire::Type::kStart);
-      ASSERT_TRUE(
-          SendPacket(socket->get(),
-                     RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload),
-                     {plan->get()})
-              .ok());
-      const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
-      ASSERT_TRUE(answer.ok()) << answer.status();
-      wire::ErrorReply reply;
-      ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
-      std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
-      EXPECT_STREQ(reply.call, "start request") << index << " field " << field;
-      EXPECT_EQ(reply.error, EBADMSG);
-    }
-  }
 }
 
 }  // namespace
