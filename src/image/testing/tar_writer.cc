@@ -4,7 +4,6 @@
 #include <zstd.h>
 
 #include <cstdlib>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
