@@ -11,6 +11,7 @@
 #include "test/e2e/handlers.h"
 #include "test/e2e/log_file.h"
 #include "test/e2e/subprocess.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -23,20 +24,9 @@ using ::testing::UnorderedElementsAre;
 
 constexpr char kUnknownId[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-class ContainerTest : public E2eTest {
+class ContainerTest : public WithPod<E2eTest> {
  protected:
-  void SetUp() override {
-    E2eTest::SetUp();
-    if (HasFatalFailure()) return;
-    auto pod = Pod::Run(client(), MakePodConfig(Name()));
-    ASSERT_OK(pod);
-    pod_.emplace(*std::move(pod));
-  }
-  void TearDown() override {
-    pod_.reset();
-    E2eTest::TearDown();
-  }
-  Pod& pod() { return *pod_; }
+  cri::PodSandboxConfig PodConfig() override { return MakePodConfig(Name()); }
   std::vector<std::string> Ids(const cri::ContainerFilter& filter = {}) {
     const auto containers = client().ListContainers(filter);
     EXPECT_OK(containers);
@@ -44,9 +34,6 @@ class ContainerTest : public E2eTest {
     for (const auto& container : *containers) ids.push_back(container.id());
     return ids;
   }
-
- private:
-  std::optional<Pod> pod_;
 };
 
 TEST_F(ContainerTest, IsCreatedThenRunningThenExited) {

@@ -12,8 +12,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "src/base/sanitized.h"
-#include "test/e2e/e2e_test.h"
 #include "test/e2e/isolation.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -22,25 +22,16 @@ namespace fs = std::filesystem;
 
 using ::testing::HasSubstr;
 
-class ExecTest : public E2eTest {
+class ExecTest : public WithPod<E2eTest> {
  protected:
   void SetUp() override {
-    E2eTest::SetUp();
+    WithPod<E2eTest>::SetUp();
     if (HasFatalFailure()) return;
-    auto pod = Pod::Run(client(), MakeKubeletPodConfig(Name()));
-    ASSERT_OK(pod);
-    pod_.emplace(*std::move(pod));
-    auto id = pod_->RunContainer(MakeKubeletProbe("c", {"sleep"}));
-    ASSERT_OK(id);
-    id_ = *id;
-  }
-  void TearDown() override {
-    pod_.reset();
-    E2eTest::TearDown();
+    ASSERT_OK_AND_ASSIGN(id_, pod().RunContainer(MakeKubeletProbe("c", {"sleep"})));
   }
   // How many processes of the container have `word` in their command line.
   int Count(const std::string& word) {
-    const auto report = pod_->ExecForJson(id_, {"report"});
+    const auto report = pod().ExecForJson(id_, {"report"});
     EXPECT_OK(report);
     int count = 0;
     for (const auto& [pid, command] : (*report)["processes"].items()) {
@@ -48,11 +39,9 @@ class ExecTest : public E2eTest {
     }
     return count;
   }
-  Pod& pod() { return *pod_; }
   const std::string& id() const { return id_; }
 
  private:
-  std::optional<Pod> pod_;
   std::string id_;
 };
 

@@ -6,16 +6,15 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "test/e2e/e2e_test.h"
 #include "test/e2e/hostile_request.h"
 #include "test/e2e/raw_call.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -65,22 +64,20 @@ std::set<std::string> IgnoredFields() {
   return ignored;
 }
 
-class HostileRequestTest : public E2eTest {
+class HostileRequestTest : public WithPod<E2eTest> {
  protected:
   void SetUp() override {
-    E2eTest::SetUp();
-    ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
-    pod_.emplace(std::move(pod));
-    ASSERT_OK_AND_ASSIGN(container_, pod_->RunContainer(MakeKubeletProbe("subject", {"sleep"})));
+    WithPod<E2eTest>::SetUp();
+    if (HasFatalFailure()) return;
+    ASSERT_OK_AND_ASSIGN(container_, pod().RunContainer(MakeKubeletProbe("subject", {"sleep"})));
     daemon_ = node().daemon().pid();
     raw_.emplace(node().daemon().socket());
   }
   void TearDown() override {
     EXPECT_EQ(node().daemon().pid(), daemon_);
     EXPECT_OK(client().Call(&Runtime::Version, cri::VersionRequest())) << "after " << last_;
-    pod_.reset();
     raw_.reset();
-    E2eTest::TearDown();
+    WithPod<E2eTest>::TearDown();
   }
 
   // Sends each hostile form of each method's request that `wanted` names.
@@ -116,7 +113,7 @@ class HostileRequestTest : public E2eTest {
                       absl::StartsWith(method.name(), "Remove") ||
                       method.name() == "StartContainer";
     SetString(*request, "container_id", ends ? std::string(64, 'e') : container_);
-    SetString(*request, "pod_sandbox_id", ends ? std::string(64, 'e') : pod_->id());
+    SetString(*request, "pod_sandbox_id", ends ? std::string(64, 'e') : pod().id());
     FillIn(*request);
     return request;
   }
@@ -131,7 +128,7 @@ class HostileRequestTest : public E2eTest {
       (*run->mutable_config()->mutable_linux()->mutable_sysctls())["net.ipv4.ip_forward"] = "0";
     } else if (auto* create = dynamic_cast<cri::CreateContainerRequest*>(&message)) {
       *create->mutable_config() = MakeKubeletProbe("made", {"exit", "0"});
-      *create->mutable_sandbox_config() = pod_->config();
+      *create->mutable_sandbox_config() = pod().config();
     } else if (auto* sync = dynamic_cast<cri::ExecSyncRequest*>(&message)) {
       for (const char* word : {"/probe", "exit", "0"}) sync->add_cmd(word);
       sync->set_timeout(30);
@@ -190,7 +187,7 @@ class HostileRequestTest : public E2eTest {
     if (method.name() == "RunPodSandbox") {
       cri::RunPodSandboxResponse made;
       ASSERT_TRUE(made.ParseFromString(answer));
-      if (made.pod_sandbox_id() == pod_->id()) return;
+      if (made.pod_sandbox_id() == pod().id()) return;
       EXPECT_OK(client().RemovePod(made.pod_sandbox_id())) << last_;
     }
     if (method.name() != "CreateContainer") return;
@@ -204,7 +201,6 @@ class HostileRequestTest : public E2eTest {
   }
 
   std::optional<RawCaller> raw_;
-  std::optional<Pod> pod_;
   std::string container_, last_;
   pid_t daemon_ = 0;
   int sent_ = 0;

@@ -10,7 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "test/e2e/e2e_test.h"
+#include "test/e2e/probed.h"
 #include "test/e2e/text_file.h"
 
 namespace berth::e2e {
@@ -22,49 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class InsideTest : public E2eTest {
- protected:
-  // The report of one container in a pod of its own, each with its own PID namespace as a kubelet
-  // asks for it.
-  Json Report(cri::ContainerConfig config) {
-    NamespaceOptions(config)->set_pid(cri::CONTAINER);
-    return Report(MakeKubeletPodConfig(Name()), config);
-  }
-  Json Report(const cri::PodSandboxConfig& pod_config, cri::ContainerConfig config) {
-    config.set_log_path(absl::StrCat("c/", reports_++, ".log"));
-    auto pod = Pod::Run(client(), pod_config);
-    EXPECT_OK(pod);
-    if (!pod.ok()) return Json::object();
-    auto report = pod->RunForJson(config);
-    EXPECT_OK(report);
-    return report.ok() ? *report : Json::object();
-  }
-  int reports_ = 0;  // logs of one test are never appended to each other
-
-  std::string OwnNamespace(const std::string& kind) {
-    char target[64] = {};
-    EXPECT_GT(readlink(("/proc/self/ns/" + kind).c_str(), target, sizeof target - 1), 0);
-    return target;
-  }
-  std::string OwnStatus(const std::string& key) {
-    std::ifstream file("/proc/self/status");
-    for (std::string line; std::getline(file, line);) {
-      if (absl::StartsWith(line, key + ":"))
-        return std::string(absl::StripAsciiWhitespace(line.substr(key.size() + 1)));
-    }
-    return "";
-  }
-};
-
-std::map<std::string, std::string> EnvOf(const Json& report) {
-  std::map<std::string, std::string> env;
-  for (const std::string word : report["env"]) {
-    const auto equals = word.find('=');
-    EXPECT_TRUE(env.emplace(word.substr(0, equals), word.substr(equals + 1)).second)
-        << "twice: " << word;
-  }
-  return env;
-}
+class InsideTest : public ProbedTest {};
 
 std::vector<std::string> Words(const Json& array) { return array.get<std::vector<std::string>>(); }
 
@@ -259,7 +217,7 @@ TEST_F(InsideTest, EnvironmentIsImageThenRequestAndLaterWins) {
     env->set_value(value);
   }
   const std::string pod_name = Name();
-  const auto env = EnvOf(Report(config));
+  const auto env = Environment(Report(config));
   EXPECT_EQ(env.at("PATH"), "/usr/bin:/bin:/");
   EXPECT_EQ(env.at("IMAGE_VARIABLE"), "from request");
   EXPECT_EQ(env.at("ADDED"), "two");
@@ -296,7 +254,7 @@ TEST_F(InsideTest, TerminalContainerHasATerminal) {
   config.set_tty(true);
   const Json report = Report(config);
   for (const int fd : {0, 1, 2}) EXPECT_EQ(report["stdio"][fd]["tty"], true) << fd;
-  EXPECT_EQ(EnvOf(report)["TERM"], "xterm");
+  EXPECT_EQ(Environment(report)["TERM"], "xterm");
   EXPECT_EQ(report["dev"]["/dev/console"]["type"], "char");
 }
 

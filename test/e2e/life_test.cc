@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "test/e2e/own_node.h"
 #include "test/e2e/probed.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -14,28 +15,15 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class LifeTest : public ProbedTest {
+class LifeTest : public WithPod<ProbedTest> {
  protected:
-  void SetUp() override {
-    ProbedTest::SetUp();
-    if (HasFatalFailure()) return;
-    auto pod = Pod::Run(client(), MakeKubeletPodConfig(Name()));
-    ASSERT_OK(pod);
-    pod_.emplace(*std::move(pod));
-  }
-  void TearDown() override {
-    pod_.reset();
-    ProbedTest::TearDown();
-  }
-  Pod& pod() { return *pod_; }
   std::string Stdout() {
-    const auto log = ReadLog(pod_->LogPath("c"));
+    const auto log = ReadLog(pod().LogPath("c"));
     return log.ok() ? Joined(*log, "stdout") : "";
   }
   bool Prints(const std::string& text) {
     return Eventually(absl::Seconds(30), [&] { return Stdout() == text; });
   }
-  std::optional<Pod> pod_;
 };
 
 struct StopSignal {

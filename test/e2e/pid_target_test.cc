@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "test/e2e/probed.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -10,21 +11,12 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-class PidTargetTest : public ProbedTest {
+class PidTargetTest : public WithPod<ProbedTest> {
  protected:
   void SetUp() override {
-    ProbedTest::SetUp();
+    WithPod<ProbedTest>::SetUp();
     if (HasFatalFailure()) return;
-    auto pod = Pod::Run(client(), MakeKubeletPodConfig(Name()));
-    ASSERT_OK(pod);
-    pod_.emplace(*std::move(pod));
-    auto id = pod_->RunContainer(MakeKubeletProbe("app", {"sleep"}));
-    ASSERT_OK(id);
-    target_ = *id;
-  }
-  void TearDown() override {
-    pod_.reset();
-    ProbedTest::TearDown();
+    ASSERT_OK_AND_ASSIGN(target_, pod().RunContainer(MakeKubeletProbe("app", {"sleep"})));
   }
   cri::ContainerConfig Debugger(const std::vector<std::string>& arguments) {
     cri::ContainerConfig config = MakeProbe("debugger", arguments);
@@ -32,8 +24,6 @@ class PidTargetTest : public ProbedTest {
     NamespaceOptions(config)->set_target_id(target_);
     return config;
   }
-  Pod& pod() { return *pod_; }
-  std::optional<Pod> pod_;
   std::string target_;
 };
 

@@ -17,6 +17,7 @@
 #include "test/e2e/monitor_process.h"
 #include "test/e2e/process_search.h"
 #include "test/e2e/text_file.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -59,29 +60,24 @@ class RecoveryTest : public E2eTest {
 };
 
 // A pod with an address, and containers in each state.
-class KnownPodTest : public RecoveryTest {
+class KnownPodTest : public WithPod<RecoveryTest> {
  protected:
   void SetUp() override {
-    RecoveryTest::SetUp();
-    ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
-    pod_.emplace(std::move(pod));
-    ASSERT_OK_AND_ASSIGN(running_, pod_->RunContainer(MakeKubeletProbe("r", {"sleep"})));
-    ASSERT_OK_AND_ASSIGN(created_, pod_->Create(MakeKubeletProbe("n", {"exit", "6"})));
+    WithPod<RecoveryTest>::SetUp();
+    if (HasFatalFailure()) return;
+    ASSERT_OK_AND_ASSIGN(running_, pod().RunContainer(MakeKubeletProbe("r", {"sleep"})));
+    ASSERT_OK_AND_ASSIGN(created_, pod().Create(MakeKubeletProbe("n", {"exit", "6"})));
     ASSERT_OK_AND_ASSIGN(const FinishedContainer exited,
-                         pod_->RunToEnd(MakeKubeletProbe("e", {"exit", "5"})));
+                         pod().RunToEnd(MakeKubeletProbe("e", {"exit", "5"})));
     exited_ = exited.id;
-    ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod_->id()));
+    ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod().id()));
     pod_status_ = status.DebugString();
     for (const std::string& id : {running_, created_, exited_}) statuses_[id] = Status(id);
     ASSERT_OK_AND_ASSIGN(const auto image, client().ImageStatus(node().probe_image()));
     image_ = image.DebugString();
   }
-  void TearDown() override {
-    pod_.reset();
-    RecoveryTest::TearDown();
-  }
   void ExpectAllIsKnownAndWorks() {
-    ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod_->id()));
+    ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod().id()));
     EXPECT_EQ(status.DebugString(), pod_status_);
     for (const auto& [id, before] : statuses_) EXPECT_EQ(Status(id), before);
     ASSERT_OK_AND_ASSIGN(const auto image, client().ImageStatus(node().probe_image()));
@@ -99,7 +95,6 @@ class KnownPodTest : public RecoveryTest {
     EXPECT_OK(client().Remove(running_));
   }
 
-  std::optional<Pod> pod_;
   std::string running_, created_, exited_, pod_status_, image_;
   std::map<std::string, std::string> statuses_;
 };
@@ -129,7 +124,7 @@ TEST_F(KnownPodTest, I_02_DamagedRowsAreMadeGoodFromTheirFiles) {
   ASSERT_NO_FATAL_FAILURE(StartAgain());
   // Of one that was not started nobody can tell.
   statuses_.erase(created_);
-  ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod_->id()));
+  ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod().id()));
   EXPECT_EQ(status.DebugString(), pod_status_);
   for (const auto& [id, before] : statuses_) EXPECT_EQ(Status(id), before);
   ASSERT_OK_AND_ASSIGN(const auto exec, client().Exec(running_, {"/probe", "exit", "3"}));
@@ -139,11 +134,11 @@ TEST_F(KnownPodTest, I_02_DamagedRowsAreMadeGoodFromTheirFiles) {
 TEST_F(KnownPodTest, I_02_PodOfWhichOnlyTheNameIsLeftIsNotReadyAndCanBeRemoved) {
   ASSERT_NO_FATAL_FAILURE(Stop());
   Change("UPDATE pods SET config = x'ff', status = 'no JSON'");
-  fs::remove(Dir() + "/data/pods/" + pod_->id() + "/record.json");
+  fs::remove(Dir() + "/data/pods/" + pod().id() + "/record.json");
   ASSERT_NO_FATAL_FAILURE(StartAgain());
-  ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod_->id()));
+  ASSERT_OK_AND_ASSIGN(const auto status, client().PodStatus(pod().id()));
   EXPECT_EQ(status.state(), cri::SANDBOX_NOTREADY);
-  EXPECT_EQ(status.metadata().DebugString(), pod_->config().metadata().DebugString());
+  EXPECT_EQ(status.metadata().DebugString(), pod().config().metadata().DebugString());
   ASSERT_OK_AND_ASSIGN(const auto running, client().ContainerStatus(running_));
   EXPECT_EQ(running.state(), cri::CONTAINER_EXITED);
   EXPECT_NE(running.exit_code(), 0);
@@ -165,14 +160,14 @@ TEST_F(KnownPodTest, I_02_ContainerOfWhichOnlyTheNameIsLeftHasEndedAndCanBeRemov
   EXPECT_EQ(status.metadata().name(), "r");
   EXPECT_TRUE(Eventually(absl::Seconds(30), [] { return ProcessWith("sleep") == 0; }));
   EXPECT_OK(client().Remove(running_));
-  ASSERT_OK_AND_ASSIGN(const auto pod, client().PodStatus(pod_->id()));
-  EXPECT_EQ(pod.state(), cri::SANDBOX_READY);
+  ASSERT_OK_AND_ASSIGN(const auto shown, client().PodStatus(pod().id()));
+  EXPECT_EQ(shown.state(), cri::SANDBOX_READY);
 }
 
 TEST_F(KnownPodTest, I_05_MonitorWithoutARecordIsEnded) {
   ASSERT_NO_FATAL_FAILURE(Stop());
   LoseDatabase();
-  fs::remove(Dir() + "/data/pods/" + pod_->id() + "/record.json");
+  fs::remove(Dir() + "/data/pods/" + pod().id() + "/record.json");
   ASSERT_NO_FATAL_FAILURE(StartAgain());
   ASSERT_OK_AND_ASSIGN(const auto pods, client().ListPods());
   EXPECT_TRUE(pods.empty());
@@ -193,8 +188,8 @@ TEST_F(KnownPodTest, RebootEndsPodsTakesNetworksAndLeavesLogs) {
   EXPECT_EQ(umount2(kBootIdFile, MNT_DETACH), 0);
   fs::remove(boot_id);
 
-  ASSERT_OK_AND_ASSIGN(const auto pod, client().PodStatus(pod_->id()));
-  EXPECT_EQ(pod.state(), cri::SANDBOX_NOTREADY);
+  ASSERT_OK_AND_ASSIGN(const auto shown, client().PodStatus(pod().id()));
+  EXPECT_EQ(shown.state(), cri::SANDBOX_NOTREADY);
   ASSERT_OK_AND_ASSIGN(const auto running, client().ContainerStatus(running_));
   EXPECT_EQ(running.state(), cri::CONTAINER_EXITED);
   EXPECT_EQ(running.exit_code(), 255);
@@ -204,7 +199,7 @@ TEST_F(KnownPodTest, RebootEndsPodsTakesNetworksAndLeavesLogs) {
   EXPECT_EQ(exited.DebugString(), before.DebugString());
   EXPECT_OK(ReadLog(exited.log_path()));
   // The address is free again: nothing of the network is left (the oracle sees the rest).
-  EXPECT_OK(client().StopPod(pod_->id()));
+  EXPECT_OK(client().StopPod(pod().id()));
   // The boot that the next start finds is this one again.
   ASSERT_NO_FATAL_FAILURE(Stop());
   ASSERT_NO_FATAL_FAILURE(StartAgain());

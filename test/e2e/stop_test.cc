@@ -1,35 +1,24 @@
 // StopContainer: which signal, when the kill, and what concurrent calls get.
-#include <gmock/gmock.h>
 
 #include <thread>
 
-#include "test/e2e/e2e_test.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
 
-class StopTest : public E2eTest {
+class StopTest : public WithPod<E2eTest> {
  protected:
-  void SetUp() override {
-    E2eTest::SetUp();
-    if (HasFatalFailure()) return;
-    auto pod = Pod::Run(client(), MakePodConfig(Name()));
-    ASSERT_OK(pod);
-    pod_.emplace(*std::move(pod));
-  }
-  void TearDown() override {
-    pod_.reset();
-    E2eTest::TearDown();
-  }
+  cri::PodSandboxConfig PodConfig() override { return MakePodConfig(Name()); }
   // Started, and its process has installed its handlers.
   std::string Ready(const cri::ContainerConfig& config) {
-    const auto id = pod_->RunContainer(config);
+    const auto id = pod().RunContainer(config);
     EXPECT_OK(id);
     EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return Stdout() == "ready\n"; }));
     return id.ok() ? *id : "";
   }
   std::string Stdout() {
-    const auto log = ReadLog(pod_->LogPath("c"));
+    const auto log = ReadLog(pod().LogPath("c"));
     return log.ok() ? Joined(*log, "stdout") : "";
   }
   cri::ContainerStatus StatusAfter(const std::string& id) {
@@ -38,10 +27,6 @@ class StopTest : public E2eTest {
     EXPECT_EQ(status->state(), cri::CONTAINER_EXITED);
     return *status;
   }
-  Pod& pod() { return *pod_; }
-
- private:
-  std::optional<Pod> pod_;
 };
 
 TEST_F(StopTest, SendsTermAndReturnsWithTheExitRecorded) {

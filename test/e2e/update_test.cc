@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/text_file.h"
+#include "test/e2e/with_pod.h"
 
 namespace berth::e2e {
 namespace {
@@ -12,20 +13,8 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
-class UpdateTest : public ProbedTest {
+class UpdateTest : public WithPod<ProbedTest> {
  protected:
-  void SetUp() override {
-    ProbedTest::SetUp();
-    if (HasFatalFailure()) return;
-    auto pod = Pod::Run(client(), MakeKubeletPodConfig(Name()));
-    ASSERT_OK(pod);
-    pod_.emplace(*std::move(pod));
-  }
-  void TearDown() override {
-    pod_.reset();
-    ProbedTest::TearDown();
-  }
-  Pod& pod() { return *pod_; }
   absl::Status Update(const std::string& id, const cri::LinuxContainerResources& resources) {
     cri::UpdateContainerResourcesRequest request;
     request.set_container_id(id);
@@ -47,7 +36,6 @@ class UpdateTest : public ProbedTest {
   static std::string QuotaText(int64_t quota) {
     return OnV2() ? absl::StrCat(quota, " 100000") : absl::StrCat(quota);
   }
-  std::optional<Pod> pod_;
 };
 
 // A v2 kernel without the controller (User-mode Linux) must refuse what it cannot pin.
