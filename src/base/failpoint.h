@@ -77,7 +77,7 @@ bool HitFailpoint(const char* name);
 
 }  // namespace berth
 
-// In front of a system call: `if (FAULT("trash.rename") || ::rename(...) != 0) ...`.
+// In front of a system call: `if (FAULT("node.trash") || ::rename(...) != 0) ...`.
 #ifdef BERTH_FAILPOINTS
 #define FAULT(name) (::berth::HitFailpoint(::berth::FailpointNamed(name)))
 #else

@@ -44,6 +44,10 @@ struct MonitorHello {
   UniqueFd user_namespace;              // invalid without one of the pod's own
 };
 
+// Called in the course of a start with the process's pid, when its filter has a listener; an error
+// ends the start.
+using TakeSeccompListener = std::function<absl::Status(pid_t pid, UniqueFd listener)>;
+
 struct ContainerStart {
   std::string container_id;
   const LaunchPlan* plan = nullptr;
@@ -60,12 +64,8 @@ struct ContainerStart {
   // Called in the start's course, with the container's pid, when the plan asks for it; an error
   // ends the start.
   std::function<absl::Status(pid_t pid)> run_hooks;
-  std::function<absl::Status(pid_t pid, UniqueFd listener)> take_seccomp_listener;
+  TakeSeccompListener take_seccomp_listener;
 };
-
-// Called in the course of a start with the process's pid, when its filter has a listener; an error
-// ends the start.
-using TakeSeccompListener = std::function<absl::Status(pid_t pid, UniqueFd listener)>;
 
 struct ExecSyncRequest {
   std::string container_id;

@@ -1,6 +1,7 @@
-// Pod networks that are made before their pods: a namespace with eth0 in it, addresses and routes
-// set, the host's end a port of the bridge but down. A thread fills the pool in quiet moments. What
-// was handed out never comes back: nobody gets what another pod has used. Thread-safe.
+// Pod networks that are made before their pods. Of the bridge: a namespace with eth0 in it,
+// addresses and routes set, the host's end a port of the bridge but down; for CNI plugins one with
+// `lo` alone. A thread fills the pool in quiet moments. What a pod has used nobody gets again.
+// Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/log.h"
 #include "src/base/unique_fd.h"
@@ -20,7 +20,7 @@
 namespace berth {
 
 struct ReadyNetwork {
-  std::string id;       // of the pod that will have it
+  std::string id;       // of the pod that will have it; "" for CNI plugins
   uint32_t number = 0;  // in the address pool
   uint32_t mtu = 0;
   UniqueFd netns;
