@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "src/base/status_macros.h"
 #include "src/cli/client.h"
 #include "src/cli/commands.h"
 #include "src/cli/node_checks.h"

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "src/base/status_macros.h"
 #include "src/cli/detach_keys.h"
 #include "src/cli/failure.h"
 

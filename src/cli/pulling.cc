@@ -5,7 +5,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "src/base/status_macros.h"
 #include "src/cli/failure.h"
 #include "src/cli/pull_view.h"
 

@@ -5,8 +5,6 @@
 
 #include <array>
 
-#include "src/base/status_macros.h"
-
 namespace berth::cli {
 namespace {
 

@@ -1,6 +1,5 @@
 #include "src/copy/copy_protocol.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace berth {

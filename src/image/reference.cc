@@ -11,7 +11,6 @@
 #include "absl/strings/str_split.h"
 #include "src/base/id.h"
 #include "src/base/log.h"
-#include "src/base/status_macros.h"
 
 namespace berth {
 namespace {

@@ -1,6 +1,5 @@
 // Labels as extended attributes, which root may write where no SELinux policy is loaded, too.
 #include <fcntl.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>

@@ -1,6 +1,5 @@
 #include "src/runtime/host_devices.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace berth {

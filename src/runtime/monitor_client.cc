@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
 #include <map>
 
 #include "absl/strings/ascii.h"

@@ -13,7 +13,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "src/runtime/capabilities.h"
 #include "src/runtime/seccomp_tables.h"

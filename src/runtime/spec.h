@@ -5,9 +5,7 @@
 
 #include <sys/types.h>
 
-#include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>

@@ -8,7 +8,6 @@
 #include "src/base/steady_time.h"
 #include "src/copy/copy_rules.h"
 #include "src/kernel/socket.h"
-#include "src/sandbox/container_spec.h"
 #include "src/sandbox/node.h"
 
 namespace berth {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "src/image/user.h"
-#include "src/kernel/cgroup.h"
+#include "src/kernel/cgroup_limits.h"
 #include "src/kernel/lsm.h"
 #include "src/kernel/selinux.h"
 #include "src/runtime/container_plan.h"

@@ -6,7 +6,6 @@
 #include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
-#include "src/kernel/file.h"
 #include "src/sandbox/node.h"
 #include "src/store/pods.h"
 

@@ -1,6 +1,5 @@
 #include "src/server/container_series.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"

@@ -1,6 +1,5 @@
 #include "src/stream/control_channel.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 

@@ -1,7 +1,5 @@
 #include "src/stream/inbox.h"
 
-#include <algorithm>
-
 namespace berth {
 
 void Inbox::Push(absl::string_view bytes) {

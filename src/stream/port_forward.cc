@@ -6,7 +6,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "src/base/status_macros.h"
 #include "src/stream/deadline.h"
 
 namespace berth {

@@ -4,9 +4,9 @@
 #include <cerrno>
 #include <fstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/subprocess.h"
 #include "test/e2e/text_file.h"

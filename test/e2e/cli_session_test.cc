@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

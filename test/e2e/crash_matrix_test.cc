@@ -13,7 +13,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/failpoint_files.h"
 #include "test/e2e/pod_life.h"

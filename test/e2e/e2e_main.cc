@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "absl/synchronization/mutex.h"
 #include "test/e2e/handlers.h"
 #include "test/e2e/isolation.h"
 

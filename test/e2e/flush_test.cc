@@ -1,6 +1,5 @@
 // What a container's end must not cost the node's disk.
 #include <fcntl.h>
-#include <gmock/gmock.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>

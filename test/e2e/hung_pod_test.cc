@@ -17,7 +17,6 @@
 #include "test/e2e/cni_fixture.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/monitor_process.h"
-#include "test/e2e/process_search.h"
 
 namespace berth::e2e {
 namespace {

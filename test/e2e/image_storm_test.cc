@@ -10,7 +10,6 @@
 #include <fstream>
 #include <map>
 #include <random>
-#include <set>
 #include <thread>
 
 #include "absl/strings/numbers.h"

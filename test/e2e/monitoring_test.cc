@@ -2,12 +2,10 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
-#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "test/e2e/berth_command.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/own_node.h"

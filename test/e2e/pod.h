@@ -7,7 +7,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "test/e2e/client.h"
 #include "test/e2e/log_file.h"

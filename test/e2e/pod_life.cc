@@ -1,7 +1,5 @@
 #include "test/e2e/pod_life.h"
 
-#include <filesystem>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"

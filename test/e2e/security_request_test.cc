@@ -9,7 +9,6 @@
 
 #include <filesystem>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "test/e2e/hostile.h"
 

@@ -3,8 +3,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "absl/cleanup/cleanup.h"

@@ -5,9 +5,8 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "test/e2e/own_node.h"
-#include "test/e2e/probed.h"
+#include "test/e2e/pod.h"
 #include "test/e2e/subprocess.h"
 #include "test/e2e/text_file.h"
 

@@ -7,7 +7,6 @@
 
 #include <set>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/volume.h"

@@ -6,15 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/monitor_protocol.h"
 #include "test/e2e/e2e_test.h"

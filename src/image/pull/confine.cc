@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <vector>
 
 #include "absl/strings/str_cat.h"

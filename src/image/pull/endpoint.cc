@@ -1,6 +1,5 @@
 #include "src/image/pull/endpoint.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"

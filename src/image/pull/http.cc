@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "src/base/log.h"
-#include "src/base/status_macros.h"
 #include "src/image/reference.h"
 
 namespace berth {

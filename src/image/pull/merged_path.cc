@@ -3,13 +3,11 @@
 #include <limits.h>
 #include <unistd.h>
 
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "src/base/log.h"
 #include "src/base/status_macros.h"
 #include "src/image/layer_lookup.h"
 #include "src/image/pull/layer_path.h"

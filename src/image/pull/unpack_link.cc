@@ -13,7 +13,6 @@
 #include "src/image/pull/borrow.h"
 #include "src/image/pull/unpack.h"
 #include "src/image/pull/unpack_place.h"
-#include "src/kernel/file.h"
 
 namespace berth {
 // The directory that holds a link's target; -1 if this layer has none.

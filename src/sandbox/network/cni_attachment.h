@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "src/sandbox/network/cni_config.h"
 #include "src/sandbox/network/network.h"

@@ -6,9 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "src/base/unique_fd.h"
 #include "src/sandbox/network/cni_config.h"
 

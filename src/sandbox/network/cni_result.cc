@@ -1,7 +1,6 @@
 #include "src/sandbox/network/cni_result.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"

@@ -9,7 +9,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "src/kernel/ip_address.h"
 #include "src/kernel/netlink.h"
 #include "src/kernel/rtnetlink.h"

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"

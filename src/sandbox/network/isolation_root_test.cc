@@ -1,8 +1,6 @@
 // Pods that must not reach each other, by whatever way.
-#include <gmock/gmock.h>
 
 #include "src/sandbox/network/host_bridge.h"
-#include "src/sandbox/network/host_side.h"
 #include "src/sandbox/network/testing/bridge_fixture.h"
 #include "src/sandbox/network/testing/exchange.h"
 

@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 
 #include "absl/strings/str_cat.h"
-#include "src/base/status_macros.h"
 
 namespace berth {
 namespace {

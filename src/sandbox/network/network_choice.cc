@@ -1,7 +1,5 @@
 #include "src/sandbox/network/network_choice.h"
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"

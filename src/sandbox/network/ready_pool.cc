@@ -1,6 +1,5 @@
 #include "src/sandbox/network/ready_pool.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/time/time.h"

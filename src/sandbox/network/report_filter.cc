@@ -1,6 +1,5 @@
 #include "src/sandbox/network/report_filter.h"
 
-#include "src/base/status_macros.h"
 #include "src/kernel/nftables.h"
 #include "src/kernel/rtnetlink.h"
 #include "src/sandbox/network/nat_table.h"

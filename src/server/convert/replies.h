@@ -1,9 +1,11 @@
 // Records as CRI messages. Pure.
 #pragma once
 
+#include <vector>
+
 #include "cri/runtime/v1/api.pb.h"
 #include "src/image/image_store.h"
-#include "src/sandbox/node_state.h"
+#include "src/sandbox/records.h"
 
 namespace berth {
 

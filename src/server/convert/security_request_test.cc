@@ -1,7 +1,6 @@
 #include "src/server/convert/security_request.h"
 
 #include <functional>
-#include <string>
 
 #include "src/server/convert/request_makers.h"
 

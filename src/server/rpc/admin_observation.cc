@@ -4,7 +4,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/server/runtime_service.h"
 

@@ -1,6 +1,4 @@
 #include "src/base/status_macros.h"
-#include "src/server/convert/replies.h"
-#include "src/server/convert/requests.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {

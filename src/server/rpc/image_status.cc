@@ -1,5 +1,4 @@
 #include <nlohmann/json.hpp>
-#include "src/base/status_macros.h"
 #include "src/server/convert/replies.h"
 #include "src/server/runtime_service.h"
 

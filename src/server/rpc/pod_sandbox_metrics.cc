@@ -1,9 +1,7 @@
 // ListMetricDescriptors and ListPodSandboxMetrics: the table of container_metrics.h as CRI
 // messages.
-#include "src/base/status_macros.h"
 #include "src/server/container_metrics.h"
 #include "src/server/convert/metrics_replies.h"
-#include "src/server/convert/stats_replies.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {

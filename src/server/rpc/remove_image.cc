@@ -1,4 +1,3 @@
-#include "src/base/status_macros.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {

@@ -1,5 +1,4 @@
 #include "absl/strings/str_split.h"
-#include "src/base/status_macros.h"
 #include "src/server/runtime_service.h"
 
 namespace berth {

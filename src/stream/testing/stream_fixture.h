@@ -78,9 +78,6 @@ class BerthStreamTest : public testing::Test {
     }
     return true;
   }
-  bool ReadSpdyToEnd() {
-    return !ReadSpdyUntil([] { return false; });
-  }
   // All messages until the server's close frame, which is answered. The client is the first to
   // close its side, as clients are: the server waits for that a while.
   std::vector<WebSocketReader::Message> ReadWebSocketToClose() {

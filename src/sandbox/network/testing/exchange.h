@@ -11,7 +11,6 @@
 
 #include <array>
 #include <string>
-#include <vector>
 
 #include "src/kernel/rtnetlink.h"
 #include "src/kernel/testing/network_namespace.h"
