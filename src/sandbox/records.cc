@@ -155,6 +155,7 @@ std::string EncodeContainerStatus(const ContainerStatus& status) {
                 {"message", status.message},
                 {"pid", status.pid},
                 {"log_dropped_bytes", status.log_dropped_bytes}};
+  if (status.poststop_due) value["poststop_due"] = true;
   PutLimits("limits", status.limits, &value);
   return Dump(value);
 }
@@ -171,6 +172,7 @@ absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
         value.at("message").get_to(status->message);
         value.at("pid").get_to(status->pid);
         value.at("log_dropped_bytes").get_to(status->log_dropped_bytes);
+        Take(value, "poststop_due", &status->poststop_due);
         TakeLimits(value, "limits", &status->limits);
       });
 }

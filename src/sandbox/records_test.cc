@@ -43,7 +43,8 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
                                     .reason = "OOMKilled",
                                     .message = "line\nwith \"quotes\" and \x01",
                                     .pid = -1,
-                                    .log_dropped_bytes = std::numeric_limits<uint64_t>::max()};
+                                    .log_dropped_bytes = std::numeric_limits<uint64_t>::max(),
+                                    .poststop_due = true};
     const absl::StatusOr<ContainerStatus> again =
         DecodeContainerStatus(EncodeContainerStatus(status));
     ASSERT_TRUE(again.ok()) << again.status();
@@ -55,6 +56,7 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
     EXPECT_EQ(again->message, status.message);
     EXPECT_EQ(again->pid, -1);
     EXPECT_EQ(again->log_dropped_bytes, status.log_dropped_bytes);
+    EXPECT_TRUE(again->poststop_due);
   }
 }
 
@@ -119,6 +121,7 @@ TEST(Records, ThoseFromBeforeAKeyExistedAreReadWithItsDefault) {
       R"("pid":4,"log_dropped_bytes":0})");
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->exit_code, 3);
+  EXPECT_FALSE(status->poststop_due);
   EXPECT_FALSE(status->limits.has_value());
   const absl::StatusOr<ContainerImage> image = DecodeContainerImage(
       R"({"id":"sha256:1","name":"n","reference":"r","layers":["1"],"env":[],"entrypoint":[],)"
@@ -134,7 +137,7 @@ TEST(Records, KeysThatCameLaterAreCheckedAsTheOthers) {
     return absl::StrCat(whole.substr(0, whole.size() - 1), ",", more, "}");
   };
   for (const char* limits :
-       {R"("limits":7)", R"("limits":{})",
+       {R"("poststop_due":7)", R"("limits":7)", R"("limits":{})",
         R"("limits":{"cpus":"","mems":"","hugepages":{},"unified":{},"memory":"x"})"}) {
     EXPECT_EQ(DecodeContainerStatus(with(EncodeContainerStatus({}), limits)).status().code(),
               absl::StatusCode::kDataLoss)

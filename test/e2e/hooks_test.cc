@@ -1,8 +1,11 @@
 // OCI hooks from the configured directories: which run, in which order, and what they get.
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/base/status_macros.h"
 #include "test/e2e/own_node.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/text_file.h"
@@ -50,7 +53,8 @@ class HooksTest : public ProbedTest {
             .dump());
   }
   // A container that runs to its end on a daemon of the test's own, and is removed.
-  absl::Status RunOne(const cri::ContainerConfig& config) {
+  absl::Status RunOne(const cri::ContainerConfig& config,
+                      const std::function<absl::Status()>& before_removal = absl::OkStatus) {
     auto own =
         OwnNode::Start("hooks", absl::StrCat("[hooks]\ndirs = \"", *dir_ / "hooks.d", "\"\n"));
     if (!own.ok()) return own.status();
@@ -59,6 +63,7 @@ class HooksTest : public ProbedTest {
     if (!pod.ok()) return pod.status();
     const auto finished = pod->RunToEnd(config);
     if (!finished.ok()) return finished.status();
+    RETURN_IF_ERROR(before_removal());
     return own_->client().Remove(finished->id);
   }
   std::vector<std::string> Order() {
@@ -127,6 +132,17 @@ TEST_F(HooksTest, FailureOfAPoststopHookDoesNotStopTheRemoval) {
   WriteHook("10.json", "failing", {"poststop"}, kAlways, "fail.sh");
   WriteHook("20.json", "after", {"poststop"}, kAlways);
   EXPECT_OK(RunOne(MakeProbe("c", {"exit", "0"})));
+  EXPECT_THAT(Order(), ElementsAre("after"));
+}
+
+TEST_F(HooksTest, PoststopHooksRunThoughTheDaemonWasKilledMeanwhile) {
+  WriteHook("10.json", "after", {"poststop"}, kAlways);
+  EXPECT_OK(RunOne(MakeProbe("c", {"exit", "0"}), [this]() -> absl::Status {
+    RETURN_IF_ERROR(own_->daemon().Kill());
+    RETURN_IF_ERROR(own_->daemon().StartAgain());
+    own_->Reconnect();
+    return absl::OkStatus();
+  }));
   EXPECT_THAT(Order(), ElementsAre("after"));
 }
 
