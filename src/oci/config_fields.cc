@@ -191,15 +191,4 @@ absl::Status CheckFields(const nlohmann::json& document, const std::string& path
   return absl::OkStatus();
 }
 
-std::string CoverageTable() {
-  std::string text = "field\thandling\thow\n";
-  for (const ConfigField& field : kFields) {
-    if (field.handling == Handling::kInside) continue;
-    const bool honoured = field.handling == Handling::kHonoured;
-    absl::StrAppend(&text, field.path, "\t", honoured ? "honoured" : "refused", "\t", field.how,
-                    "\n");
-  }
-  return text;
-}
-
 }  // namespace berth::oci

@@ -32,7 +32,4 @@ absl::Span<const ConfigField> ConfigFields();
 absl::Status CheckFields(const nlohmann::json& document, const std::string& path,
                          std::vector<std::string>* unknown);
 
-// "field<TAB>handling<TAB>how" lines with a heading: docs/oci-coverage.tsv.
-std::string CoverageTable();
-
 }  // namespace berth::oci

@@ -100,7 +100,8 @@ absl::Status PrepareSchema(sqlite3* db, bool* created) {
 // The descriptors are to be kept until SQLite has closed the files: closing one takes away the
 // locks that this process has on the file (fcntl(2), "Advisory record locking").
 std::vector<UniqueFd> ReserveBlocks(const std::string& path) {
-  constexpr off_t kLogBytes = 1100 * (4096 + 24);  // wal_autocheckpoint, and what one commit adds
+  // wal_autocheckpoint, and what one commit adds.
+  constexpr off_t kLogBytes = off_t{1100} * (4096 + 24);
   constexpr off_t kFileBytes = 1 << 20;
   struct Part {
     std::string path;
@@ -207,12 +208,10 @@ absl::StatusOr<Statement> Database::Transaction::Prepare(absl::string_view sql) 
   return Statement(db_, idle_, raw);
 }
 
-absl::Status Database::Transaction::RunOne(absl::string_view sql) {
+absl::Status Database::Transaction::Run(absl::string_view sql) {
   ASSIGN_OR_RETURN(Statement statement, Prepare(sql));
   return statement.Run();
 }
-
-absl::Status Database::Transaction::Run(absl::string_view sql) { return Execute(db_, sql); }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
   const mode_t old_mask = ::umask(0077);
@@ -245,16 +244,16 @@ Database::~Database() {
 absl::Status Database::Run(absl::string_view begin,
                            absl::FunctionRef<absl::Status(Transaction&)> body) {
   Transaction transaction(db_, &*idle_);
-  RETURN_IF_ERROR(transaction.RunOne(begin));
+  RETURN_IF_ERROR(transaction.Run(begin));
   absl::Status status = body(transaction);
   if (status.ok()) status = Commit(transaction);
-  if (!status.ok()) transaction.RunOne("ROLLBACK").IgnoreError();
+  if (!status.ok()) transaction.Run("ROLLBACK").IgnoreError();
   return status;
 }
 
 absl::Status Database::Commit(Transaction& transaction) {
   RETURN_IF_FAULT("store.commit");
-  return transaction.RunOne("COMMIT");
+  return transaction.Run("COMMIT");
 }
 
 absl::Status Database::WriteLocked(Durability durability,

@@ -85,11 +85,10 @@ class Database {
   class Transaction {
    public:
     absl::StatusOr<Statement> Prepare(absl::string_view sql);
-    absl::Status Run(absl::string_view sql);  // one statement or several
+    absl::Status Run(absl::string_view sql);  // one statement, without parameters
 
    private:
     friend class Database;
-    absl::Status RunOne(absl::string_view sql);
     Transaction(sqlite3* db, IdleStatements* idle) : db_(db), idle_(idle) {}
     sqlite3* db_;
     IdleStatements* idle_;

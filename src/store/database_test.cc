@@ -199,15 +199,18 @@ TEST_F(DatabaseTest, MigratesAnOlderSchemaAndKeepsItsRows) {
     ASSERT_TRUE(database
                     ->Write(Durability::kCrash,
                             [](Transaction& t) {
-                              return t.Run(
-                                  "ALTER TABLE layers DROP COLUMN opaque_root;"
-                                  "ALTER TABLE layers DROP COLUMN blob_digest;"
-                                  "ALTER TABLE layers DROP COLUMN blob_bytes;"
-                                  "ALTER TABLE images DROP COLUMN manifest;"
-                                  "ALTER TABLE images DROP COLUMN manifest_type;"
-                                  "DROP TABLE attachments;"
-                                  "INSERT INTO layers VALUES (7, 'sha256:1', 10, 2);"
-                                  "PRAGMA user_version = 1");
+                              absl::Status status;
+                              for (const char* sql :
+                                   {"ALTER TABLE layers DROP COLUMN opaque_root",
+                                    "ALTER TABLE layers DROP COLUMN blob_digest",
+                                    "ALTER TABLE layers DROP COLUMN blob_bytes",
+                                    "ALTER TABLE images DROP COLUMN manifest",
+                                    "ALTER TABLE images DROP COLUMN manifest_type",
+                                    "DROP TABLE attachments",
+                                    "INSERT INTO layers VALUES (7, 'sha256:1', 10, 2)",
+                                    "PRAGMA user_version = 1"})
+                                status.Update(t.Run(sql));
+                              return status;
                             })
                     .ok());
   }
