@@ -2,15 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/image/digest.h"
+#include "src/store/testing/database_fixture.h"
 
 namespace berth {
 namespace {
@@ -19,20 +18,8 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class ImageCatalogTest : public testing::Test {
+class ImageCatalogTest : public DatabaseFixture {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/catalog-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    auto database = Database::Open(directory_ + "/berth.db");
-    ASSERT_TRUE(database.ok()) << database.status();
-    database_ = *std::move(database);
-  }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(directory_);
-  }
   ImageCatalog Open() const { return *ImageCatalog::Open(directory_); }
   static LayerRow MakeLayer(int64_t number) {
     return {.number = number,
@@ -66,9 +53,6 @@ class ImageCatalogTest : public testing::Test {
                     })
                     .ok());
   }
-
-  std::string directory_;
-  std::unique_ptr<Database> database_;
   std::vector<LayerRow> layers_;
   std::vector<ImageRow> images_;
 };

@@ -1,34 +1,15 @@
 #include "src/image/unclean_stop.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <memory>
-
-#include "src/kernel/file.h"
+#include "src/store/testing/database_fixture.h"
 
 namespace berth {
 namespace {
 
-class UncleanStopTest : public testing::Test {
+class UncleanStopTest : public DatabaseFixture {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/berth-unclean-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
-    auto database = Database::Open(directory_ + "/db");
-    ASSERT_TRUE(database.ok()) << database.status();
-    database_ = *std::move(database);
-  }
-  void TearDown() override {
-    database_.reset();
-    EXPECT_TRUE(RemoveTreeAt(AT_FDCWD, directory_).ok());
-  }
   UncleanStop Begin(const std::string& boot_id) { return *UncleanStop::Begin(*database_, boot_id); }
-
-  std::string directory_;
-  std::unique_ptr<Database> database_;
 };
 
 TEST_F(UncleanStopTest, NothingIsDueAtFirstNorAfterACleanEnd) {

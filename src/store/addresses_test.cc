@@ -2,11 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <memory>
 #include <string>
+#include <vector>
+
+#include "src/store/testing/database_fixture.h"
 
 namespace berth {
 namespace {
@@ -14,24 +14,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class AddressRowsTest : public ::testing::Test {
+class AddressRowsTest : public DatabaseFixture {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "/addresses-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    Reopen();
-  }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-  void Reopen() {
-    database_.reset();
-    auto opened = Database::Open(directory_ + "/berth.db");
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    database_ = *std::move(opened);
-  }
   // "address pod" or "address pod released", in the table's order.
   std::vector<std::string> Rows() {
     std::vector<std::string> lines;
@@ -41,9 +25,6 @@ class AddressRowsTest : public ::testing::Test {
     }
     return lines;
   }
-
-  std::string directory_;
-  std::unique_ptr<Database> database_;
 };
 
 TEST_F(AddressRowsTest, OutliveTheConnection) {

@@ -3,32 +3,12 @@
 #include <filesystem>
 
 #include "gtest/gtest.h"
+#include "src/store/testing/database_fixture.h"
 
 namespace berth {
 namespace {
 
-class AttachmentsTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "/attachments-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    Open();
-  }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-  void Open() {
-    database_.reset();
-    auto opened = Database::Open(directory_ + "/berth.db");
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    database_ = *std::move(opened);
-  }
-
-  std::string directory_;
-  std::unique_ptr<Database> database_;
-};
+class AttachmentsTest : public DatabaseFixture {};
 
 TEST_F(AttachmentsTest, RowsSurviveTheDaemon) {
   AttachmentRow row{.pod_id = "a", .network = "pods", .record = "{}"};
@@ -37,7 +17,7 @@ TEST_F(AttachmentsTest, RowsSurviveTheDaemon) {
   row.state = AttachmentState::kRemoving;
   row.record = R"({"result":{}})";
   ASSERT_TRUE(UpdateAttachment(*database_, row).ok());
-  Open();
+  Reopen();
   const auto rows = LoadAttachments(*database_);
   ASSERT_TRUE(rows.ok()) << rows.status();
   ASSERT_EQ(rows->size(), 1u);

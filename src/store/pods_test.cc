@@ -2,35 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <memory>
 #include <string>
+
+#include "src/store/testing/database_fixture.h"
 
 namespace berth {
 namespace {
 
 using ::testing::IsEmpty;
 
-class PodRowsTest : public testing::Test {
+class PodRowsTest : public DatabaseFixture {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/pods-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    Reopen();
-  }
-  void TearDown() override {
-    database_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-  void Reopen() {
-    database_.reset();
-    absl::StatusOr<std::unique_ptr<Database>> opened = Database::Open(directory_ + "/berth.db");
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    database_ = *std::move(opened);
-  }
   static PodRow MakePod(const std::string& id) {
     return {.id = id,
             .name = "name-" + id,
@@ -47,8 +30,6 @@ class PodRowsTest : public testing::Test {
             .image = "{\"i\":1}",
             .status = "{}"};
   }
-  std::string directory_;
-  std::unique_ptr<Database> database_;
 };
 
 TEST_F(PodRowsTest, ComeBackAfterARestart) {

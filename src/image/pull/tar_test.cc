@@ -214,8 +214,8 @@ std::string Broken(std::string bytes, size_t at) {
 }
 
 std::string ManyXattrs() {
-  std::map<std::string, std::string> records;
-  for (int i = 0; i < 65; ++i) records[absl::StrCat("SCHILY.xattr.user.", i)] = "v";
+  std::vector<std::pair<std::string, std::string>> records;
+  for (int i = 0; i < 65; ++i) records.emplace_back(absl::StrCat("SCHILY.xattr.user.", i), "v");
   return PaxBytes(records);
 }
 

@@ -75,7 +75,7 @@ std::string SparseBlock(const std::vector<SparseRange>& ranges, bool continues) 
   return block;
 }
 
-std::string PaxBytes(const std::map<std::string, std::string>& records, char type) {
+std::string PaxBytes(const std::vector<std::pair<std::string, std::string>>& records, char type) {
   std::string body;
   for (const auto& [key, value] : records) {
     const std::string record = absl::StrCat(" ", key, "=", value, "\n");

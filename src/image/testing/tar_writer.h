@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -28,8 +28,9 @@ struct TarItem {
 
 // One header with the content and its padding.
 std::string TarBytes(const TarItem& item);
-// A PAX header for the next item.
-std::string PaxBytes(const std::map<std::string, std::string>& records, char type = 'x');
+// A PAX header for the next item, its records in this order: keys may come more than once.
+std::string PaxBytes(const std::vector<std::pair<std::string, std::string>>& records,
+                     char type = 'x');
 // GNU's long name ('L') or link ('K') for the next item.
 std::string LongNameBytes(char type, const std::string& name);
 // Mends the checksum of the header block at the beginning.
