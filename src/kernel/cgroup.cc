@@ -143,11 +143,10 @@ absl::Status Cgroups::GetControllers(const Hierarchy& hierarchy, const std::stri
   if (std::all_of(hierarchy.controllers.begin(), hierarchy.controllers.end(),
                   [&](const std::string& name) { return Has(have, name); }))
     return absl::OkStatus();
-  for (size_t end = 0; end != std::string::npos && end < path.size();
-       end = path.find('/', end + 1)) {
-    RETURN_IF_ERROR(EnableControllers(hierarchy.mount_point + path.substr(0, end)));
-  }
-  return absl::OkStatus();
+  if (path.empty()) return absl::OkStatus();
+  const std::string parent = path.substr(0, path.rfind('/'));
+  RETURN_IF_ERROR(GetControllers(hierarchy, parent));
+  return EnableControllers(hierarchy.mount_point + parent);
 }
 
 absl::Status Cgroups::Create(const std::string& path) const {

@@ -104,7 +104,8 @@ class Cgroups {
   enum class Existing { kUse, kRefuse };
   absl::Status CreateIn(const Hierarchy& hierarchy, const std::string& path,
                         Existing existing = Existing::kUse) const;
-  // Enables all that the hierarchy has for `path`, from its root down to the parent.
+  // Enables all that the hierarchy has for `path`: in its parent, and above that where it is
+  // missing.
   absl::Status GetControllers(const Hierarchy& hierarchy, const std::string& path) const;
   // The writes for `limits` that this kernel has files for.
   absl::StatusOr<std::vector<CgroupWrite>> LimitWrites(const std::string& path,

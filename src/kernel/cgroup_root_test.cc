@@ -44,6 +44,19 @@ TEST_F(CgroupTest, MakingItAgainChangesNothing) {
   EXPECT_EQ(Value("pids.max"), "77");
 }
 
+TEST_F(CgroupTest, HasTheControllersOfCgroup2HoweverFarBelow) {
+  if (cgroups_->mode() == Cgroups::Mode::kV1) GTEST_SKIP() << "needs cgroup v2";
+  const std::string below = "/a/b/c/d";
+  ASSERT_TRUE(cgroups_->Create(path_ + below).ok());
+  for (const std::string& directory : Directories()) {
+    const auto own = ReadFileAt(AT_FDCWD, directory + "/cgroup.controllers");
+    if (!own.ok()) continue;  // a v1 hierarchy
+    EXPECT_NE(*own, "\n");
+    EXPECT_EQ(ReadFileAt(AT_FDCWD, directory + below + "/cgroup.controllers").value_or("none"),
+              *own);
+  }
+}
+
 TEST_F(CgroupTest, ANewOneIsRefusedWhereAPartOfItIsLeft) {
   const std::string path = path_ + "/new";
   ASSERT_TRUE(cgroups_->CreateNew(path).ok());
@@ -63,9 +76,12 @@ TEST_F(CgroupTest, AMonitorRunsBesideTheContainersOfItsPod) {
   const std::string where =
       ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", processes_[0].pid, "/cgroup")).value_or("");
   for (const absl::string_view line : absl::StrSplit(where, '\n', absl::SkipEmpty())) {
-    if (absl::StartsWith(line, "0::")) EXPECT_TRUE(absl::EndsWith(line, pod + "/monitor")) << line;
-    if (absl::StrContains(line, ":memory:") || absl::StrContains(line, "pids:"))
+    if (absl::StartsWith(line, "0::")) {
+      EXPECT_TRUE(absl::EndsWith(line, pod + "/monitor")) << line;
+    }
+    if (absl::StrContains(line, ":memory:") || absl::StrContains(line, "pids:")) {
       EXPECT_TRUE(absl::EndsWith(line, pod)) << line;
+    }
   }
   const std::string container = pod + "/container";
   ASSERT_TRUE(cgroups_->Create(container).ok());
