@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -88,25 +89,26 @@ void FillCpusetsBelow(const std::string& parent) {
   if (::access(clone.c_str(), W_OK) == 0) std::ofstream(clone) << "1";
 }
 
-// Such as a container has.
-void SetLimits(const std::string& cgroup) {
-  const std::pair<const char*, const char*> limits[] = {{"/memory.limit_in_bytes", "268435456"},
-                                                        {"/cpu.shares", "100"},
-                                                        {"/devices.deny", "a"},
-                                                        {"/devices.allow", "c *:* m"},
-                                                        {"/devices.allow", "b *:* m"},
-                                                        {"/devices.allow", "c 1:3 rwm"},
-                                                        {"/devices.allow", "c 1:5 rwm"},
-                                                        {"/devices.allow", "c 1:7 rwm"},
-                                                        {"/devices.allow", "c 1:8 rwm"},
-                                                        {"/devices.allow", "c 1:9 rwm"},
-                                                        {"/devices.allow", "c 5:0 rwm"},
-                                                        {"/devices.allow", "c 5:2 rwm"},
-                                                        {"/devices.allow", "c 136:* rwm"}};
-  for (const auto& [name, value] : limits) {
-    if (::access(absl::StrCat(cgroup, name).c_str(), W_OK) == 0)
-      std::ofstream(absl::StrCat(cgroup, name)) << value;
+// Such as the containers have that it is compared with (ContainerConfig, pod.h).
+struct LimitOfController {
+  const char *controller, *file;
+  std::vector<std::string> values;
+};
+const LimitOfController kLimits[] = {
+    {"memory", "/memory.limit_in_bytes", {"268435456"}},
+    {"cpu", "/cpu.shares", {"100"}},
+    {"devices", "/devices.deny", {"a"}},
+    {"devices",
+     "/devices.allow",
+     {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
+      "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm"}}};
+
+absl::Status WriteAll(const std::string& path, const std::vector<std::string>& values) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  for (const std::string& value : values) {
+    if (::write(file.get(), value.data(), value.size()) < 0) return ErrnoStatus("write", path);
   }
+  return absl::OkStatus();
 }
 
 // So that ext4 does not step over all that was deleted lately (docs/adr/0011).
@@ -131,11 +133,22 @@ absl::StatusOr<Floor> Floor::Create(Options options) {
   for (const absl::string_view line : absl::StrSplit(ReadText("/proc/self/mounts"), '\n')) {
     const std::vector<std::string> fields = absl::StrSplit(line, ' ');
     if (fields.size() < 4 || (fields[2] != "cgroup" && fields[2] != "cgroup2")) continue;
-    floor.hierarchies_.push_back(
-        {.parent = fields[1] + floor.options_.cgroup,
-         .v1 = fields[2] == "cgroup",
-         .target = absl::StrCat("sys/fs/cgroup/", fields[1].substr(fields[1].rfind('/') + 1))});
-    FillCpusetsBelow(floor.hierarchies_.back().parent);
+    Hierarchy hierarchy = {
+        .parent = fields[1] + floor.options_.cgroup,
+        .v1 = fields[2] == "cgroup",
+        .accounts = fields[2] == "cgroup2",
+        .target = absl::StrCat("sys/fs/cgroup/", fields[1].substr(fields[1].rfind('/') + 1))};
+    for (const absl::string_view option : absl::StrSplit(fields[3], ',')) {
+      if (!hierarchy.v1) break;
+      for (const char* controller : {"memory", "cpu", "cpuacct", "pids"})
+        hierarchy.accounts = hierarchy.accounts || option == controller;
+      for (const LimitOfController& limit : kLimits) {
+        if (option == limit.controller)
+          hierarchy.limits.push_back({.file = limit.file, .values = limit.values});
+      }
+    }
+    FillCpusetsBelow(hierarchy.parent);
+    floor.hierarchies_.push_back(std::move(hierarchy));
   }
   if (floor.hierarchies_.size() > static_cast<size_t>(kMaxCgroups)) {
     return absl::ResourceExhaustedError(
@@ -146,22 +159,27 @@ absl::StatusOr<Floor> Floor::Create(Options options) {
   return floor;
 }
 
-absl::StatusOr<FloorContainer> Floor::Prepare(const std::string& kind) {
-  const std::string name = absl::StrCat(kind, "-", started_++);
+absl::StatusOr<FloorContainer> Floor::Prepare(Kind kind) const {
+  static std::atomic<int> prepared = 0;
+  const bool pod = kind == Kind::kPod;
+  const std::string name = absl::StrCat(pod ? "pod-" : "container-", prepared++);
   FloorContainer container = {.directory = absl::StrCat(options_.scratch, "/", name)};
   if (::mkdir(container.directory.c_str(), 0755) != 0)
     return ErrnoStatus("mkdir", container.directory);
   for (const Hierarchy& hierarchy : hierarchies_) {
+    if (pod && !hierarchy.accounts) continue;
     const std::string cgroup = absl::StrCat(hierarchy.parent, "/", name);
     if (::mkdir(cgroup.c_str(), 0755) != 0) return ErrnoStatus("mkdir", cgroup);
-    SetLimits(cgroup);
     container.cgroups.push_back(cgroup);
+    if (pod) continue;
+    for (const Limit& limit : hierarchy.limits)
+      RETURN_IF_ERROR(WriteAll(cgroup + limit.file, limit.values));
   }
   return container;
 }
 
-absl::StatusOr<FloorContainer> Floor::StartPod() {
-  ASSIGN_OR_RETURN(FloorContainer pod, Prepare("pod"));
+absl::StatusOr<FloorContainer> Floor::StartPodIn(uint64_t more_namespaces) const {
+  ASSIGN_OR_RETURN(FloorContainer pod, Prepare(Kind::kPod));
   for (const char* name : {"/hosts", "/hostname", "/resolv.conf"})
     RETURN_IF_ERROR(MakeFile(pod.directory + name));
   const std::string shm = pod.directory + "/shm", program = options_.root + "/bin/sleep";
@@ -169,15 +187,17 @@ absl::StatusOr<FloorContainer> Floor::StartPod() {
   ASSIGN_OR_RETURN(const CgroupFds cgroups, OpenCgroups(pod.cgroups));
   PodTask task = {.program = program.c_str(), .shm = shm.c_str()};
   LendTasks(cgroups, task);
-  ASSIGN_OR_RETURN(pod.pid, CloneAndWait(RunPod, &task, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS,
-                                         cgroups.unified.get()));
+  ASSIGN_OR_RETURN(
+      pod.pid,
+      CloneAndWait(RunPod, &task, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | more_namespaces,
+                   cgroups.unified.get()));
   if (task.error == 0) return pod;
   RETURN_IF_ERROR(Remove(std::move(pod)));
   return ErrnoStatus("start", "pod", task.error);
 }
 
-absl::StatusOr<FloorContainer> Floor::Start() {
-  ASSIGN_OR_RETURN(FloorContainer container, Prepare("container"));
+absl::StatusOr<FloorContainer> Floor::Start() const {
+  ASSIGN_OR_RETURN(FloorContainer container, Prepare(Kind::kContainer));
   const std::string upper = container.directory + "/upper", work = container.directory + "/work",
                     target = container.directory + "/root";
   for (const std::string& path : {upper, work, target}) {

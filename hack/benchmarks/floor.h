@@ -1,10 +1,12 @@
 // The least that the kernel asks for a container: the same namespaces, cgroups, overlay, mounts,
 // pivot_root and exec that a runtime makes, and nothing around them. A runtime's figure divided by
-// this one says how much of its time is its own. Not thread-safe; needs root.
+// this one says how much of its time is its own. Thread-safe; needs root.
 #pragma once
 
+#include <linux/sched.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -33,9 +35,11 @@ class Floor {
   static absl::StatusOr<Floor> Create(Options options);
 
   // Returns when the process of a pod on the host's network has been exec'ed.
-  absl::StatusOr<FloorContainer> StartPod();
+  absl::StatusOr<FloorContainer> StartPod() const { return StartPodIn(0); }
+  // The same in a network namespace with nothing in it.
+  absl::StatusOr<FloorContainer> StartPodWithoutNetwork() const { return StartPodIn(CLONE_NEWNET); }
   // Returns when the container's first process has been exec'ed.
-  absl::StatusOr<FloorContainer> Start();
+  absl::StatusOr<FloorContainer> Start() const;
   absl::Status Remove(FloorContainer container) const;
   // Runs /bin/true in the container and waits for its end.
   absl::Status Exec(const FloorContainer& container) const;
@@ -44,16 +48,23 @@ class Floor {
   explicit Floor(Options options) : options_(std::move(options)) {}
 
   Options options_;
+  struct Limit {
+    std::string file;  // "/cpu.shares"
+    std::vector<std::string> values;
+  };
   struct Hierarchy {
     std::string parent;  // options.cgroup below its mount point
     bool v1 = false;
-    std::string target;  // where a container sees it (CgroupView)
+    bool accounts = false;      // of processes of the runtime too: a pod has a cgroup there
+    std::string target;         // where a container sees it (CgroupView)
+    std::vector<Limit> limits;  // of a container
   };
+  enum class Kind { kPod, kContainer };
 
-  absl::StatusOr<FloorContainer> Prepare(const std::string& kind);
+  absl::StatusOr<FloorContainer> StartPodIn(uint64_t more_namespaces) const;
+  absl::StatusOr<FloorContainer> Prepare(Kind kind) const;
 
   std::vector<Hierarchy> hierarchies_;
-  int started_ = 0;
 };
 
 }  // namespace berth::bench

@@ -23,6 +23,15 @@ Metric PhaseOf(const Series& series, absl::string_view phase) {
           .pace = series.pace->name};
 }
 
+// Of a cycle that began at `begin` and rested `rests` times.
+void AddTotal(Bench& bench, const Series& series, const std::string& name, absl::Time begin,
+              int rests) {
+  const absl::Duration rested =
+      series.pace->idle ? rests * bench.options.idle : absl::ZeroDuration();
+  bench.report.Add(PhaseOf(series, "total"), name,
+                   absl::ToDoubleMilliseconds(absl::Now() - begin - rested));
+}
+
 // Counted metrics are added even when a call in the middle fails: the pod is then removed by the
 // caller's clean-up (RemoveLeftovers).
 absl::Status RunCycle(Bench& bench, const Peer& peer, const Series& series) {
@@ -47,12 +56,24 @@ absl::Status RunCycle(Bench& bench, const Peer& peer, const Series& series) {
   return phase("RemovePodSandbox", [&] { return peer.RemovePod(pod); });
 }
 
-absl::Status StartFloorPod(Bench& bench, const Series& series) {
-  if (bench.floor == nullptr || series.network != Network::kHost) return absl::OkStatus();
+// Of the pod's network there is an empty namespace.
+absl::Status RunFloorCycle(Bench& bench, const Series& series) {
+  if (bench.floor == nullptr) return absl::OkStatus();
+  const Floor& floor = *bench.floor;
+  const absl::Time begin = absl::Now();
   Rest(bench, *series.pace);
-  ASSIGN_OR_RETURN(FloorContainer pod, Timed(bench, PhaseOf(series, "RunPodSandbox"), kFloor,
-                                             [&] { return bench.floor->StartPod(); }));
-  return bench.floor->Remove(std::move(pod));
+  ASSIGN_OR_RETURN(FloorContainer pod, Timed(bench, PhaseOf(series, "RunPodSandbox"), kFloor, [&] {
+                     return series.network == Network::kHost ? floor.StartPod()
+                                                             : floor.StartPodWithoutNetwork();
+                   }));
+  Rest(bench, *series.pace);
+  ASSIGN_OR_RETURN(FloorContainer container, floor.Start());
+  Rest(bench, *series.pace);
+  RETURN_IF_ERROR(floor.Remove(std::move(container)));
+  Rest(bench, *series.pace);
+  RETURN_IF_ERROR(floor.Remove(std::move(pod)));
+  AddTotal(bench, series, kFloor, begin, 4);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -66,11 +87,9 @@ absl::Status MeasurePodCycle(Bench& bench) {
         for (const Peer* peer : bench.Order(round)) {
           const absl::Time begin = absl::Now();
           RETURN_IF_ERROR(RunCycle(bench, *peer, series));
-          const absl::Duration rested = pace.idle ? 7 * bench.options.idle : absl::ZeroDuration();
-          bench.report.Add(PhaseOf(series, "total"), peer->name(),
-                           absl::ToDoubleMilliseconds(absl::Now() - begin - rested));
+          AddTotal(bench, series, peer->name(), begin, 7);
         }
-        RETURN_IF_ERROR(StartFloorPod(bench, series));
+        RETURN_IF_ERROR(RunFloorCycle(bench, series));
       }
     }
   }
