@@ -61,6 +61,8 @@ constexpr std::array kHints = {
          "no address is free, or the network could not be made: `berth doctor` looks at it"},
     Hint{"RunPodSandbox", "monitor", "",
          "berth-monitor did not start: `berth doctor` looks at kernel and cgroups"},
+    Hint{"RunPodSandbox", "monitor ready", "",
+         "berth-monitor could not make the pod: `berth doctor` looks at kernel and cgroups"},
     Hint{"StopContainer", "exit", "",
          "a process does not die; is it in an uninterruptible wait (state D in ps)?"},
 };

@@ -217,9 +217,9 @@ class Node {
                                       OperationLog::Operation& operation);
   // What the pod can be known by again without its row.
   absl::Status WriteRecord(const PodRecord& pod, const std::string& name) const;
-  // `network`: the pod's namespace; -1: the monitor makes it.
-  absl::StatusOr<MonitorHello> StartMonitor(const PodRecord& pod, int network,
-                                            SpawnedProcess* process);
+  // The plan that the monitor carries out from now on. `network`: the pod's namespace; -1: the
+  // monitor makes it.
+  absl::StatusOr<LaunchPlan> SpawnMonitor(PodRecord* pod, int network);
   absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
                                                          const MonitorHello& monitor);
   // `operation` may be null.

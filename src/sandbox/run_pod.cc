@@ -84,42 +84,44 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
                                         .config = pod.bytes,
                                         .status = EncodePodStatus(record->status)}));
   undo.Push([&] { AbandonPod(record); });
-  operation.Stage("files");
   if (lsm_.selinux) {
     ASSIGN_OR_RETURN(record->status.selinux_level, selinux_categories_.Allocate());
   }
+  operation.Stage("monitor");
+  RETURN_IF_FAULT("run_pod.state");
+  RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
+  ParkedProcess parked;
+  if (options_.systemd_cgroups) {
+    ASSIGN_OR_RETURN(parked, MakeScope(*record));
+  }
+  ASSIGN_OR_RETURN(const LaunchPlan plan, SpawnMonitor(record.get(), claim.netns.get()));
+  // While it carries out its plan.
+  operation.Stage("files");
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
   RETURN_IF_FAULT("run_pod.files");
   RETURN_IF_ERROR(ready_directories_->Take(ReadyDirectories::Kind::kPod, PodDataDir(record->id)));
   RETURN_IF_ERROR(WritePodFiles(PodDataDir(record->id), pod.config));
-  RETURN_IF_FAULT("run_pod.state");
-  RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
-
-  ParkedProcess parked;
-  operation.Stage("monitor");
-  if (options_.systemd_cgroups) {
-    ASSIGN_OR_RETURN(parked, MakeScope(*record));
-  }
-  SpawnedProcess process;
-  absl::StatusOr<MonitorHello> hello = StartMonitor(*record, claim.netns.get(), &process);
-  parked.End();  // reaped before there is a container: it keeps controllers off
-  record->status.monitor_pid = process.pid;
-  {
-    absl::MutexLock lock(&mu_);
-    runtimes_[record->id] = std::make_unique<PodRuntime>();
-    runtimes_[record->id]->monitor = SetAside(std::move(process.pidfd));
-    if (hello.ok()) runtimes_[record->id]->user_namespace = std::move(hello->user_namespace);
-  }
-  if (!hello.ok()) return hello.status();
-  record->status.pod_init_pid = hello->pod_init_pid;
-  if (own_network) {
+  const auto attach = [&](const MonitorHello& monitor) -> absl::Status {
     operation.Stage("network");
     RETURN_IF_FAULT("run_pod.network");
-    ASSIGN_OR_RETURN(record->status.ips, AttachNetwork(*record, *hello));
+    ASSIGN_OR_RETURN(record->status.ips, AttachNetwork(*record, monitor));
     RETURN_IF_FAULT("run_pod.hosts");
-    RETURN_IF_ERROR(WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips));
+    return WriteHostsFile(PodDataDir(record->id), pod.config, record->status.ips);
+  };
+  // The monitor writes sysctls, which come before the link is up.
+  const bool attach_at_once = claim.complete && pod.config.namespaces.sysctls.empty();
+  if (attach_at_once) RETURN_IF_ERROR(attach(MonitorHello()));
+  operation.Stage("monitor ready");
+  RETURN_IF_FAULT("run_pod.hello");
+  ASSIGN_OR_RETURN(MonitorHello hello, Monitor(record->id).Hello(plan));
+  parked.End();  // reaped before there is a container: it keeps controllers off
+  record->status.pod_init_pid = hello.pod_init_pid;
+  if (own_network && !attach_at_once) RETURN_IF_ERROR(attach(hello));
+  {
     absl::MutexLock lock(&mu_);
-    runtimes_[record->id]->netlink = SetAside(std::move(hello->netlink));
+    PodRuntime& runtime = *runtimes_[record->id];
+    runtime.user_namespace = std::move(hello.user_namespace);
+    if (own_network) runtime.netlink = SetAside(std::move(hello.netlink));
   }
   operation.Stage("ready");
   RETURN_IF_FAULT("run_pod.watch");
@@ -206,42 +208,47 @@ void Node::StopScope(const PodRecord& pod) const {
     log_.Warning("scope not stopped", {{"pod", pod.id}, {"error", stopped.message()}});
 }
 
-absl::StatusOr<MonitorHello> Node::StartMonitor(const PodRecord& pod, int network,
-                                                SpawnedProcess* process) {
+absl::StatusOr<LaunchPlan> Node::SpawnMonitor(PodRecord* pod, int network) {
   RETURN_IF_FAULT("run_pod.cgroup");
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.CreateForMonitor(pod.status.cgroup));
+  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.CreateForMonitor(pod->status.cgroup));
+  const PodSpec& namespaces = pod->config.namespaces;
   std::vector<OpenedVolume> volumes;
   std::vector<int> fds;
-  if (pod.config.namespaces.ipc == NamespaceMode::kNode) {
+  if (namespaces.ipc == NamespaceMode::kNode) {
     ASSIGN_OR_RETURN(
         volumes, OpenVolumes(monitor_executable_.get(), {{.path = "/dev/shm"}}, kVolumeTimeout));
     fds.push_back(volumes[0].tree.get());
   }
   if (network >= 0) fds.push_back(network);
-  const LaunchPlan plan = BuildPodPlan(pod.config.namespaces, /*host_shm_fd=*/0,
-                                       network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
+  LaunchPlan plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
+                                 network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
   RETURN_IF_FAULT("run_pod.spawn");
-  ASSIGN_OR_RETURN(*process,
+  ASSIGN_OR_RETURN(SpawnedProcess process,
                    MonitorClient::Spawn({
                        .executable = monitor_executable_.get(),
-                       .pod_id = pod.id,
-                       .state_dir = PodStateDir(pod.id),
+                       .pod_id = pod->id,
+                       .state_dir = PodStateDir(pod->id),
                        .mount_namespace = mount_namespace_.get(),
                        .pod_plan = &plan,
                        .plan_fds = fds,
-                       .pod_pid_namespace = pod.config.namespaces.pid == NamespaceMode::kPod,
+                       .pod_pid_namespace = namespaces.pid == NamespaceMode::kPod,
                        .cgroup = &cgroup,
                    }));
+  pod->status.monitor_pid = process.pid;
+  {
+    absl::MutexLock lock(&mu_);
+    runtimes_[pod->id] = std::make_unique<PodRuntime>();
+    runtimes_[pod->id]->monitor = SetAside(std::move(process.pidfd));
+  }
   // It starts nothing before it is greeted.
   rlimit descriptors = {};
   if (options_.descriptor_limit > 0 &&
-      ::prlimit(process->pid, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
+      ::prlimit(process.pid, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
     descriptors.rlim_cur = std::min<rlim_t>(options_.descriptor_limit, descriptors.rlim_max);
-    if (::prlimit(process->pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
+    if (::prlimit(process.pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
       return ErrnoStatus("prlimit", "berth-monitor");
   }
-  RETURN_IF_FAULT("run_pod.hello");
-  return Monitor(pod.id).Hello(plan);
+  return plan;
 }
 
 }  // namespace berth

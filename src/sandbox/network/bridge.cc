@@ -286,7 +286,8 @@ absl::StatusOr<NetworkClaim> BridgeNetworkImpl::Begin(const PodBeginning& beginn
   }
   absl::MutexLock lock(&mu_);
   promises_[ready.id] = {.number = ready.number};
-  return NetworkClaim{.pod_id = std::move(ready.id), .netns = std::move(ready.netns)};
+  return NetworkClaim{
+      .pod_id = std::move(ready.id), .netns = std::move(ready.netns), .complete = true};
 }
 
 // A network that waits for a pod gives way to a pod that is there.

@@ -29,7 +29,8 @@ struct PodDns {
 };
 
 // A pod that wants a network. The descriptors are borrowed: `netns_fd` is its network namespace,
-// `netlink_fd` a NETLINK_ROUTE socket that was opened inside it (so no thread here enters it).
+// `netlink_fd` a NETLINK_ROUTE socket that was opened inside it (so no thread here enters it). -1
+// for a complete claim.
 struct PodAttachment {
   std::string pod_id, name, pod_namespace, uid;
   std::string cgroup_parent;       // "" for the node's default
@@ -47,8 +48,9 @@ struct PodBeginning {
 };
 
 struct NetworkClaim {
-  std::string pod_id;  // what the pod must be called; "": whatever the caller likes
-  UniqueFd netns;      // the pod's namespace; invalid: the pod's monitor makes it
+  std::string pod_id;     // what the pod must be called; "": whatever the caller likes
+  UniqueFd netns;         // the pod's namespace; invalid: the pod's monitor makes it
+  bool complete = false;  // it holds the pod's interface: Attach needs no descriptor
 };
 
 struct NetworkReadiness {
