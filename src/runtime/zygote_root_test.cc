@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <memory>
@@ -12,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -23,6 +27,34 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+
+// A child, held where it enters a system call.
+class HeldProcess {
+ public:
+  explicit HeldProcess(pid_t pid) : pid_(pid) {
+    EXPECT_EQ(ptrace(PTRACE_SEIZE, pid, nullptr, PTRACE_O_TRACESYSGOOD), 0);
+    EXPECT_EQ(ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr), 0);
+    EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+  }
+  HeldProcess(const HeldProcess&) = delete;
+  HeldProcess& operator=(const HeldProcess&) = delete;
+  ~HeldProcess() { ptrace(PTRACE_DETACH, pid_, nullptr, nullptr); }
+
+  // False if it ends meanwhile.
+  bool RunUntilItEnters(uint64_t call) const {
+    while (ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) == 0) {
+      int status;
+      if (waitpid(pid_, &status, 0) != pid_ || !WIFSTOPPED(status)) return false;
+      __ptrace_syscall_info info = {};
+      ptrace(PTRACE_GET_SYSCALL_INFO, pid_, sizeof(info), &info);
+      if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == call) return true;
+    }
+    return false;
+  }
+
+ private:
+  const pid_t pid_;
+};
 
 // With plans in files of their own, and in the messages of a connection that is kept.
 class ZygoteTest : public MonitorTest, public testing::WithParamInterface<bool> {
@@ -45,6 +77,29 @@ class ZygoteTest : public MonitorTest, public testing::WithParamInterface<bool> 
       if (children.size() > others && absl::SimpleAtoi(children.back(), &pid)) return pid;
     }
     return 0;
+  }
+
+  // Waits until the zygote, which is stopped, has been given an exec: the monitor has its streams.
+  bool AwaitGiven(size_t fds_before) {
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (absl::Now() < deadline) {
+      if (OpenFds() >= fds_before + 2) return true;
+    }
+    return false;
+  }
+
+  // Waits until a child has ended that the monitor has not reaped.
+  bool AwaitZombie() const {
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (absl::Now() < deadline) {
+      for (const std::string& child : Children()) {
+        const absl::StatusOr<std::string> stat =
+            ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", child, "/stat"));
+        if (stat.ok() && absl::StrContains(*stat, ") Z ")) return true;
+      }
+      sched_yield();
+    }
+    return false;
   }
 
   static std::string MappedSize(pid_t pid) {
@@ -110,6 +165,28 @@ TEST_P(ZygoteTest, OneThatIsKilledIsReplaced) {
   OpenFds();
   EXPECT_EQ(kill(first, 0), -1) << "it was reaped";
   EXPECT_THAT(Children(), SizeIs(2));
+}
+
+TEST_P(ZygoteTest, WhatIsClonedAndEndsAsTheMonitorLooksForEndsIsTold) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  const pid_t zygote = AwaitZygote(container);
+  ASSERT_GT(zygote, 0);
+  const size_t fds = OpenFds();
+  ASSERT_EQ(kill(zygote, SIGSTOP), 0);
+  absl::StatusOr<ExecSyncResult> result;
+  std::thread waiting([&] { result = Exec(container, "exit 5", absl::Seconds(5)); });
+  EXPECT_TRUE(AwaitGiven(fds));
+  {
+    const HeldProcess monitor(monitor_.pid);
+    EXPECT_EQ(kill(monitor_.pid, SIGCHLD), 0);
+    EXPECT_TRUE(monitor.RunUntilItEnters(SYS_waitid));
+    EXPECT_EQ(kill(zygote, SIGCONT), 0);
+    EXPECT_TRUE(AwaitZombie());
+  }
+  waiting.join();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->exit_code, 5);
 }
 
 TEST_P(ZygoteTest, LargePlansAreStartedWithoutIt) {

@@ -83,9 +83,12 @@ void Pod::SettleStart(pid_t pid) {
 
 void Pod::Reap() {
   while (true) {
-    SettleCloned();
     siginfo_t info = {};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    const bool ended =
+        waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+    // Not before: what has ended may have been cloned just now.
+    SettleCloned();
+    if (!ended) return;
     const pid_t pid = info.si_pid;
     if (!KnowsProcess(pid)) SettleStarts();
     ReadChannels(pid, info.si_code == CLD_EXITED && info.si_status == 0);
