@@ -26,6 +26,7 @@ namespace berth {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // A child, held where it enters a system call.
@@ -187,6 +188,48 @@ TEST_P(ZygoteTest, WhatIsClonedAndEndsAsTheMonitorLooksForEndsIsTold) {
   waiting.join();
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->exit_code, 5);
+}
+
+TEST_P(ZygoteTest, WhatItHasNotClonedEndsWithTheContainer) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  Container& other = StartSleeper();
+  const pid_t zygote = AwaitZygote(container);
+  ASSERT_GT(zygote, 0);
+  const size_t fds = OpenFds();
+  ASSERT_EQ(kill(zygote, SIGSTOP), 0);
+  absl::Status given;
+  std::thread waiting([&] { given = Exec(container, "true", absl::Seconds(5)).status(); });
+  EXPECT_TRUE(AwaitGiven(fds));
+  EXPECT_TRUE(client_->Stop(container.id, SIGKILL, absl::ZeroDuration()).ok());
+  AwaitExit(container.id);
+  EXPECT_TRUE(client_->Forget(container.id).ok());
+  waiting.join();
+  EXPECT_EQ(given.code(), absl::StatusCode::kFailedPrecondition) << given;
+  const absl::StatusOr<ExecSyncResult> next = Exec(other, "exit 4");
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->exit_code, 4);
+}
+
+TEST_P(ZygoteTest, WhatItClonesForNobodyAnyMoreIsKilled) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  const pid_t zygote = AwaitZygote(container);
+  ASSERT_GT(zygote, 0);
+  ASSERT_EQ(kill(zygote, SIGSTOP), 0);
+  const LaunchPlan plan = BuildExecPlan({.args = {"sleep", "500"}, .env = {"PATH=/bin"}});
+  const absl::Status given_up =
+      client_
+          ->ExecSync(
+              {.container_id = container.id, .plan = &plan, .cancelled = [] { return true; }})
+          .status();
+  EXPECT_EQ(given_up.code(), absl::StatusCode::kCancelled) << given_up;
+  OpenFds();  // a round trip: the end of the connection has been dealt with
+  EXPECT_THAT(Leaves(container), SizeIs(1));
+  ASSERT_EQ(kill(zygote, SIGCONT), 0);
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!Leaves(container).empty() && absl::Now() < deadline) sched_yield();
+  EXPECT_THAT(Leaves(container), IsEmpty());
 }
 
 TEST_P(ZygoteTest, LargePlansAreStartedWithoutIt) {

@@ -285,7 +285,7 @@ void Pod::ConnectionClosed(int connection) {
       } else if (exec->session) {
         HangUp(exec);
       } else {
-        KillExec(exec);
+        GiveUpExec(exec);
       }
     }
     exec = next;

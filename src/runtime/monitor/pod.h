@@ -209,12 +209,15 @@ class Pod {
   bool TakeForked(Exec* exec, const Child* child, const char* call, int error);
   void NeverRan(Exec* exec);
   void ZygoteEnded();
+  // Before what was given to it last needs anything that goes now.
+  void EndZygote();
   void KeepZygote(const Exec& exec);
   void ReleaseZygote();
   // `first`: of the packet's descriptors, the exec's own.
   void CloneByZygote(Exec* exec, Packet* packet, int first, const ChildRequest& request);
   void ArmDeadline(Exec* exec, uint32_t timeout_ms);
   void KillExec(Exec* exec);
+  void GiveUpExec(Exec* exec);
   void KillLeaf(Exec* exec);
   void ExecTimedOut(Exec* exec);
   void HangUp(Exec* exec);

@@ -114,8 +114,13 @@ void Pod::KeepZygote(const Exec& exec) {
 
 void Pod::ReleaseZygote() {
   SettleCloned();
-  if (cloned_ == nullptr) return zygote_.End();
+  if (cloned_ == nullptr) return EndZygote();
   loop_->Arm(&zygote_timer_, kZygoteMs);
+}
+
+void Pod::EndZygote() {
+  zygote_.End();
+  ZygoteEnded();
 }
 
 void Pod::SettleCloned() {
@@ -131,7 +136,7 @@ void Pod::TakeCloned() {
   exec->failure = zygote_.failure();
   exec->failed_start = exec->failure.call[0] != '\0';
   if (exec->pid > 0) {
-    if (exec->leaf_killed && !exec->exited) KillLeaf(exec);  // it may have come into it after that
+    if (exec->leaf_killed) KillExec(exec);  // it may have come into it after that
     return;
   }
   if (exec->requester >= 0) Send(exec->requester, wire::Type::kError, exec->failure);
@@ -169,7 +174,7 @@ void Pod::ForkCloned() {
   const bool ready = zygote_.Last(&plan, &request) && StartChild(request, &child, &call);
   const int error = errno;
   for (int& fd : exec->held) CloseFd(&fd);
-  if (TakeForked(exec, ready ? &child : nullptr, call, error) && exec->leaf_killed) KillLeaf(exec);
+  if (TakeForked(exec, ready ? &child : nullptr, call, error) && exec->leaf_killed) KillExec(exec);
 }
 
 void Pod::ZygoteEnded() {
@@ -323,11 +328,15 @@ bool Pod::ExecChannelReady(Exec* exec, bool succeeded) {
 
 // Outside of a container there is no cgroup: what the command has started is on its own.
 void Pod::KillExec(Exec* exec) {
-  if (exec->leaf >= 0) {
-    KillLeaf(exec);
-  } else if (exec->pid > 0 && !exec->exited) {
-    kill(exec->pid, SIGKILL);
-  }
+  if (exec->leaf >= 0) KillLeaf(exec);
+  // Not yet in its leaf, which is cgroup v1's and which it enters itself; or without one.
+  if (exec->pid > 0 && !exec->exited) kill(exec->pid, SIGKILL);
+}
+
+// Its client has gone. The zygote may clone it after that.
+void Pod::GiveUpExec(Exec* exec) {
+  KillExec(exec);
+  loop_->Arm(&exec->deadline, kKillAgainMs);
 }
 
 void Pod::KillLeaf(Exec* exec) {

@@ -129,6 +129,8 @@ void Pod::Exited(Container* container, int status) {
   // Where the container had no pid namespace of its own, others of its processes may live on: it
   // ends as a whole.
   if (container->cgroup >= 0) KillCgroup(container->cgroup);
+  // Its descriptors go, and their numbers may come to be another container's.
+  if (cloned_ != nullptr && cloned_->container == container) EndZygote();
   for (Exec* each = execs_; each != nullptr; each = each->next) {
     if (each->container == container) KillExec(each);
   }

@@ -162,13 +162,12 @@ void Zygote::End() {
   kill(pid_, SIGKILL);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  Forget();
 }
 
 // What it cloned may still be reading its plan: the next zygote gets other memory.
 void Zygote::Forget() {
   pid_ = -1;
-  munmap(shared_, sizeof(Shared));
+  if (shared_ != nullptr) munmap(shared_, sizeof(Shared));
   shared_ = nullptr;
 }
 

@@ -18,6 +18,7 @@ class Zygote {
  public:
   // Makes the process unless there is one; without one Ready stays false.
   void Start();
+  // Kills it and reaps it: it does nothing more.
   void End();
   bool Is(pid_t pid) const { return pid == pid_; }
   // It has been reaped.
