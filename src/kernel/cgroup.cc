@@ -105,6 +105,13 @@ void KillProcs(const std::string& directory) {
   }
 }
 
+void KillBelow(const std::string& directory) {
+  KillProcs(directory);
+  const absl::StatusOr<std::vector<std::string>> children = ListSubdirectories(AT_FDCWD, directory);
+  if (!children.ok()) return;
+  for (const std::string& child : *children) KillBelow(absl::StrCat(directory, "/", child));
+}
+
 absl::Status RemoveBelow(const std::string& directory) {
   if (::rmdir(directory.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::vector<std::string> children,
@@ -241,14 +248,7 @@ void Cgroups::Kill(const std::string& path) const {
     const std::string directory = hierarchy.mount_point + path;
     if (hierarchy.unified && WriteFileAt(AT_FDCWD, directory + "/cgroup.kill", "1").ok()) return;
   }
-  for (const Hierarchy& hierarchy : hierarchies_) {
-    const std::string directory = hierarchy.mount_point + path;
-    const absl::StatusOr<std::vector<std::string>> children =
-        ListSubdirectories(AT_FDCWD, directory);
-    if (!children.ok()) continue;
-    KillProcs(directory);
-    for (const std::string& child : *children) KillProcs(absl::StrCat(directory, "/", child));
-  }
+  for (const Hierarchy& hierarchy : hierarchies_) KillBelow(hierarchy.mount_point + path);
 }
 
 absl::Status Cgroups::Remove(const std::string& path) const {

@@ -23,6 +23,7 @@
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
 #include "src/kernel/testing/cgroup_test_fixture.h"
+#include "src/kernel/testing/without_cgroup2.h"
 
 namespace berth {
 namespace {
@@ -297,6 +298,24 @@ TEST_F(CgroupTest, KillEndsAllThatRunsInItAndBelow) {
   EXPECT_EQ(End(*parent), 128 + SIGKILL);
   processes_.clear();
   EXPECT_TRUE(Remove(path_).ok()) << "none of its children is left";
+}
+
+// There is no cgroup.kill: each cgroup is killed by itself.
+TEST_F(CgroupTest, KillEndsAllThatRunsBelowWithoutCgroup2Too) {
+  const WithoutCgroup2 without;
+  absl::StatusOr<Cgroups> v1 = Cgroups::Detect();
+  if (!v1.ok()) GTEST_SKIP() << "this node has cgroup2 alone";
+  const std::string below = path_ + "/of/its";
+  ASSERT_TRUE(v1->Create(below).ok());
+  absl::StatusOr<CgroupHandle> handle = v1->Open(below);
+  ASSERT_TRUE(handle.ok()) << handle.status();
+  std::swap(handle_, *handle);
+  ASSERT_NE(Start("exec sleep 1000"), nullptr);
+  std::swap(handle_, *handle);
+  v1->Kill(path_);
+  pollfd ended = {.fd = processes_[0].pidfd.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, 20000), 1);
+  v1->Kill(below);
 }
 
 TEST_F(CgroupTest, IsNotRemovedWhileItIsPopulated) {
