@@ -87,6 +87,7 @@ StepFailure RunRequest(const ChildRequest& request, StepContext* context) {
   context->container = request.container;
   context->tasks = request.tasks;
   context->task_count = request.task_count;
+  context->leaf_tasks = request.leaf_tasks;
   context->proc = request.proc;
   if (request.leaf_tasks >= 0 && write(request.leaf_tasks, "0", 1) != 1)
     return {.step = -1, .error = errno, .call = "join exec cgroup"};

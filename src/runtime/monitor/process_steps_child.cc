@@ -84,6 +84,8 @@ int StepJoinContainerCgroups(const Step&, StepContext* context, const char** cal
   for (int i = 0; i < context->task_count; ++i) {
     if (write(context->tasks[i], "0", 1) != 1) return Fail(call, "join cgroup");
   }
+  if (context->leaf_tasks >= 0 && write(context->leaf_tasks, "0", 1) != 1)
+    return Fail(call, "join exec cgroup");
   return 0;
 }
 

@@ -19,6 +19,7 @@ struct StepContext {
   int container = -1;          // pidfd of the container's first process (kJoinContainer)
   const int* tasks = nullptr;  // kJoinContainerCgroups
   int task_count = 0;
+  int leaf_tasks = -1;  // behind them: below one of the container's
   // Where an exec's argument and environment pointers go; else, or where they do not fit, they are
   // mapped and never given back.
   char** pointers = nullptr;
