@@ -5,18 +5,21 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <map>
 #include <string>
+#include <thread>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/id.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/cgroup.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
@@ -299,6 +302,35 @@ TEST_F(MonitorTest, ForgetsWhatHasExitedAndNothingElse) {
   const std::map<std::string, WatchEvent> events = Replay();
   EXPECT_EQ(events.size(), 1u);
   EXPECT_EQ(events.count(running.id), 1u);
+}
+
+TEST_F(MonitorTest, ForgettingAContainerEndsExecsThatCannotDie) {
+  StartMonitor();
+  Container& container = MakeContainer();
+  ASSERT_TRUE(
+      Start(container, "while :; do sleep 1000; done", {.pid_mode = wire::PidMode::kNode}).ok());
+  const LaunchPlan plan = BuildExecPlan({.args = {"sleep", "1000"}, .env = {"PATH=/bin"}});
+  const absl::Time deadline = SteadyNow() + kPatience;
+  absl::StatusOr<ExecSyncResult> result;
+  std::thread waiting([&] {
+    result = client_->ExecSync({.container_id = container.id, .plan = &plan, .cancelled = [&] {
+                                  return SteadyNow() >= deadline;
+                                }});
+  });
+  while (BusyLeaves(container) == 0 && SteadyNow() < deadline) sched_yield();
+  pid_t pid = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(Children().back(), &pid));
+  // Stopped at its end until this thread lets it go on.
+  EXPECT_EQ(ptrace(PTRACE_SEIZE, pid, nullptr, PTRACE_O_TRACEEXIT), 0);
+  EXPECT_TRUE(client_->Stop(container.id, SIGKILL, absl::ZeroDuration()).ok());
+  AwaitExit(container.id);
+  EXPECT_EQ(BusyLeaves(container), 1u);
+  EXPECT_TRUE(client_->Forget(container.id).ok());
+  waiting.join();
+  EXPECT_EQ(waitpid(pid, nullptr, __WALL), pid);
+  EXPECT_EQ(ptrace(PTRACE_DETACH, pid, nullptr, nullptr), 0);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->exit_code, 137);
 }
 
 TEST_F(MonitorTest, ReopenWritesNoByteToTheOldLogAnyMore) {

@@ -195,7 +195,11 @@ void Pod::Forget(int connection, const Packet& packet) {
   if (container != nullptr) {
     for (Exec* exec = execs_; exec != nullptr;) {
       Exec* next = exec->next;
-      if (exec->container == container) RemoveExec(exec);
+      if (exec->container == container) {
+        // It is about to die, or cannot; nobody is to wait for that.
+        if (exec->requester >= 0 && !exec->exited) TellExecExit(*exec, 128 + SIGKILL);
+        RemoveExec(exec);
+      }
       exec = next;
     }
     Unlink(&containers_, container);
