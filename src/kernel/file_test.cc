@@ -200,6 +200,22 @@ TEST_F(FileTest, RemoveTreeStopsWhenItIsTold) {
   EXPECT_EQ(ListDir(at(), "tree")->size(), 1u);
 }
 
+TEST_F(FileTest, SetAsideLeavesADescriptorWhereNoHigherNumberIsAllowed) {
+  UniqueFd aside = SetAside(UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)));
+  EXPECT_GE(aside.get(), 1024);
+  EXPECT_NE(fcntl(aside.get(), F_GETFD) & FD_CLOEXEC, 0);
+  EXPECT_FALSE(SetAside(UniqueFd()).valid());
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low = {.rlim_cur = 1024, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  const int number = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const UniqueFd kept = SetAside(UniqueFd(number));
+  EXPECT_EQ(kept.get(), number);
+  EXPECT_NE(fcntl(number, F_GETFD), -1);
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 TEST_F(FileTest, RemoveTreeTakesManyDirectoriesAtOneLevel) {
   for (int i = 0; i < 300; ++i)
     std::filesystem::create_directories(Path(absl::StrCat("tree/", i, "/a/b/c")));
