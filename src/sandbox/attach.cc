@@ -26,8 +26,7 @@ absl::StatusOr<MonitorSession> Node::AttachSession(const std::string& id,
 
 absl::StatusOr<std::string> Node::CheckPortForward(absl::string_view pod_id) const {
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(pod_id));
-  if (pod->status.state != PodState::kReady)
-    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
+  RETURN_IF_ERROR(CheckReady(*pod));
   return pod->id;
 }
 

@@ -45,9 +45,7 @@ absl::StatusOr<NamespaceMode> PidModeIn(NamespaceMode pod, NamespaceMode wanted)
 absl::StatusOr<std::string> Node::CreateContainer(absl::string_view pod_id,
                                                   ParsedContainer container) {
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(pod_id));
-  if (pod->status.state != PodState::kReady) {
-    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
-  }
+  RETURN_IF_ERROR(CheckReady(*pod));
   const std::string name = NameOf(container.config, pod->id);
   return container_creations_.Run(name, container.bytes, [&]() -> absl::StatusOr<std::string> {
     for (const ContainerPtr& existing : Snapshot()->ContainersOf(pod->id)) {
@@ -191,6 +189,10 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
                             .status = EncodeContainerStatus(record->status)};
   RETURN_IF_ERROR(WriteRecordFile(directory, row));
   RETURN_IF_FAULT("create_container.record");
+  // The pod may have been stopped, or removed, while this was being made.
+  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", pod->id));
+  ASSIGN_OR_RETURN(const PodPtr now, state_.FindPod(pod->id));
+  RETURN_IF_ERROR(CheckReady(*now));
   RETURN_IF_ERROR(InsertContainer(database_, row));
   state_.PutContainer(record);
   undo.Commit();

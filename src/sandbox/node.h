@@ -224,6 +224,7 @@ class Node {
                                                          const MonitorHello& monitor);
   // `operation` may be null.
   absl::Status StopPodOnce(const std::string& id, OperationLog::Operation* operation);
+  bool IsGoneOrExited(absl::string_view container_id) const;
   struct EndingMonitor {
     UniqueFd process;     // pidfd; invalid for one that an earlier berthd started
     UniqueFd connection;  // ends with it; invalid if nothing is to be heard of it

@@ -106,6 +106,11 @@ void TakeMounted(const json& value, std::vector<ContainerImage::Mounted>* images
 
 }  // namespace
 
+absl::Status CheckReady(const PodRecord& pod) {
+  if (pod.status.state == PodState::kReady) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod.id, " is not ready"));
+}
+
 absl::Status UnreadError(const ContainerRecord& container) {
   return absl::UnavailableError(
       absl::StrCat("container ", container.id,

@@ -104,6 +104,8 @@ inline const CgroupLimits& LimitsOf(const ContainerRecord& container) {
   return container.status.limits.has_value() ? *container.status.limits : container.config.limits;
 }
 
+// FailedPrecondition: the pod is not ready.
+absl::Status CheckReady(const PodRecord& pod);
 // Unavailable: what state the container is in is not known yet.
 absl::Status UnreadError(const ContainerRecord& container);
 // FailedPrecondition: what state the container is in instead.

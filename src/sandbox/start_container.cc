@@ -72,9 +72,7 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
                                                             : "exited; a container runs once"));
   }
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
-  if (pod->status.state != PodState::kReady) {
-    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
-  }
+  RETURN_IF_ERROR(CheckReady(*pod));
   copies_.End(container->id);
   OperationLog::Operation operation = options_.operations->Begin(
       "StartContainer", {.name = SubjectOf(pod->config, container->config),

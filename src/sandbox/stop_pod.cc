@@ -58,6 +58,11 @@ absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* o
     PersistPod(id);
   }
   RETURN_IF_FAULT("stop_pod.containers");
+  // A start that began before that comes to its end, and what it started is stopped with the rest.
+  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id)) {
+    if (container->status.state != ContainerState::kCreated) continue;
+    const KeyedLocks::Hold ended = locks_.Lock(absl::StrCat("container/", container->id));
+  }
   RETURN_IF_ERROR(ReadOrEndMonitor(pod));
   const MonitorClient monitor = Monitor(pod->id);
   std::vector<std::string> running;
@@ -68,7 +73,7 @@ absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* o
     if (!hangs) {
       const absl::Status asked =
           monitor.Stop(container->id, SIGKILL, absl::ZeroDuration(), kStopAnswer);
-      if (asked.ok()) continue;
+      if (asked.ok() || (absl::IsNotFound(asked) && IsGoneOrExited(container->id))) continue;
       // Not for want of a descriptor, which the next try may have.
       if (absl::IsResourceExhausted(asked))
         return Annotate(asked, absl::StrCat("stop pod sandbox ", pod->id));
@@ -97,6 +102,12 @@ absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* o
   }
   RETURN_IF_FAULT("stop_pod.answer");
   return absl::OkStatus();
+}
+
+// A removal that takes place meanwhile has its monitor forget it then.
+bool Node::IsGoneOrExited(absl::string_view container_id) const {
+  const absl::StatusOr<ContainerPtr> container = state_.FindContainer(container_id);
+  return !container.ok() || (*container)->status.state == ContainerState::kExited;
 }
 
 // Of a monitor that has not been read since berthd's start nobody knows what runs.

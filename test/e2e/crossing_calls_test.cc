@@ -1,0 +1,112 @@
+// Calls for one pod that cross each other: each is held at a point of its own while the other comes
+// to its end.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "test/e2e/e2e_test.h"
+#include "test/e2e/failpoint_files.h"
+#include "test/e2e/own_node.h"
+
+namespace berth::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class CrossingCallsTest : public E2eTest {
+ protected:
+  static constexpr absl::Duration kPatience = absl::Seconds(30);
+  static constexpr int kHeldMs = 2000;  // what the other call has to come to its end
+
+  void SetUp() override {
+    ASSERT_OK(FailpointFiles::Make());
+    E2eTest::SetUp();
+    if (HasFatalFailure()) return;
+    FailpointFiles::Disarm();
+    ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::StartWithFailpoints(Name()));
+    own_.emplace(std::move(own));
+  }
+  void TearDown() override {
+    FailpointFiles::Disarm();
+    own_.reset();
+    E2eTest::TearDown();
+  }
+
+  Client& berth() { return own_->client(); }
+  Daemon& daemon() { return own_->daemon(); }
+  // Begins `call`, which is held when it comes to `point`; returns once it is there.
+  template <typename Call>
+  std::thread Hold(const char* point, Call call) {
+    FailpointFiles::Arm({.point = point, .kind = "delay", .value = kHeldMs});
+    std::thread caller([this, call] {
+      Client own(daemon().socket());
+      call(own);
+    });
+    EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); })) << point;
+    return caller;
+  }
+
+  std::optional<OwnNode> own_;
+};
+
+TEST_F(CrossingCallsTest, StopOfThePodStopsWhatIsBeingStarted) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.Create(MakeProbe("c", {"sleep"})));
+  std::thread start =
+      Hold("start_container.launch", [&](Client& own) { own.Start(id).IgnoreError(); });
+  EXPECT_OK(berth().StopPod(pod.id()));
+  const auto status = berth().ContainerStatus(id);
+  start.join();
+  ASSERT_OK(status);
+  EXPECT_EQ(status->state(), cri::CONTAINER_EXITED) << "when the stop was answered";
+}
+
+TEST_F(CrossingCallsTest, NothingIsCreatedInAPodThatIsStoppedMeanwhile) {
+  const cri::PodSandboxConfig config = MakePodConfig(Name());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), config));
+  absl::Status created;
+  std::thread create = Hold("create_container.record", [&](Client& own) {
+    created = own.Create(pod.id(), MakeProbe("c", {"sleep"}), config).status();
+  });
+  EXPECT_OK(berth().StopPod(pod.id()));
+  create.join();
+  EXPECT_CODE(created, kFailedPrecondition);
+  EXPECT_THAT(std::string(created.message()), HasSubstr(pod.id()));
+}
+
+TEST_F(CrossingCallsTest, CreateInAPodThatIsRemovedMeanwhileNamesThePod) {
+  const cri::PodSandboxConfig config = MakePodConfig(Name());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), config));
+  absl::Status created;
+  std::thread create = Hold("create_container.record", [&](Client& own) {
+    created = own.Create(pod.id(), MakeProbe("c", {"sleep"}), config).status();
+  });
+  EXPECT_OK(berth().RemovePod(pod.id()));
+  create.join();
+  EXPECT_CODE(created, kNotFound);
+  EXPECT_THAT(std::string(created.message()), HasSubstr(pod.id()));
+}
+
+// The monitor has forgotten the container when the stop asks for its end: that is no monitor that
+// hangs, and how the others end is not lost.
+TEST_F(CrossingCallsTest, RemovalOfAContainerWhileItsPodIsStopped) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(std::string first, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  ASSERT_OK_AND_ASSIGN(std::string other, pod.RunContainer(MakeProbe("d", {"sleep"})));
+  if (first > other) std::swap(first, other);  // the order in which they are stopped
+  absl::Status stopped;
+  std::thread stop =
+      Hold("stop_container.signal", [&](Client& own) { stopped = own.StopPod(pod.id()); });
+  EXPECT_OK(berth().Remove(first));
+  stop.join();
+  EXPECT_OK(stopped);
+  ASSERT_OK_AND_ASSIGN(const auto status, berth().ContainerStatus(other));
+  EXPECT_EQ(status.reason(), "Error") << status.message();
+  EXPECT_EQ(status.exit_code(), 137);
+  EXPECT_THAT(daemon().Log(), Not(HasSubstr("does not answer")));
+}
+
+}  // namespace
+}  // namespace berth::e2e
