@@ -37,6 +37,8 @@ ExitWatcher::~ExitWatcher() {
 absl::Status ExitWatcher::Add(const std::string& pod_id, UniqueFd connection) {
   connection = SetAside(std::move(connection));
   absl::MutexLock lock(&mu_);
+  if (const auto before = keys_.find(pod_id); before != keys_.end())
+    Forget(connections_.find(before->second)).reset();
   const uint64_t key = next_key_++;
   epoll_event event = {.events = EPOLLIN, .data = {.u64 = key}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection.get(), &event) != 0) {
@@ -51,12 +53,15 @@ UniqueFd ExitWatcher::Remove(absl::string_view pod_id) {
   absl::MutexLock lock(&mu_);
   const auto key = keys_.find(pod_id);
   if (key == keys_.end()) return UniqueFd();
-  const auto found = connections_.find(key->second);
-  UniqueFd connection = std::move(found->second.second);
-  connections_.erase(found);
-  keys_.erase(key);
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.get(), nullptr);
-  return connection;
+  return Forget(connections_.find(key->second));
+}
+
+UniqueFd ExitWatcher::Forget(Connections::iterator connection) {
+  UniqueFd socket = std::move(connection->second.second);
+  keys_.erase(connection->second.first);
+  connections_.erase(connection);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
+  return socket;
 }
 
 void ExitWatcher::Run() {
@@ -65,22 +70,23 @@ void ExitWatcher::Run() {
     if (::epoll_wait(epoll_.get(), &event, 1, -1) != 1) continue;
     if (event.data.u64 == kStopKey) return;
     std::string pod_id;
-    absl::StatusOr<Packet> packet = absl::UnavailableError("");
+    absl::StatusOr<std::optional<WatchEvent>> told = absl::UnavailableError("");
     {
       absl::MutexLock lock(&mu_);
       const auto found = connections_.find(event.data.u64);
       if (found == connections_.end()) continue;
       pod_id = found->second.first;
-      packet = ReceivePacket(found->second.second.get(), absl::InfinitePast());
+      const absl::StatusOr<Packet> packet =
+          ReceivePacket(found->second.second.get(), absl::InfinitePast());
       if (absl::IsDeadlineExceeded(packet.status())) continue;
+      if (packet.ok()) told = ParseWatchEvent(packet->data);
+      if (!told.ok()) Forget(found).reset();
     }
-    if (packet.ok()) {
-      const absl::StatusOr<std::optional<WatchEvent>> parsed = ParseWatchEvent(packet->data);
-      if (parsed.ok() && parsed->has_value()) callbacks_.container_event(pod_id, **parsed);
-      if (parsed.ok()) continue;
+    if (!told.ok()) {
+      callbacks_.monitor_lost(pod_id);
+    } else if (told->has_value()) {
+      callbacks_.container_event(pod_id, **told);
     }
-    Remove(pod_id).reset();
-    callbacks_.monitor_lost(pod_id);
   }
 }
 

@@ -26,20 +26,23 @@ class ExitWatcher {
   static absl::StatusOr<std::unique_ptr<ExitWatcher>> Start(Callbacks callbacks);
   ~ExitWatcher();
 
-  // Takes the connection that MonitorClient::Watch made.
+  // Takes the connection that MonitorClient::Watch made, in the place of an earlier one of the pod.
   absl::Status Add(const std::string& pod_id, UniqueFd connection);
   // Returns the connection; invalid if there is none. No callback for this pod begins after the
   // return (unless called from one).
   UniqueFd Remove(absl::string_view pod_id);
 
  private:
+  using Connections = std::map<uint64_t, std::pair<std::string, UniqueFd>>;
+
   explicit ExitWatcher(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
+  UniqueFd Forget(Connections::iterator connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run();
 
   const Callbacks callbacks_;
   UniqueFd epoll_, stop_;
   absl::Mutex mu_;
-  std::map<uint64_t, std::pair<std::string, UniqueFd>> connections_ ABSL_GUARDED_BY(mu_);
+  Connections connections_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, uint64_t, std::less<>> keys_ ABSL_GUARDED_BY(mu_);
   uint64_t next_key_ ABSL_GUARDED_BY(mu_) = 1;
   std::thread thread_;

@@ -197,6 +197,8 @@ class Node {
   // read later.
   absl::Status RecoverPod(const PodPtr& pod, absl::Duration patience);
   void RecoverLate();
+  // Its monitor has not told since berthd's start what runs.
+  bool IsUnread(absl::string_view pod_id) const;
   void RecoverNetworks();
   absl::Status LoadRecords();
   PodPtr LoadPod(const PodRow& row);

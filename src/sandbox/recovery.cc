@@ -221,6 +221,7 @@ void Node::RecoverLate() {
     }
     for (const auto& [id, why] : unread) {
       const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", id));
+      if (!IsUnread(id)) continue;  // a stop has read it meanwhile
       const absl::StatusOr<PodPtr> pod = state_.FindPod(id);
       const absl::Status recovered = pod.ok() ? RecoverPod(*pod, kLatePatience) : absl::OkStatus();
       if (!recovered.ok() && recovered.message() != why)
@@ -235,6 +236,11 @@ void Node::RecoverLate() {
       }
     }
   }
+}
+
+bool Node::IsUnread(absl::string_view pod_id) const {
+  absl::MutexLock lock(&mu_);
+  return unread_.contains(pod_id);
 }
 
 void Node::RecoverNetworks() {

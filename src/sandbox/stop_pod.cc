@@ -112,10 +112,7 @@ bool Node::IsGoneOrExited(absl::string_view container_id) const {
 
 // Of a monitor that has not been read since berthd's start nobody knows what runs.
 absl::Status Node::ReadOrEndMonitor(const PodPtr& pod) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (!unread_.contains(pod->id)) return absl::OkStatus();
-  }
+  if (!IsUnread(pod->id)) return absl::OkStatus();
   const absl::Status read = RecoverPod(pod, kStopAnswer);
   if (absl::IsDeadlineExceeded(read) || absl::IsFailedPrecondition(read)) {
     EndHungMonitor(*pod);

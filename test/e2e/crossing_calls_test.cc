@@ -1,12 +1,14 @@
 // Calls for one pod that cross each other: each is held at a point of its own while the other comes
 // to its end.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <thread>
 
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/failpoint_files.h"
+#include "test/e2e/monitor_process.h"
 #include "test/e2e/own_node.h"
 
 namespace berth::e2e {
@@ -106,6 +108,32 @@ TEST_F(CrossingCallsTest, RemovalOfAContainerWhileItsPodIsStopped) {
   EXPECT_EQ(status.reason(), "Error") << status.message();
   EXPECT_EQ(status.exit_code(), 137);
   EXPECT_THAT(daemon().Log(), Not(HasSubstr("does not answer")));
+}
+
+// The daemon goes on asking two monitors that did not answer when it started. While it is held at
+// one, a stop reads the other, which it then need not ask any more.
+TEST_F(CrossingCallsTest, StopOfAPodWhoseMonitorIsReadLate) {
+  ASSERT_OK_AND_ASSIGN(Pod one, Pod::Run(berth(), MakePodConfig(Name("-one"))));
+  ASSERT_OK_AND_ASSIGN(Pod two, Pod::Run(berth(), MakePodConfig(Name("-two"))));
+  const pid_t monitors[] = {MonitorOf(one.id()), MonitorOf(two.id())};
+  ASSERT_OK(daemon().Kill());
+  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  ASSERT_OK(daemon().StartAgain());
+  own_->Reconnect();
+  FailpointFiles::Arm({.point = "recover.hello", .kind = "delay", .value = kHeldMs});
+  EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); }));
+  for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGCONT), 0);
+  std::thread other([&] {
+    Client own(daemon().socket());
+    EXPECT_OK(own.StopPod(one.id()));
+  });
+  EXPECT_OK(berth().StopPod(two.id()));
+  other.join();
+  EXPECT_OK(berth().RemovePod(one.id()));
+  EXPECT_OK(berth().RemovePod(two.id()));
+  const std::string log = daemon().Log();
+  EXPECT_THAT(log, Not(HasSubstr("monitor of a pod is gone")));
+  EXPECT_LE(FailpointFiles::Hits().count("recover.watch"), 2u) << "one was read twice";
 }
 
 }  // namespace
