@@ -127,7 +127,12 @@ absl::Status Node::Recover() {
   RETURN_IF_ERROR(LoadRecords());
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
   std::vector<PodPtr> pods;
-  for (const auto& [id, pod] : snapshot->pods) pods.push_back(pod);
+  for (const auto& [id, pod] : snapshot->pods) {
+    pods.push_back(pod);
+    // It has it until its removal gives it back, whether it runs or can be asked or not.
+    if (!pod->status.selinux_level.empty())
+      selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();
+  }
   std::atomic<size_t> next = 0;
   const auto recover = [&] {
     for (size_t at = next++; at < pods.size(); at = next++) {
@@ -177,8 +182,6 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   auto runtime = std::make_unique<PodRuntime>();
   runtime->netlink = SetAside(std::move(hello->netlink));
   runtime->user_namespace = std::move(hello->user_namespace);
-  if (!pod->status.selinux_level.empty())
-    selinux_categories_.Reserve(pod->status.selinux_level).IgnoreError();
   RETURN_IF_FAULT("recover.watch");
   absl::flat_hash_set<std::string> known;
   while (true) {

@@ -44,8 +44,10 @@ absl::StatusOr<std::string> Node::RunPod(ParsedPod pod) {
             absl::StrCat("pod sandbox \"", name, "\" exists already with id ", existing->id));
       }
       const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", existing->id));
-      RETURN_IF_ERROR(DiscardPod(*existing));
-      state_.RemovePod(existing->id);
+      if (state_.FindPod(existing->id).ok()) {  // else a removal has done it meanwhile
+        RETURN_IF_ERROR(DiscardPod(*existing));
+        state_.RemovePod(existing->id);
+      }
     }
     OperationLog::Operation operation =
         options_.operations->Begin("RunPodSandbox", {.name = SubjectOf(pod.config)});

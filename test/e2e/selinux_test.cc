@@ -1,12 +1,14 @@
 // Confinement by SELinux, on a kernel that has it and the policy selinux.cil (hack/cgroup2
 // --selinux); elsewhere skipped.
 #include <gmock/gmock.h>
+#include <signal.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "test/e2e/monitor_process.h"
 #include "test/e2e/probed.h"
 #include "test/e2e/volume.h"
 
@@ -64,6 +66,26 @@ TEST_F(SelinuxTest, EachPodHasALevelOfItsOwn) {
   EXPECT_THAT(LabelIn(one), MatchesRegex("system_u:system_r:container_t:s0:c[0-9]+,c[0-9]+"));
   EXPECT_EQ(FirstLabel(first, config), LabelIn(one)) << "of the same pod";
   EXPECT_NE(LabelIn(other), LabelIn(one));
+}
+
+// Levels are counted anew from a start on.
+TEST_F(SelinuxTest, LevelOfAPodThatHasLostItsMonitorIsNotGivenToAnother) {
+  const auto start_again = [&] {
+    ASSERT_OK(node().daemon().StartAgain());
+    node().Reconnect();
+  };
+  ASSERT_OK(node().daemon().Kill());
+  ASSERT_NO_FATAL_FAILURE(start_again());
+  ASSERT_OK_AND_ASSIGN(Pod first, RunPod("-first"));
+  const cri::ContainerConfig config = MakeKubeletProbe("c", {"sleep"});
+  ASSERT_OK_AND_ASSIGN(const std::string one, first.RunContainer(config));
+  const std::string label = LabelIn(one);
+  ASSERT_OK(node().daemon().Kill());
+  ASSERT_EQ(kill(MonitorOf(first.id()), SIGKILL), 0);
+  ASSERT_NO_FATAL_FAILURE(start_again());
+  ASSERT_OK_AND_ASSIGN(Pod second, RunPod("-second"));
+  ASSERT_OK_AND_ASSIGN(const std::string other, second.RunContainer(config));
+  EXPECT_NE(LabelIn(other), label);
 }
 
 TEST_F(SelinuxTest, OptionsOfTheRequestAreTheLabel) {
