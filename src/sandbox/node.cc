@@ -117,7 +117,7 @@ absl::Status Node::Prepare() {
   node_hostname_ = hostname;
   ASSIGN_OR_RETURN(host_mounts_, OpenFile(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
   if (!options_.systemd_cgroups) RETURN_IF_ERROR(cgroups_.Create(options_.cgroup_root));
-  ASSIGN_OR_RETURN(removals_, RemovalQueue::Start());
+  ASSIGN_OR_RETURN(removals_, RemovalQueue::Start(log_));
   ASSIGN_OR_RETURN(
       watcher_,
       ExitWatcher::Start(

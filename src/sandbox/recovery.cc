@@ -260,10 +260,6 @@ void Node::RecoverNetworks() {
 // What lies below our own roots and no record speaks of.
 void Node::RemoveOrphans() {
   const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
-  const absl::StatusOr<std::vector<std::string>> trash =
-      ListDir(AT_FDCWD, options_.data_dir + "/trash");
-  for (const std::string& name : trash.value_or(std::vector<std::string>()))
-    removals_->Add(absl::StrCat(options_.data_dir, "/trash/", name));
   const absl::StatusOr<std::vector<std::string>> states =
       ListDir(AT_FDCWD, options_.state_dir + "/pods");
   for (const std::string& id : states.value_or(std::vector<std::string>())) {

@@ -1,9 +1,12 @@
 #include "src/sandbox/removal_queue.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
@@ -13,6 +16,7 @@ namespace berth {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::HasSubstr;
 
 class RemovalQueueTest : public testing::Test {
  protected:
@@ -31,16 +35,26 @@ class RemovalQueueTest : public testing::Test {
   std::string directory_;
 };
 
-TEST_F(RemovalQueueTest, RemovesOneAfterTheOtherAndPassesByWhatCannotBe) {
+TEST_F(RemovalQueueTest, RemovesOneAfterTheOtherAndWhatCannotBeLater) {
   const std::string first = Tree("first"), second = Tree("second"), file = directory_ + "/file";
   std::ofstream(file) << "no directory";
-  auto queue = RemovalQueue::Start();
+  FILE* written = std::tmpfile();
+  const Log log(LogLevel::kInfo, LogFormat::kText, ::fileno(written));
+  auto queue = RemovalQueue::Start(log);
   ASSERT_TRUE(queue.ok()) << queue.status();
   (*queue)->Add(first);
   (*queue)->Add(file + "/below");
   (*queue)->Add(second);
   while (fs::exists(second)) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_FALSE(fs::exists(first));
+  char line[1024] = {};
+  EXPECT_GT(::pread(::fileno(written), line, sizeof line - 1, 0), 0);
+  EXPECT_THAT(line, HasSubstr(file + "/below"));
+  EXPECT_THAT(line, HasSubstr("Not a directory"));
+  std::fclose(written);
+  fs::remove(file);
+  const std::string below = Tree("file/below");
+  while (fs::exists(below)) absl::SleepFor(absl::Milliseconds(1));
 }
 
 }  // namespace
