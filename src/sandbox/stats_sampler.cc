@@ -69,9 +69,8 @@ StatsSampler::~StatsSampler() {
 }
 
 template <typename Sample>
-bool StatsSampler::Fresh(const Tracked<Sample>& tracked, int64_t now) const {
-  return tracked.last != nullptr &&
-         now - tracked.last->made_at < absl::ToInt64Nanoseconds(options_.min_age);
+bool StatsSampler::Fresh(const Tracked<Sample>& tracked, absl::Time now) const {
+  return tracked.last != nullptr && now - tracked.last->made_at < options_.min_age;
 }
 
 template <typename Sample>
@@ -88,7 +87,8 @@ void StatsSampler::ReadUsage(const std::string& cgroup, Tracked<Sample>& tracked
   sample->at = absl::GetCurrentTimeNanos();
   sample->usage = *std::move(usage);
   if (sample->usage.cpu_ns)
-    sample->nano_cores = tracked.rate.Add(sample->at, *sample->usage.cpu_ns, options_.window);
+    sample->nano_cores =
+        tracked.rate.Add(absl::ToUnixNanos(SteadyNow()), *sample->usage.cpu_ns, options_.window);
 }
 
 template <typename Sample>
@@ -101,7 +101,7 @@ void StatsSampler::Release(TrackedMap<Sample>& map, const std::string& id) {
 }
 
 void StatsSampler::RenewContainers(const NodeSnapshot& snapshot) {
-  const int64_t now = absl::GetCurrentTimeNanos();
+  const absl::Time now = SteadyNow();
   auto samples = std::make_shared<ContainerSamples>();
   samples->reserve(snapshot.containers.size());
   for (const auto& [id, container] : snapshot.containers) {
@@ -152,7 +152,7 @@ std::shared_ptr<const PodSamples> StatsSampler::Pods() {
   for (const auto& sample : *last_containers_) {
     if (sample->at != 0) running[sample->container->pod_id].push_back(sample);
   }
-  const int64_t now = absl::GetCurrentTimeNanos();
+  const absl::Time now = SteadyNow();
   auto samples = std::make_shared<PodSamples>();
   samples->reserve(snapshot->pods.size());
   bool looked = false;

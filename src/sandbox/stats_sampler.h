@@ -24,8 +24,8 @@
 namespace berth {
 
 struct UsageSample {
-  int64_t made_at = 0;  // ns since the epoch
-  int64_t at = 0;       // the same; 0: it does not run, nothing was read
+  absl::Time made_at;  // SteadyNow
+  int64_t at = 0;      // ns since the epoch; 0: it does not run, nothing was read
   CgroupUsage usage;
   std::optional<uint64_t> nano_cores;  // over the window; unset until there are two samples
 };
@@ -52,7 +52,8 @@ using DetailsById = absl::flat_hash_map<std::string, ContainerDetails>;
 // kept for it.
 class RateWindow {
  public:
-  // Units of `total` a second; nullopt with the first sample, and after the counter fell.
+  // Units of `total` a second; nullopt with the first sample, and after the counter fell. `at_ns`
+  // is of a clock that nobody sets.
   std::optional<uint64_t> Add(int64_t at_ns, uint64_t total, absl::Duration window);
 
  private:
@@ -106,7 +107,7 @@ class StatsSampler {
 
   void RenewContainers(const NodeSnapshot& snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   template <typename Sample>
-  bool Fresh(const Tracked<Sample>& tracked, int64_t now) const;
+  bool Fresh(const Tracked<Sample>& tracked, absl::Time now) const;
   template <typename Sample>
   void ReadUsage(const std::string& cgroup, Tracked<Sample>& tracked, Sample* sample)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -80,6 +80,26 @@ TEST_P(ClockTest, I_02_StartAfterAJumpKnowsAll) {
   SetClockBy(-GetParam());
 }
 
+// A sample is renewed by its age, and a rate is over the time that went by.
+TEST_P(ClockTest, I_02_StatsGoOnAfterAJump) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"sleep"})));
+  cri::ContainerStatsRequest request;
+  request.set_container_id(id);
+  const auto cpu = [&] {
+    const auto stats = client().Call(&Runtime::ContainerStats, request);
+    return stats.ok() ? stats->stats().cpu() : cri::CpuUsage();
+  };
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return cpu().has_usage_nano_cores(); }));
+  const int64_t before = cpu().timestamp();
+  ASSERT_NO_FATAL_FAILURE(SetClockBy(GetParam()));
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
+    const cri::CpuUsage now = cpu();
+    return now.timestamp() != before && now.has_usage_nano_cores();
+  }));
+  SetClockBy(-GetParam());
+}
+
 INSTANTIATE_TEST_SUITE_P(, ClockTest, testing::Values(3600, -7200, 86400 * 365),
                          [](const auto& info) {
                            return info.param < 0       ? std::string("Back")
