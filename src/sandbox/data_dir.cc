@@ -42,12 +42,12 @@ absl::StatusOr<UniqueFd> LockDataDir(const std::string& data_dir) {
 absl::StatusOr<std::unique_ptr<Database>> OpenDatabase(const std::string& data_dir,
                                                        const Log& log) {
   const std::string path = data_dir + "/berth.db";
-  absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path);
+  absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path, {.to_be_filled = true});
   if (absl::IsDataLoss(database.status())) {
     ASSIGN_OR_RETURN(const std::string aside, SetDatabaseAside(path));
     log.Error("damaged database set aside",
               {{"error", database.status().message()}, {"kept_as", aside}});
-    database = Database::Open(path);
+    database = Database::Open(path, {.to_be_filled = true});
   }
   RETURN_IF_ERROR(database.status());
   if ((*database)->created()) RETURN_IF_ERROR(RebuildPodRows(data_dir, **database, log));

@@ -41,6 +41,9 @@ absl::Status RebuildPodRows(const std::string& data_dir, Database& database, con
     for (const std::string& name : *names) {
       const absl::Status done =
           kind.rebuild(absl::StrCat(data_dir, "/", kind.name, "/", name), database);
+      // One that is left out here is ended: not for want of room, which the next start may have.
+      if (absl::IsResourceExhausted(done))
+        return Annotate(done, absl::StrCat("rebuild record of ", kind.name, "/", name));
       rebuilt += done.ok() ? 1 : 0;
       if (!done.ok())
         log.Error("record not rebuilt",

@@ -10,7 +10,7 @@
 namespace berth {
 
 // `database` has no rows of them yet. Before networks and pods are opened. What cannot be read is
-// left out, and swept as an orphan later.
+// left out, and swept as an orphan later. ResourceExhausted: there is no room for all of them.
 absl::Status RebuildPodRows(const std::string& data_dir, Database& database, const Log& log);
 
 }  // namespace berth

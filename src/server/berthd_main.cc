@@ -190,6 +190,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   options.images.pull_env = ProxyEnvironment();
   ASSIGN_OR_RETURN(const std::unique_ptr<ImageStore> images,
                    ImageStore::Open(std::move(options.images), *database));
+  RETURN_IF_ERROR(database->MarkFilled());
   ASSIGN_OR_RETURN(const std::unique_ptr<BridgeNetwork> network,
                    BridgeNetwork::Open(std::move(options.bridge), *database));
   ASSIGN_OR_RETURN(const std::unique_ptr<CniNetwork> cni,

@@ -19,6 +19,7 @@
 namespace berth {
 namespace {
 
+constexpr int kUnfilled = 1;            // PRAGMA application_id until MarkFilled
 constexpr size_t kIdleStatements = 64;  // twice as many as there are
 
 absl::Status SqliteStatus(sqlite3* db, absl::string_view what) {
@@ -50,16 +51,15 @@ absl::Status Execute(sqlite3* db, absl::string_view sql) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> UserVersion(sqlite3* db) {
+absl::StatusOr<int> ReadPragma(sqlite3* db, const char* pragma) {
   sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &raw, nullptr) != SQLITE_OK) {
-    return SqliteStatus(db, "read schema version");
-  }
+  if (sqlite3_prepare_v2(db, pragma, -1, &raw, nullptr) != SQLITE_OK)
+    return SqliteStatus(db, pragma);
   const bool row = sqlite3_step(raw) == SQLITE_ROW;
-  const int version = row ? sqlite3_column_int(raw, 0) : -1;
+  const int value = row ? sqlite3_column_int(raw, 0) : -1;
   sqlite3_finalize(raw);
-  if (!row) return SqliteStatus(db, "read schema version");
-  return version;
+  if (!row) return SqliteStatus(db, pragma);
+  return value;
 }
 
 // Pages and records are read once: damage is better found before there are answers.
@@ -76,19 +76,23 @@ absl::Status CheckWhole(sqlite3* db) {
   return verdict == "ok" ? absl::OkStatus() : absl::DataLossError(absl::StrCat("check: ", verdict));
 }
 
-absl::Status PrepareSchema(sqlite3* db, bool* created) {
+absl::Status PrepareSchema(sqlite3* db, bool to_be_filled, bool* created) {
   RETURN_IF_ERROR(
       Execute(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL;"));
-  ASSIGN_OR_RETURN(const int version, UserVersion(db));
-  *created = version == 0;
+  ASSIGN_OR_RETURN(const int version, ReadPragma(db, "PRAGMA user_version"));
+  ASSIGN_OR_RETURN(const int application_id, ReadPragma(db, "PRAGMA application_id"));
+  const bool to_be_emptied = to_be_filled && application_id == kUnfilled;
+  *created = version == 0 || to_be_emptied;
   if (version != 0) RETURN_IF_ERROR(CheckWhole(db));
-  if (version == kSchemaVersion) return absl::OkStatus();
+  if (version == kSchemaVersion && !to_be_emptied) return absl::OkStatus();
   if (version > kSchemaVersion) {
     return absl::FailedPreconditionError(absl::StrCat("schema version ", version, " is newer than ",
                                                       kSchemaVersion,
                                                       ", the newest that this berthd knows"));
   }
-  std::string changes = version == 0 ? kSchema : "";
+  std::string changes = version == 0 ? kSchema : to_be_emptied ? kNoRows : "";
+  if (version == 0 && to_be_filled)
+    absl::StrAppend(&changes, "PRAGMA application_id=", kUnfilled, ";");
   for (int from = version; from > 0 && from < kSchemaVersion; ++from)
     changes += kMigrations[from - 1];
   return Execute(db, absl::StrCat("BEGIN IMMEDIATE;", changes,
@@ -214,6 +218,11 @@ absl::Status Database::Transaction::Run(absl::string_view sql) {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  return Open(path, OpenOptions());
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
+                                                         const OpenOptions& options) {
   const mode_t old_mask = ::umask(0077);
   sqlite3* raw = nullptr;
   const int code =
@@ -223,7 +232,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   std::unique_ptr<Database> database(new Database(raw));
   if (code != SQLITE_OK) return SqliteStatus(raw, absl::StrCat("open ", path));
   sqlite3_busy_timeout(raw, 5000);
-  if (absl::Status prepared = PrepareSchema(raw, &database->created_); !prepared.ok()) {
+  if (absl::Status prepared = PrepareSchema(raw, options.to_be_filled, &database->created_);
+      !prepared.ok()) {
     return Annotate(prepared, absl::StrCat("open ", path));
   }
   // The files beside it stay at the end, so that the next start needs no blocks for them.
@@ -289,6 +299,12 @@ absl::Status Database::Read(absl::FunctionRef<absl::Status(Transaction&)> body) 
   }
   if (observer_) observer_("read", SteadyNow() - begin);
   return status;
+}
+
+absl::Status Database::MarkFilled() {
+  if (!created_) return absl::OkStatus();
+  return Write(Durability::kPowerLoss,
+               [](Transaction& transaction) { return transaction.Run("PRAGMA application_id=0"); });
 }
 
 absl::StatusOr<std::string> SetDatabaseAside(const std::string& path) {

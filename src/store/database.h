@@ -76,10 +76,19 @@ class Database {
  public:
   // Opens or creates `path` (mode 0600) and brings its schema up to date. A file that is damaged or
   // from a newer version is DataLoss / FailedPrecondition with the path; nothing is deleted.
+  struct OpenOptions {
+    // A new one is to be filled with rows that are known from elsewhere. Until MarkFilled has been
+    // called each Open finds it new again, and without rows.
+    bool to_be_filled = false;
+  };
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
+                                                        const OpenOptions& options);
   ~Database();
-  // Made by Open: it has no rows yet.
+  // It had no rows when it was opened.
   bool created() const { return created_; }
+  // On return that it is filled survives a power cut, with all its rows. Repeatable.
+  absl::Status MarkFilled();
 
   // The access to the connection inside one transaction. Valid only during the callback.
   class Transaction {

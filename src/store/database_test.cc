@@ -291,6 +291,20 @@ TEST_F(DatabaseTest, TellsWhetherItIsNew) {
   EXPECT_FALSE(Open()->created());
 }
 
+TEST_F(DatabaseTest, IsNewAgainWithoutRowsUntilItIsFilled) {
+  const auto open = [&] { return *Database::Open(path_, {.to_be_filled = true}); };
+  for (const bool filled : {false, true}) {
+    const auto database = open();
+    EXPECT_TRUE(database->created());
+    EXPECT_EQ(Count(*database), 0);
+    ASSERT_TRUE(Put(*database, "made", "again").ok());
+    if (filled) ASSERT_TRUE(database->MarkFilled().ok());
+  }
+  const auto database = open();
+  EXPECT_FALSE(database->created());
+  EXPECT_EQ(Count(*database), 1);
+}
+
 TEST_F(DatabaseTest, FindsDamageWithinTheFile) {
   {
     const auto database = Open();

@@ -75,6 +75,12 @@ CREATE TABLE attachments (
 ) WITHOUT ROWID;
 )sql";
 
+// What takes all rows away.
+inline constexpr char kNoRows[] =
+    "DELETE FROM node; DELETE FROM containers; DELETE FROM pods; DELETE FROM image_names;"
+    "DELETE FROM image_layers; DELETE FROM images; DELETE FROM layers; DELETE FROM addresses;"
+    "DELETE FROM attachments;";
+
 // What makes version n+2 of version n+1, for n from 0.
 inline constexpr const char* kMigrations[kSchemaVersion - 1] = {
     "ALTER TABLE layers ADD COLUMN opaque_root INTEGER NOT NULL DEFAULT 0;",

@@ -201,6 +201,35 @@ TEST_F(IncidentTest, I_14_HungMonitorKeepsNoStartWaiting) {
   EXPECT_TRUE(Eventually(kPatience, [&] { return StateOf(unknown) == cri::CONTAINER_RUNNING; }));
 }
 
+// The daemon dies while it makes the rows of a lost database again: what has none yet is no orphan.
+TEST_F(IncidentTest, I_09_RowsThatACutOffStartDidNotMakeAreMadeByTheNext) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, RunReady(pod, {"term-exit", "77"}));
+  ASSERT_OK(daemon().Kill());
+  for (const char* suffix : {"", "-wal", "-shm"})
+    unlink(absl::StrCat(daemon().options().dir, "/data/berth.db", suffix).c_str());
+  FailpointFiles::Arm({.point = "store.commit", .kind = "kill"});
+  EXPECT_FALSE(daemon().StartAgain().ok());
+  EXPECT_TRUE(FailpointFiles::HasStruck());
+  StartAgain();
+  ASSERT_OK_AND_ASSIGN(const auto status, berth().PodStatus(pod.id()));
+  EXPECT_EQ(status.state(), cri::SANDBOX_READY);
+  EXPECT_EQ(StateOf(id), cri::CONTAINER_RUNNING);
+}
+
+// The same for want of room.
+TEST_F(IncidentTest, I_09_RowsThatThereWasNoRoomForAreMadeByTheNextStart) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, RunReady(pod, {"term-exit", "77"}));
+  ASSERT_OK(daemon().Kill());
+  for (const char* suffix : {"", "-wal", "-shm"})
+    unlink(absl::StrCat(daemon().options().dir, "/data/berth.db", suffix).c_str());
+  FailpointFiles::Arm({.point = "store.commit", .kind = "fail", .value = ENOSPC});
+  EXPECT_FALSE(daemon().StartAgain().ok());
+  StartAgain();
+  EXPECT_EQ(StateOf(id), cri::CONTAINER_RUNNING);
+}
+
 // The pids of a pod's processes have gone to another process while berthd was away.
 TEST_F(IncidentTest, I_15_ProcessThatHasAPodsOldPidIsLeftAlone) {
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
