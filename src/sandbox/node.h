@@ -233,7 +233,8 @@ class Node {
   };
   // From here on nobody is told of its containers.
   EndingMonitor AskMonitorToEnd(const PodRecord& pod);
-  static void AwaitEnd(EndingMonitor monitor);
+  // False: it was killed, and does not die.
+  static bool AwaitEnd(EndingMonitor& monitor);
   void EndHungMonitor(const PodRecord& pod);
   // Of a pod that is to be stopped.
   absl::Status ReadOrEndMonitor(const PodPtr& pod);

@@ -128,6 +128,7 @@ absl::Status Node::ReadOrEndMonitor(const PodPtr& pod) {
 void Node::EndHungMonitor(const PodRecord& pod) {
   log_.Error("monitor of a pod that is stopped does not answer; it is ended", {{"pod", pod.id}});
   ++counters_.monitors_lost;
+  watcher_->Remove(pod.id).reset();  // its end is known, and counted
   cgroups_.Kill(pod.status.cgroup);
   // What is killed runs until the kernel gets to it, and a pod is stopped when nothing of it runs.
   for (const ContainerPtr& container : Snapshot()->ContainersOf(pod.id)) {
@@ -177,7 +178,7 @@ Node::EndingMonitor Node::AskMonitorToEnd(const PodRecord& pod) {
   return monitor;
 }
 
-void Node::AwaitEnd(EndingMonitor monitor) {
+bool Node::AwaitEnd(EndingMonitor& monitor) {
   const absl::Time deadline = SteadyNow() + kMonitorEndTimeout;
   bool ended = false;
   while (!ended && (monitor.process.valid() || monitor.connection.valid())) {
@@ -192,9 +193,15 @@ void Node::AwaitEnd(EndingMonitor monitor) {
     if (!packet.ok()) monitor.connection.reset();
     if (packet.ok() && !ParseWatchEvent(packet->data).ok()) break;  // it says that it cannot
   }
-  if (!monitor.process.valid()) return;
-  if (!ended) Kill(monitor.process);
+  if (!monitor.process.valid()) return true;
+  if (!ended) {
+    Kill(monitor.process);
+    pollfd killed = {.fd = monitor.process.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&killed, 1, static_cast<int>(absl::ToInt64Milliseconds(kMonitorEndTimeout))) == 0)
+      return false;
+  }
   ::waitid(P_PIDFD, static_cast<id_t>(monitor.process.get()), nullptr, WEXITED);
+  return true;
 }
 
 absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
@@ -217,7 +224,13 @@ absl::Status Node::DiscardPod(const PodRecord& pod) {
   if (!detached.ok())
     log_.Warning("network not taken down yet", {{"pod", pod.id}, {"error", detached.message()}});
   const absl::Status moved = MoveToTrash(PodDataDir(pod.id));
-  AwaitEnd(std::move(monitor));
+  if (!AwaitEnd(monitor)) {
+    absl::MutexLock lock(&mu_);
+    runtimes_[pod.id] = std::make_unique<PodRuntime>();
+    runtimes_[pod.id]->monitor = std::move(monitor.process);  // for whom it is to be reaped by
+    return absl::DeadlineExceededError(
+        "berth-monitor does not die (is it in an uninterruptible wait?)");
+  }
   RETURN_IF_ERROR(moved);
   // What the monitor left (it was killed, or it never ran) goes with the cgroup.
   RETURN_IF_FAULT("remove_pod.cgroup");

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,7 @@ namespace berth::e2e {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Asks a daemon for its lists and states all the time from the construction to Stop.
 class Asker {
@@ -109,6 +111,7 @@ TEST_F(HungPodTest, I_06_StoppedMonitorTouchesItsPodOnlyAndThePodCanBeRemoved) {
   ASSERT_OK_AND_ASSIGN(const std::string other, pod.RunContainer(MakeProbe("d", {"watch"})));
   const pid_t monitor = MonitorOf(pod.id());
   ASSERT_GT(monitor, 0);
+  const size_t logged = node().daemon().Log().size();
   Asker asker(node().daemon().socket());
   ASSERT_EQ(kill(monitor, SIGSTOP), 0);
   std::thread exec([&] {
@@ -124,6 +127,30 @@ TEST_F(HungPodTest, I_06_StoppedMonitorTouchesItsPodOnlyAndThePodCanBeRemoved) {
     EXPECT_THAT(status.message(), HasSubstr("monitor"));
   }
   EXPECT_OK(client().RemovePod(pod.id()));
+  const std::string log = node().daemon().Log().substr(logged);
+  EXPECT_THAT(log, HasSubstr("does not answer"));
+  EXPECT_THAT(log, Not(HasSubstr("monitor of a pod is gone"))) << "it is told once";
+}
+
+// A frozen cgroup of v1 does what an uninterruptible wait does: a SIGKILL has no effect.
+TEST_F(HungPodTest, I_06_MonitorThatDoesNotDieKeepsNoCallForEver) {
+  const std::string frozen = "/sys/fs/cgroup/freezer/berth-e2e-frozen";
+  if (access("/sys/fs/cgroup/freezer/cgroup.procs", W_OK) != 0)
+    GTEST_SKIP() << "needs the freezer of cgroup v1";
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  const pid_t monitor = MonitorOf(pod.id());
+  ASSERT_GT(monitor, 0);
+  std::filesystem::create_directory(frozen);
+  std::ofstream(frozen + "/cgroup.procs") << monitor;
+  std::ofstream(frozen + "/freezer.state") << "FROZEN";
+  const absl::Status removed = client().RemovePod(pod.id());
+  EXPECT_CODE(removed, kDeadlineExceeded);
+  EXPECT_THAT(std::string(removed.message()), HasSubstr(pod.id()));
+  EXPECT_THAT(std::string(removed.message()), HasSubstr("does not die"));
+  ExpectOthersLive("-other");
+  std::ofstream(frozen + "/freezer.state") << "THAWED";
+  EXPECT_OK(client().RemovePod(pod.id()));
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return rmdir(frozen.c_str()) == 0; }));
 }
 
 TEST_F(HungPodTest, I_31_DeadFuseVolumeTouchesItsPodOnly) {
