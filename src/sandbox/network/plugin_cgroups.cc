@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
@@ -11,7 +12,7 @@ namespace {
 
 // A killed process leaves its cgroup a moment later, one in an uninterruptible wait much later.
 constexpr absl::Duration kPatience = absl::Seconds(5), kInterval = absl::Milliseconds(1);
-constexpr size_t kMaxFree = 4;
+constexpr size_t kMaxFree = 4, kOwnDigits = 12;
 
 }  // namespace
 
@@ -25,10 +26,19 @@ absl::StatusOr<std::unique_ptr<PluginCgroups>> PluginCgroups::Open(std::string p
     absl::SleepFor(kInterval);
     removed = cgroups.Remove(parent);
   }
-  RETURN_IF_ERROR(removed);
+  // A plugin that nothing ends is no reason not to start: it stays where nobody else will be.
+  if (!removed.ok() && log != nullptr)
+    log->Warning("what a CNI plugin left behind does not die",
+                 {{"cgroup", parent}, {"error", removed.message()}});
   return std::unique_ptr<PluginCgroups>(
       new PluginCgroups(std::move(parent), std::move(cgroups), log));
 }
+
+PluginCgroups::PluginCgroups(std::string parent, Cgroups cgroups, const Log* log)
+    : parent_(std::move(parent)),
+      own_(NewId().substr(0, kOwnDigits)),
+      cgroups_(std::move(cgroups)),
+      log_(log) {}
 
 absl::StatusOr<PluginCgroups::Slot> PluginCgroups::Take() {
   std::string path;
@@ -39,7 +49,7 @@ absl::StatusOr<PluginCgroups::Slot> PluginCgroups::Take() {
       free_.pop_back();
       return slot;
     }
-    path = absl::StrCat(parent_, "/", made_++);
+    path = absl::StrCat(parent_, "/", own_, "-", made_++);
   }
   RETURN_IF_ERROR(cgroups_.CreateTracking(path));
   ASSIGN_OR_RETURN(CgroupHandle handle, cgroups_.Open(path));

@@ -17,7 +17,7 @@ namespace berth {
 class PluginCgroups {
  public:
   // `parent` is an absolute cgroup path that is this daemon's alone. Kills and removes what an
-  // earlier daemon left in it. Made for the first plugin.
+  // earlier daemon left in it; the log tells what does not die. Made for the first plugin.
   static absl::StatusOr<std::unique_ptr<PluginCgroups>> Open(std::string parent, const Log* log);
 
   struct Slot {
@@ -33,11 +33,10 @@ class PluginCgroups {
   absl::Status RemoveUnused();
 
  private:
-  PluginCgroups(std::string parent, Cgroups cgroups, const Log* log)
-      : parent_(std::move(parent)), cgroups_(std::move(cgroups)), log_(log) {}
+  PluginCgroups(std::string parent, Cgroups cgroups, const Log* log);
   bool IsEmpty(const Slot& slot) const;
 
-  const std::string parent_;
+  const std::string parent_, own_;  // the second begins the names of this object's
   const Cgroups cgroups_;
   const Log* const log_;
   absl::Mutex mu_;

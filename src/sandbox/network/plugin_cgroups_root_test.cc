@@ -1,10 +1,12 @@
 #include "src/sandbox/network/plugin_cgroups.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "src/kernel/bounded_run.h"
@@ -86,6 +88,45 @@ TEST_F(PluginCgroupsRootTest, WhatADeadDaemonLeftIsRemovedAtTheNextStart) {
   auto next = PluginCgroups::Open(parent_, nullptr);
   ASSERT_TRUE(next.ok()) << next.status();
   EXPECT_EQ(Directories(), 0);
+}
+
+// A frozen cgroup of v1 does what an uninterruptible wait does: a SIGKILL has no effect.
+TEST_F(PluginCgroupsRootTest, WhatDoesNotDieIsLeftAlone) {
+  namespace fs = std::filesystem;
+  const std::string frozen = "/sys/fs/cgroup/freezer" + parent_ + "-frozen";
+  if (!fs::exists("/sys/fs/cgroup/freezer/cgroup.procs"))
+    GTEST_SKIP() << "needs the freezer of cgroup v1";
+  auto slot = cgroups_->Take();
+  ASSERT_TRUE(slot.ok()) << slot.status();
+  const pid_t process = ::fork();
+  if (process == 0) {
+    for (;;) ::pause();
+  }
+  ASSERT_GT(process, 0);
+  const std::string left = slot->handle.unified ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup/pids";
+  std::ofstream(left + slot->path + "/cgroup.procs") << process;
+  fs::create_directory(frozen);
+  std::ofstream(frozen + "/cgroup.procs") << process;
+  std::ofstream(frozen + "/freezer.state") << "FROZEN";
+
+  auto next = PluginCgroups::Open(parent_, nullptr);
+  EXPECT_TRUE(next.ok()) << next.status();
+  if (next.ok()) {
+    auto taken = (*next)->Take();
+    EXPECT_TRUE(taken.ok()) << taken.status();
+    if (taken.ok()) {
+      EXPECT_NE(taken->path, slot->path);
+      (*next)->GiveBack(*std::move(taken));
+    }
+    EXPECT_TRUE((*next)->RemoveUnused().ok());
+  }
+
+  std::ofstream(frozen + "/freezer.state") << "THAWED";
+  int status = 0;
+  EXPECT_EQ(::waitpid(process, &status, 0), process);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "it was killed while it was frozen";
+  EXPECT_EQ(::rmdir(frozen.c_str()), 0);
+  cgroups_->GiveBack(*std::move(slot));
 }
 
 }  // namespace
