@@ -65,13 +65,13 @@ Node::Node(Options options, Database& database, ImageStore& images, Network& net
       cdi_(options_.cdi_dirs) {}
 
 Node::~Node() {
-  watcher_.reset();
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
   if (layer_sampler_.joinable()) layer_sampler_.join();
   if (late_recovery_.joinable()) late_recovery_.join();
+  watcher_.reset();  // which the late recovery adds to, and whose thread uses all the rest
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database,

@@ -136,5 +136,19 @@ TEST_F(CrossingCallsTest, StopOfAPodWhoseMonitorIsReadLate) {
   EXPECT_LE(FailpointFiles::Hits().count("recover.watch"), 2u) << "one was read twice";
 }
 
+TEST_F(CrossingCallsTest, EndOfTheDaemonWhileAMonitorIsReadLate) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  const pid_t monitor = MonitorOf(pod.id());
+  ASSERT_OK(daemon().Kill());
+  ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  ASSERT_OK(daemon().StartAgain());
+  FailpointFiles::Arm({.point = "recover.watch", .kind = "delay", .value = kHeldMs});
+  ASSERT_EQ(kill(monitor, SIGCONT), 0);
+  EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); }));
+  EXPECT_OK(daemon().Terminate());
+  ASSERT_OK(daemon().StartAgain());
+  own_->Reconnect();
+}
+
 }  // namespace
 }  // namespace berth::e2e
