@@ -150,24 +150,26 @@ MonitorClient Node::Monitor(absl::string_view pod_id) const {
   return MonitorClient(PodStateDir(pod_id), std::move(idle));
 }
 
-void Node::PersistPod(absl::string_view id) {
+absl::Status Node::PersistPod(absl::string_view id) {
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("persist/", id));
   const absl::StatusOr<PodPtr> pod = state_.FindPod(id);
-  if (!pod.ok()) return;
+  if (!pod.ok()) return absl::OkStatus();
   const absl::Status stored = UpdatePodStatus(database_, id, EncodePodStatus((*pod)->status));
   if (!stored.ok()) log_.Error("pod status not stored", {{"pod", id}, {"error", stored.message()}});
-  if ((*pod)->status.unstored == !stored.ok()) return;
-  state_.UpdatePod(id, [&](PodStatus& status) { status.unstored = !stored.ok(); });
+  if ((*pod)->status.unstored == stored.ok())
+    state_.UpdatePod(id, [&](PodStatus& status) { status.unstored = !stored.ok(); });
+  return stored;
 }
 
-void Node::PersistContainer(absl::string_view id) {
+absl::Status Node::PersistContainer(absl::string_view id) {
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("persist/", id));
   const absl::StatusOr<ContainerPtr> container = state_.FindContainer(id);
-  if (!container.ok()) return;
+  if (!container.ok()) return absl::OkStatus();
   const absl::Status stored =
       UpdateContainerStatus(database_, id, EncodeContainerStatus((*container)->status));
   if (!stored.ok())
     log_.Error("container status not stored", {{"container", id}, {"error", stored.message()}});
+  return stored;
 }
 
 absl::Status Node::MoveToTrash(const std::string& path) {

@@ -246,7 +246,8 @@ class Node {
   // Kills what is left in it, and waits a moment for that to be gone.
   absl::Status EmptyAndRemoveCgroup(const std::string& path) const;
   absl::Status RemoveContainerCgroup(absl::string_view id);
-  void PersistPod(absl::string_view id);
+  // The log has an error, too: most of what changes is known again without the row.
+  absl::Status PersistPod(absl::string_view id);
 
   absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,
                                             const std::string& name,
@@ -315,7 +316,7 @@ class Node {
   absl::StatusOr<UniqueFd> OpenLog(const ContainerRecord& container, const PodRecord& pod) const;
   absl::Status RemoveContainerLocked(const ContainerPtr& container);
   OperationLog::Operation BeginOperation(const char* kind, const ContainerRecord& container) const;
-  void PersistContainer(absl::string_view id);
+  absl::Status PersistContainer(absl::string_view id);  // as PersistPod
   absl::Status MoveToTrash(const std::string& path);
 
   void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);

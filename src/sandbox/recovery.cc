@@ -56,7 +56,7 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
   });
   if (container == nullptr) return;
   if (ended && event.oom) ++counters_.oom_kills;
-  PersistContainer(id);
+  PersistContainer(id).IgnoreError();
   // Empty by now; if something in it is still dying, the container's removal gets it.
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("cgroup/", id));
   if (cgroups_.Remove(container->cgroup).ok())
@@ -87,7 +87,7 @@ void Node::OnContainerEvent(const std::string&, const WatchEvent& event) {
         record.status.pid = event.pid;
         if (record.status.started_at == 0) record.status.started_at = absl::GetCurrentTimeNanos();
       });
-  if (container != nullptr) PersistContainer(event.container_id);
+  if (container != nullptr) PersistContainer(event.container_id).IgnoreError();
 }
 
 void Node::OnMonitorLost(const std::string& pod_id) {
@@ -117,10 +117,10 @@ void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
       changed.status.message = std::string(why);
       changed.status.finished_at = absl::GetCurrentTimeNanos();
     });
-    PersistContainer(id);
+    PersistContainer(id).IgnoreError();
   }
   state_.UpdatePod(pod.id, [](PodStatus& status) { status.state = PodState::kNotReady; });
-  PersistPod(pod.id);
+  PersistPod(pod.id).IgnoreError();
 }
 
 absl::Status Node::Recover() {

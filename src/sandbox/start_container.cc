@@ -97,7 +97,7 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
     // A short process may have ended before its start was told of.
     if (status.state == ContainerState::kCreated) status.state = ContainerState::kRunning;
   });
-  PersistContainer(container->id);
+  PersistContainer(container->id).IgnoreError();
   // Who is attached already waits for a start that will not come.
   if (!pid.ok()) Monitor(pod->id).Forget(container->id).IgnoreError();
   {
@@ -178,6 +178,7 @@ absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const 
   if (!spec.hooks.poststop.empty()) {
     state_.UpdateContainer(container.id,
                            [](ContainerRecord& record) { record.status.poststop_due = true; });
+    PersistContainer(container.id).IgnoreError();
   }
   if (spec.host_view.has_value()) {
     RETURN_IF_ERROR(MakeDirs(spec.host_view->bundle + "/rootfs", 0755));

@@ -93,7 +93,7 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
     RunPoststopHooks(*container, *pod);
     state_.UpdateContainer(container->id,
                            [](ContainerRecord& record) { record.status.poststop_due = false; });
-    PersistContainer(container->id);
+    PersistContainer(container->id).IgnoreError();
   }
   RETURN_IF_ERROR(MoveToTrash(ContainerDir(container->id)));
   RETURN_IF_ERROR(DeleteContainer(database_, container->id));

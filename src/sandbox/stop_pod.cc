@@ -55,7 +55,7 @@ absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* o
   // From here on no container can be made or started in it.
   if (pod->status.state != PodState::kNotReady || pod->status.unstored) {
     state_.UpdatePod(id, [](PodStatus& status) { status.state = PodState::kNotReady; });
-    PersistPod(id);
+    PersistPod(id).IgnoreError();
   }
   RETURN_IF_FAULT("stop_pod.containers");
   // A start that began before that comes to its end, and what it started is stopped with the rest.
@@ -98,7 +98,7 @@ absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* o
   RETURN_IF_ERROR(network_.Detach(pod->id));
   if (!pod->status.ips.empty()) {
     state_.UpdatePod(id, [](PodStatus& status) { status.ips.clear(); });
-    PersistPod(id);
+    PersistPod(id).IgnoreError();
   }
   RETURN_IF_FAULT("stop_pod.answer");
   return absl::OkStatus();

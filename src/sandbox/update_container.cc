@@ -32,7 +32,9 @@ absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits&
   }
   state_.UpdateContainer(container->id,
                          [&](ContainerRecord& record) { record.status.limits = after; });
-  PersistContainer(container->id);
+  // Its repetition finds the limits as they are to be, and stores them.
+  if (const absl::Status stored = PersistContainer(container->id); !stored.ok())
+    return Annotate(stored, absl::StrCat("update container ", container->id));
   RETURN_IF_FAULT("update_container.answer");
   return absl::OkStatus();
 }
@@ -44,7 +46,8 @@ absl::Status Node::UpdatePod(absl::string_view id, const CgroupLimits& overhead,
     status.overhead = overhead;
     status.resources = resources;
   });
-  PersistPod(pod->id);
+  if (const absl::Status stored = PersistPod(pod->id); !stored.ok())
+    return Annotate(stored, absl::StrCat("update pod sandbox ", pod->id));
   return absl::OkStatus();
 }
 

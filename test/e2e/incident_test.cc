@@ -17,6 +17,7 @@
 namespace berth::e2e {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
@@ -228,6 +229,24 @@ TEST_F(IncidentTest, I_09_RowsThatThereWasNoRoomForAreMadeByTheNextStart) {
   EXPECT_FALSE(daemon().StartAgain().ok());
   StartAgain();
   EXPECT_EQ(StateOf(id), cri::CONTAINER_RUNNING);
+}
+
+// A change that a restart would lose is not told as done.
+TEST_F(IncidentTest, I_13_UpdateThatIsNotStoredIsAnError) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, RunReady(pod, {"term-exit", "77"}));
+  cri::UpdateContainerResourcesRequest request;
+  request.set_container_id(id);
+  request.mutable_linux()->set_memory_limit_in_bytes(64 * kMiB);
+  FailpointFiles::Arm({.point = "node.persist_container", .kind = "fail", .value = ENOSPC});
+  const auto failed = berth().Call(&Runtime::UpdateContainerResources, request);
+  EXPECT_CODE(failed, kResourceExhausted);
+  EXPECT_THAT(std::string(failed.status().message()), HasSubstr(id));
+  EXPECT_OK(berth().Call(&Runtime::UpdateContainerResources, request));
+  ASSERT_OK(daemon().Kill());
+  ASSERT_NO_FATAL_FAILURE(StartAgain());
+  ASSERT_OK_AND_ASSIGN(const auto status, berth().ContainerStatus(id));
+  EXPECT_EQ(status.resources().linux().memory_limit_in_bytes(), 64 * kMiB);
 }
 
 // The pids of a pod's processes have gone to another process while berthd was away.
