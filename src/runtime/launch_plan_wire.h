@@ -2,10 +2,10 @@
 // docs/formats/launch-plan.md. Freestanding: shared by both sides, so nothing but fixed-width
 // integers.
 //
-// A plan is a memfd: PlanHeader, then `step_count` steps. A step is StepHeader followed by its
-// strings, each a u32 length, the bytes and one NUL (not counted). Everything is little-endian and
-// 4-byte packed; the reader checks every length before it uses it. Steps run in order in the cloned
-// child; the first failure ends it.
+// A plan is a memfd, that of an exec also part of its message: PlanHeader, then `step_count` steps.
+// A step is StepHeader followed by its strings, each a u32 length, the bytes and one NUL (not
+// counted). Everything is little-endian and 4-byte packed; the reader checks every length before it
+// uses it. Steps run in order in the cloned child; the first failure ends it.
 #pragma once
 
 #include <cstdint>

@@ -2,13 +2,17 @@
 // what it answers.
 //
 //   berth-monitor POD_ID FD_COUNT [pod-pid]   with the descriptors of monitor_protocol.h, StartFd
-//   berth-monitor --node-namespace DATA_DIR   makes the node's minimal mount namespace and waits
-//   for stdin to end berth-monitor --open-volumes PATH...      sends a detached bind of each path
-//   over fd 3 and ends
-//   berth-monitor --describe-devices PATH...  sends what device nodes they are over fd 3
-//   berth-monitor --park                      does nothing until stdin is closed
-//   berth-monitor --network-namespace [PATH VALUE]...  makes one with these sysctls and sends it
-//   over fd 3
+//
+// Its short modes, which end once they are done:
+//
+//   --node-namespace DATA_DIR           makes the node's minimal mount namespace, and waits for the
+//                                       end of stdin
+//   --open-volumes PATH...              sends a detached bind of each path over fd 3
+//   --describe-devices PATH...          sends what device nodes they are over fd 3
+//   --park                              does nothing until stdin is closed
+//   --network-namespace [PATH VALUE]... makes one with these sysctls and sends it over fd 3
+//   --oci ...                           starts the container of a bundle (oci.h)
+//   --oci-user-namespace UID_MAP GID_MAP makes a user namespace and sends it over fd 3
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
