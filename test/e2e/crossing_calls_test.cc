@@ -6,10 +6,8 @@
 #include <algorithm>
 #include <thread>
 
-#include "test/e2e/e2e_test.h"
-#include "test/e2e/failpoint_files.h"
+#include "test/e2e/failpoint_test.h"
 #include "test/e2e/monitor_process.h"
-#include "test/e2e/own_node.h"
 
 namespace berth::e2e {
 namespace {
@@ -17,27 +15,11 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class CrossingCallsTest : public E2eTest {
+class CrossingCallsTest : public FailpointTest {
  protected:
   static constexpr absl::Duration kPatience = absl::Seconds(30);
   static constexpr int kHeldMs = 2000;  // what the other call has to come to its end
 
-  void SetUp() override {
-    ASSERT_OK(FailpointFiles::Make());
-    E2eTest::SetUp();
-    if (HasFatalFailure()) return;
-    FailpointFiles::Disarm();
-    ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::StartWithFailpoints(Name()));
-    own_.emplace(std::move(own));
-  }
-  void TearDown() override {
-    FailpointFiles::Disarm();
-    own_.reset();
-    E2eTest::TearDown();
-  }
-
-  Client& berth() { return own_->client(); }
-  Daemon& daemon() { return own_->daemon(); }
   // Begins `call`, which is held when it comes to `point`; returns once it is there.
   template <typename Call>
   std::thread Hold(const char* point, Call call) {
@@ -49,8 +31,6 @@ class CrossingCallsTest : public E2eTest {
     EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); })) << point;
     return caller;
   }
-
-  std::optional<OwnNode> own_;
 };
 
 TEST_F(CrossingCallsTest, StopOfThePodStopsWhatIsBeingStarted) {
@@ -118,8 +98,7 @@ TEST_F(CrossingCallsTest, StopOfAPodWhoseMonitorIsReadLate) {
   const pid_t monitors[] = {MonitorOf(one.id()), MonitorOf(two.id())};
   ASSERT_OK(daemon().Kill());
   for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGSTOP), 0);
-  ASSERT_OK(daemon().StartAgain());
-  own_->Reconnect();
+  StartAgain();
   FailpointFiles::Arm({.point = "recover.hello", .kind = "delay", .value = kHeldMs});
   EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); }));
   for (const pid_t monitor : monitors) ASSERT_EQ(kill(monitor, SIGCONT), 0);
@@ -146,8 +125,7 @@ TEST_F(CrossingCallsTest, EndOfTheDaemonWhileAMonitorIsReadLate) {
   ASSERT_EQ(kill(monitor, SIGCONT), 0);
   EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); }));
   EXPECT_OK(daemon().Terminate());
-  ASSERT_OK(daemon().StartAgain());
-  own_->Reconnect();
+  StartAgain();
 }
 
 }  // namespace

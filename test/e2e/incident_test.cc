@@ -8,10 +8,8 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "test/e2e/e2e_test.h"
-#include "test/e2e/failpoint_files.h"
+#include "test/e2e/failpoint_test.h"
 #include "test/e2e/monitor_process.h"
-#include "test/e2e/own_node.h"
 #include "test/e2e/subprocess.h"
 
 namespace berth::e2e {
@@ -22,28 +20,8 @@ using ::testing::SizeIs;
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-class IncidentTest : public E2eTest {
+class IncidentTest : public FailpointTest {
  protected:
-  void SetUp() override {
-    ASSERT_OK(FailpointFiles::Make());
-    E2eTest::SetUp();
-    if (HasFatalFailure()) return;
-    FailpointFiles::Disarm();
-    ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::StartWithFailpoints(Name()));
-    own_.emplace(std::move(own));
-  }
-  void TearDown() override {
-    FailpointFiles::Disarm();
-    own_.reset();
-    E2eTest::TearDown();
-  }
-
-  Client& berth() { return own_->client(); }
-  Daemon& daemon() { return own_->daemon(); }
-  void StartAgain() {
-    ASSERT_OK(daemon().StartAgain());
-    own_->Reconnect();
-  }
   cri::ContainerState StateOf(const std::string& container) {
     const auto status = berth().ContainerStatus(container);
     return status.ok() ? status->state() : cri::CONTAINER_UNKNOWN;
@@ -57,9 +35,6 @@ class IncidentTest : public E2eTest {
     }));
     return id;
   }
-
- private:
-  std::optional<OwnNode> own_;
 };
 
 // A caller whose deadline passed comes again while the first call still runs, and again after it.
