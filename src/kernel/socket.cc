@@ -76,6 +76,15 @@ absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type) {
   return fd;
 }
 
+absl::StatusOr<SocketPair> ConnectedPair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return ErrnoStatus("socketpair", "for a helper");
+  SocketPair pair = {.ours = UniqueFd(ends[0]), .theirs = UniqueFd(ends[1])};
+  ::setsockopt(pair.ours.get(), SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof(kSendTimeout));
+  return pair;
+}
+
 absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int type, mode_t mode) {
   ASSIGN_OR_RETURN(const Address at, MakeAddress(path));
   UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));

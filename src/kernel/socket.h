@@ -21,6 +21,13 @@ absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int type, mode_t mo
 // sent waits no longer either.
 absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, int type);
 
+// Two SOCK_SEQPACKET sockets that are connected to each other: `theirs` is for a helper. What
+// `ours` sends waits as long as on a connection of ConnectUnix.
+struct SocketPair {
+  UniqueFd ours, theirs;
+};
+absl::StatusOr<SocketPair> ConnectedPair();
+
 struct Packet {
   std::string data;
   std::vector<UniqueFd> fds;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <cstring>
@@ -27,15 +26,11 @@ struct Helper {
 // `argv` and the descriptors behind 0, 1, 2 and the socket.
 absl::StatusOr<Helper> SpawnHelper(int monitor, std::vector<std::string> argv,
                                    const std::vector<int>& fds) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return ErrnoStatus("socketpair", "berth-monitor");
-  Helper helper;
-  helper.socket.reset(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(SocketPair pair, ConnectedPair());
+  Helper helper = {.socket = std::move(pair.ours), .process = {}};
   SpawnRequest request = {.executable_fd = monitor,
                           .argv = std::move(argv),
-                          .fds = {0, 1, 2, theirs.get()},
+                          .fds = {0, 1, 2, pair.theirs.get()},
                           .new_session = false};
   request.fds.insert(request.fds.end(), fds.begin(), fds.end());
   ASSIGN_OR_RETURN(helper.process, Spawn(request));

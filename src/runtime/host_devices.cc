@@ -1,6 +1,5 @@
 #include "src/runtime/host_devices.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -107,18 +106,14 @@ absl::StatusOr<std::vector<HostDevice>> DescribeHostDevices(int monitor,
           absl::StrCat("describe device \"", EscapeForLog(path), "\": the path is not absolute"));
     }
   }
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return ErrnoStatus("socketpair", "devices");
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(SocketPair pair, ConnectedPair());
   SpawnRequest request{.executable_fd = monitor,
                        .argv = {"berth-monitor", "--describe-devices"},
-                       .fds = {-1, -1, -1, theirs.get()}};
+                       .fds = {-1, -1, -1, pair.theirs.get()}};
   request.argv.insert(request.argv.end(), paths.begin(), paths.end());
   ASSIGN_OR_RETURN(SpawnedProcess helper, Spawn(request));
-  theirs.reset();
-  absl::StatusOr<std::vector<HostDevice>> devices = ReceiveAll(ours.get(), paths, timeout);
+  pair.theirs.reset();
+  absl::StatusOr<std::vector<HostDevice>> devices = ReceiveAll(pair.ours.get(), paths, timeout);
   KillAndReap(std::move(helper.pidfd), absl::IsDeadlineExceeded(devices.status()));
   return devices;
 }

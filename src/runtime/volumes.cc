@@ -1,6 +1,5 @@
 #include "src/runtime/volumes.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -21,22 +20,18 @@ absl::StatusOr<std::vector<OpenedVolume>> OpenVolumes(int monitor,
                                                       absl::Duration timeout) {
   std::vector<OpenedVolume> volumes;
   if (paths.empty()) return volumes;
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return ErrnoStatus("socketpair", "volumes");
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(SocketPair pair, ConnectedPair());
   SpawnRequest request{.executable_fd = monitor,
                        .argv = {"berth-monitor", "--open-volumes"},
-                       .fds = {-1, -1, -1, theirs.get()}};
+                       .fds = {-1, -1, -1, pair.theirs.get()}};
   for (const VolumePath& wanted : paths)
     request.argv.push_back(absl::StrCat(wanted.make ? "" : "=", wanted.path));
   ASSIGN_OR_RETURN(SpawnedProcess helper, Spawn(request));
-  theirs.reset();
+  pair.theirs.reset();
   const absl::Time deadline = SteadyNow() + timeout;
   absl::Status status;
   for (const auto& [path, make] : paths) {
-    absl::StatusOr<Packet> packet = ReceivePacket(ours.get(), deadline);
+    absl::StatusOr<Packet> packet = ReceivePacket(pair.ours.get(), deadline);
     wire::VolumeReply reply = {};
     if (absl::IsDeadlineExceeded(packet.status())) {
       status = absl::DeadlineExceededError(absl::StrCat("open volume ", path,

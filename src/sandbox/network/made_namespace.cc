@@ -1,6 +1,5 @@
 #include "src/sandbox/network/made_namespace.h"
 
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,23 +22,19 @@ constexpr absl::Duration kTimeout = absl::Seconds(30);
 
 absl::StatusOr<MadeNamespace> MakeNetworkNamespace(const std::string& monitor_path,
                                                    const std::vector<std::string>& settings) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return ErrnoStatus("socketpair", "network namespace");
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(SocketPair pair, ConnectedPair());
   std::vector<std::string> argv = {"berth-monitor", "--network-namespace"};
   argv.insert(argv.end(), settings.begin(), settings.end());
-  ASSIGN_OR_RETURN(
-      const SpawnedProcess process,
-      Spawn({.path = monitor_path, .argv = std::move(argv), .fds = {-1, -1, -1, theirs.get()}}));
+  ASSIGN_OR_RETURN(const SpawnedProcess process, Spawn({.path = monitor_path,
+                                                        .argv = std::move(argv),
+                                                        .fds = {-1, -1, -1, pair.theirs.get()}}));
   const auto reap = absl::MakeCleanup([&] {
     while (::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), nullptr, WEXITED) != 0 &&
            errno == EINTR) {
     }
   });
-  theirs.reset();
-  ASSIGN_OR_RETURN(Packet packet, ReceivePacket(ours.get(), SteadyNow() + kTimeout));
+  pair.theirs.reset();
+  ASSIGN_OR_RETURN(Packet packet, ReceivePacket(pair.ours.get(), SteadyNow() + kTimeout));
   int error = EBADMSG;
   if (packet.data.size() == sizeof(error)) std::memcpy(&error, packet.data.data(), sizeof(error));
   if (error == 0 && packet.fds.size() != 2) error = EBADMSG;

@@ -214,16 +214,12 @@ absl::Status StreamService::AddTlsFiles(std::vector<UniqueFd>* files) const {
 absl::Status StreamService::StartStream(UniqueFd client) {
   std::vector<UniqueFd> files;
   RETURN_IF_ERROR(AddTlsFiles(&files));
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    return ErrnoStatus("socketpair", "berth-stream");
-  UniqueFd control(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(SocketPair control, ConnectedPair());
   SpawnRequest request = {
       .executable_fd = helper_.get(),
       .argv = {"berth-stream", "--idle-timeout-seconds",
                absl::StrCat(absl::ToInt64Seconds(options_.idle_timeout))},
-      .fds = {-1, -1, STDERR_FILENO, client.get(), theirs.get()},
+      .fds = {-1, -1, STDERR_FILENO, client.get(), control.theirs.get()},
       .default_oom_score = true,
   };
   if (!files.empty()) request.argv.push_back("--tls");
@@ -238,14 +234,15 @@ absl::Status StreamService::StartStream(UniqueFd client) {
     processes_.erase(pidfd);
     return added;
   }
-  const int served = control.get();
+  const int served = control.ours.get();
   {
     absl::MutexLock lock(&mu_);
     controls_.insert(served);
   }
   // A berth-stream whose control connection is closed ends.
   absl::StatusOr<std::thread> thread = StartThread(
-      "of a stream", [this, control = std::move(control), to_kill = std::move(to_kill)]() mutable {
+      "of a stream",
+      [this, control = std::move(control.ours), to_kill = std::move(to_kill)]() mutable {
         ServeControl(std::move(control), to_kill);
       });
   if (!thread.ok()) {
