@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "src/base/failpoint.h"
 #include "src/base/id.h"
+#include "src/base/ready_pool.h"
 #include "src/base/status_macros.h"
 #include "src/base/undo.h"
 #include "src/kernel/conntrack.h"
@@ -28,7 +29,7 @@
 #include "src/sandbox/network/made_namespace.h"
 #include "src/sandbox/network/pod_bandwidth.h"
 #include "src/sandbox/network/pod_link.h"
-#include "src/sandbox/network/ready_pool.h"
+#include "src/sandbox/network/ready_network.h"
 #include "src/sandbox/network/table_watch.h"
 #include "src/sandbox/network/traffic_limits.h"
 #include "src/store/addresses.h"
@@ -157,7 +158,7 @@ class BridgeNetworkImpl : public BridgeNetwork {
   std::atomic<int64_t> taken_ready_ = 0, made_at_once_ = 0, table_mended_ = 0;
   // Last: their threads use what is above.
   std::unique_ptr<LinkReaper> reaper_;
-  std::unique_ptr<ReadyPool> ready_;
+  std::unique_ptr<ReadyPool<ReadyNetwork>> ready_;
   std::unique_ptr<TableWatch> watch_;
 };
 
@@ -180,9 +181,11 @@ absl::Status BridgeNetworkImpl::Start() {
   reaper_ = std::make_unique<LinkReaper>(
       LinkReaper::Options{.bridge = options_.bridge, .log = options_.log}, std::move(reaper_route),
       [this](const std::vector<LinkReaper::Job>& jobs) { return GiveBack(jobs); });
-  ready_ = std::make_unique<ReadyPool>(
-      ReadyPool::Options{.size = options_.monitor_path.empty() ? 0 : options_.pool_size,
-                         .log = options_.log},
+  ready_ = std::make_unique<ReadyPool<ReadyNetwork>>(
+      ReadyPool<ReadyNetwork>::Options{
+          .what = "pod network",
+          .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
+          .log = options_.log},
       [this] { return MakeSpare(); });
   RETURN_IF_ERROR(Load());
   ASSIGN_OR_RETURN(

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "nlohmann/json.hpp"
 #include "src/base/keyed_locks.h"
+#include "src/base/ready_pool.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
@@ -19,7 +20,7 @@
 #include "src/sandbox/network/made_namespace.h"
 #include "src/sandbox/network/netns_pin.h"
 #include "src/sandbox/network/pod_link.h"
-#include "src/sandbox/network/ready_pool.h"
+#include "src/sandbox/network/ready_network.h"
 
 namespace berth {
 namespace {
@@ -121,7 +122,7 @@ class CniNetworkImpl : public CniNetwork {
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
   // Last: their threads use what is above.
-  std::unique_ptr<ReadyPool> ready_;
+  std::unique_ptr<ReadyPool<ReadyNetwork>> ready_;
   std::unique_ptr<CniWatch> watch_;
   std::vector<std::thread> workers_;
 };
@@ -139,9 +140,11 @@ CniNetworkImpl::~CniNetworkImpl() {
 
 absl::Status CniNetworkImpl::Start() {
   RETURN_IF_ERROR(Load());
-  ready_ = std::make_unique<ReadyPool>(
-      ReadyPool::Options{.size = options_.monitor_path.empty() ? 0 : options_.pool_size,
-                         .log = options_.log},
+  ready_ = std::make_unique<ReadyPool<ReadyNetwork>>(
+      ReadyPool<ReadyNetwork>::Options{
+          .what = "pod network",
+          .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
+          .log = options_.log},
       [this]() -> absl::StatusOr<ReadyNetwork> {
         ASSIGN_OR_RETURN(MadeNamespace made, MakeNetworkNamespace(options_.monitor_path, {}));
         RETURN_IF_ERROR(SetLoopbackUp(made.netlink.get()));
