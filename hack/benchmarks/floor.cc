@@ -136,14 +136,14 @@ absl::StatusOr<Floor> Floor::Create(Options options) {
     Hierarchy hierarchy = {
         .parent = fields[1] + floor.options_.cgroup,
         .v1 = fields[2] == "cgroup",
-        .accounts = fields[2] == "cgroup2",
         .target = absl::StrCat("sys/fs/cgroup/", fields[1].substr(fields[1].rfind('/') + 1))};
-    for (const absl::string_view option : absl::StrSplit(fields[3], ',')) {
-      if (!hierarchy.v1) break;
+    const std::string controllers =
+        hierarchy.v1 ? fields[3] : ReadText(fields[1] + "/cgroup.controllers");
+    for (const absl::string_view option : absl::StrSplit(controllers, absl::ByAnyChar(", \n"))) {
       for (const char* controller : {"memory", "cpu", "cpuacct", "pids"})
         hierarchy.accounts = hierarchy.accounts || option == controller;
       for (const LimitOfController& limit : kLimits) {
-        if (option == limit.controller)
+        if (hierarchy.v1 && option == limit.controller)
           hierarchy.limits.push_back({.file = limit.file, .values = limit.values});
       }
     }

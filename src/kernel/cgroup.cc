@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
@@ -156,6 +157,18 @@ absl::Status Cgroups::GetControllers(const Hierarchy& hierarchy, const std::stri
   return EnableControllers(hierarchy.mount_point + parent);
 }
 
+absl::Status Cgroups::CreateForChildren(const Hierarchy& hierarchy, const std::string& path) const {
+  const std::string directory = hierarchy.mount_point + path;
+  const bool existed = Exists(directory);
+  RETURN_IF_ERROR(CreateIn(hierarchy, path));
+  if (hierarchy.controllers.empty()) return absl::OkStatus();
+  // One that is new has no processes.
+  const std::string all = absl::StrCat("+", absl::StrJoin(hierarchy.controllers, " +"));
+  if (!existed && WriteFileAt(AT_FDCWD, directory + "/cgroup.subtree_control", all).ok())
+    return absl::OkStatus();
+  return EnableControllers(directory);
+}
+
 absl::Status Cgroups::Create(const std::string& path) const {
   RETURN_IF_ERROR(CheckPath(path));
   for (const Hierarchy& hierarchy : hierarchies_) RETURN_IF_ERROR(CreateIn(hierarchy, path));
@@ -169,21 +182,36 @@ absl::Status Cgroups::CreateNew(const std::string& path) const {
   return absl::OkStatus();
 }
 
+bool Cgroups::CountsMonitors(const Hierarchy& hierarchy, const std::string& pod) const {
+  if (hierarchy.unified && mode_ == Mode::kV2) return true;
+  const bool systemds = hierarchy.unified || Has(hierarchy.controllers, "name=systemd");
+  if (systemds && absl::EndsWith(pod, ".scope")) return true;
+  return std::any_of(kAccounting.begin(), kAccounting.end(),
+                     [&](const char* name) { return Has(hierarchy.controllers, name); });
+}
+
 absl::StatusOr<CgroupHandle> Cgroups::CreateForMonitor(const std::string& pod) const {
   RETURN_IF_ERROR(CheckPath(pod));
-  const std::string leaf = pod + "/monitor";
-  const bool in_scope = absl::EndsWith(pod, ".scope");
+  CgroupHandle handle;
   for (const Hierarchy& hierarchy : hierarchies_) {
-    const bool accounts =
-        std::any_of(kAccounting.begin(), kAccounting.end(),
-                    [&](const char* name) { return Has(hierarchy.controllers, name); });
+    if (!CountsMonitors(hierarchy, pod)) {
+      // Controllers are handed on now: that takes the lock that stalls forks, and no start does.
+      if (hierarchy.unified) RETURN_IF_ERROR(CreateForChildren(hierarchy, pod));
+      continue;
+    }
+    const std::string path = hierarchy.unified ? pod + "/monitor" : pod;
+    RETURN_IF_ERROR(CreateIn(hierarchy, path));
     if (hierarchy.unified) {
-      RETURN_IF_ERROR(CreateIn(hierarchy, leaf));
-    } else if (accounts || (in_scope && Has(hierarchy.controllers, "name=systemd"))) {
-      RETURN_IF_ERROR(CreateIn(hierarchy, pod));
+      ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, hierarchy.mount_point + path));
+      handle.unified = true;
+    } else {
+      ASSIGN_OR_RETURN(
+          UniqueFd tasks,
+          OpenFile(AT_FDCWD, absl::StrCat(hierarchy.mount_point, path, "/tasks"), O_WRONLY));
+      handle.tasks.push_back(std::move(tasks));
     }
   }
-  return OpenIn(pod, leaf);
+  return handle;
 }
 
 absl::Status Cgroups::CreateTracking(const std::string& path) const {
@@ -197,14 +225,9 @@ absl::Status Cgroups::CreateTracking(const std::string& path) const {
 }
 
 absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
-  return OpenIn(path, path);
-}
-
-absl::StatusOr<CgroupHandle> Cgroups::OpenIn(const std::string& v1,
-                                             const std::string& unified) const {
   CgroupHandle handle;
   for (const Hierarchy& hierarchy : hierarchies_) {
-    const std::string directory = hierarchy.mount_point + (hierarchy.unified ? unified : v1);
+    const std::string directory = hierarchy.mount_point + path;
     if (hierarchy.unified) {
       ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, directory));
       handle.unified = true;
@@ -218,10 +241,9 @@ absl::StatusOr<CgroupHandle> Cgroups::OpenIn(const std::string& v1,
     }
   }
   if (!handle.directory.valid()) {
-    ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, PathOf("pids", v1)));
+    ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, PathOf("pids", path)));
   }
-  const std::string& with_memory = mode_ == Mode::kV2 ? unified : v1;
-  if (const std::string memory = PathOf("memory", with_memory); !memory.empty()) {
+  if (const std::string memory = PathOf("memory", path); !memory.empty()) {
     absl::StatusOr<UniqueFd> directory = OpenDir(AT_FDCWD, memory);
     if (!directory.ok() && !absl::IsNotFound(directory.status())) return directory.status();
     if (directory.ok()) handle.memory = *std::move(directory);
@@ -246,7 +268,9 @@ void Cgroups::Kill(const std::string& path) const {
   if (!CheckPath(path).ok()) return;  // never all of the node
   for (const Hierarchy& hierarchy : hierarchies_) {
     const std::string directory = hierarchy.mount_point + path;
-    if (hierarchy.unified && WriteFileAt(AT_FDCWD, directory + "/cgroup.kill", "1").ok()) return;
+    if (!hierarchy.unified || !WriteFileAt(AT_FDCWD, directory + "/cgroup.kill", "1").ok())
+      continue;
+    if (mode_ == Mode::kV2) return;  // else a monitor is in v1 hierarchies alone
   }
   for (const Hierarchy& hierarchy : hierarchies_) KillBelow(hierarchy.mount_point + path);
 }

@@ -53,10 +53,10 @@ class Cgroups {
   absl::Status Create(const std::string& path) const;
   // The same, but AlreadyExists if it is there in any hierarchy; what was made before stays.
   absl::Status CreateNew(const std::string& path) const;
-  // Where the monitor of the pod at `pod` runs: in the pod's own cgroup in the v1 hierarchies that
-  // account memory, CPU and pids (and in name=systemd, where systemd counts a scope's processes),
-  // in a leaf of it in cgroup2, where what has cgroups below it has no processes ("no internal
-  // processes", cgroups(7)).
+  // Where the monitor of the pod at `pod` runs: in the hierarchies that account memory, CPU and
+  // pids, and where systemd counts a scope's processes. In v1 that is the pod's own cgroup, in
+  // cgroup2 a leaf of it, because there what has cgroups below it has no processes ("no internal
+  // processes", cgroups(7)). The handle has no more than what it takes to enter.
   absl::StatusOr<CgroupHandle> CreateForMonitor(const std::string& pod) const;
   // The same in one hierarchy, cgroup2 where there is one: for what is to be ended together, and is
   // accounted to whoever starts it.
@@ -99,11 +99,12 @@ class Cgroups {
   };
   const Hierarchy* Find(absl::string_view controller) const;
   std::string PathOf(absl::string_view controller, const std::string& path) const;
-  // What is at `v1` in each v1 hierarchy, and at `unified` in cgroup2.
-  absl::StatusOr<CgroupHandle> OpenIn(const std::string& v1, const std::string& unified) const;
+  bool CountsMonitors(const Hierarchy& hierarchy, const std::string& pod) const;
   enum class Existing { kUse, kRefuse };
   absl::Status CreateIn(const Hierarchy& hierarchy, const std::string& path,
                         Existing existing = Existing::kUse) const;
+  // In cgroup2, with all controllers for what will be below it.
+  absl::Status CreateForChildren(const Hierarchy& hierarchy, const std::string& path) const;
   // Enables all that the hierarchy has for `path`: in its parent, and above that where it is
   // missing.
   absl::Status GetControllers(const Hierarchy& hierarchy, const std::string& path) const;
