@@ -55,9 +55,9 @@ inline constexpr const char* kFailpoints[] = {
     "pull_worker.start", "pull_worker.layer", "pull_worker.finish", "pull_worker.sync",
     "pull_worker.answer",
     // berth-monitor
-    "monitor.setup", "monitor.ready", "monitor.start", "monitor.started", "monitor.exec",
-    "monitor.zygote", "monitor.stop", "monitor.exit", "monitor.exit_record", "monitor.exit_rename",
-    "monitor.announce", "monitor.forget", "monitor.shutdown",
+    "monitor.begin", "monitor.setup", "monitor.ready", "monitor.start", "monitor.started",
+    "monitor.exec", "monitor.zygote", "monitor.stop", "monitor.exit", "monitor.exit_record",
+    "monitor.exit_rename", "monitor.announce", "monitor.forget", "monitor.shutdown",
     // its children
     "launch.step", "launch.exec"};
 

@@ -46,9 +46,17 @@ TEST_F(KeptConnectionTest, ServesRequestAfterRequest) {
     EXPECT_EQ(result->output, absl::StrCat(i, "\n"));
   }
   EXPECT_TRUE(client_->Stop(container.id, SIGKILL, absl::ZeroDuration()).ok());
+  EXPECT_EQ(Kept(), first);
   AwaitExit(container.id);
   EXPECT_TRUE(client_->Forget(container.id).ok());
-  EXPECT_EQ(Kept(), first);
+}
+
+TEST_F(KeptConnectionTest, TheOneThatBroughtThePodBecomesTheWatch) {
+  StartMonitor();
+  EXPECT_NE(Kept(), 0u);
+  const absl::StatusOr<UniqueFd> watch = client_->Watch();
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  EXPECT_EQ(Kept(), 0u);
 }
 
 TEST_F(KeptConnectionTest, RequestsAtTheSameTimeHaveTheirOwnAndOneIsKept) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
+#include "src/kernel/reap.h"
 #include "src/kernel/socket.h"
 #include "src/runtime/monitor_messages.h"
 
@@ -125,24 +127,65 @@ absl::StatusOr<std::optional<pid_t>> AwaitStarted(int socket, const ContainerSta
 
 }  // namespace
 
-absl::StatusOr<SpawnedProcess> MonitorClient::Spawn(const MonitorStart& start) {
+absl::StatusOr<ReadyMonitor> ReadyMonitor::Start(const Options& options) {
+  ASSIGN_OR_RETURN(SocketPair connection, ConnectedPair());
+  // Both words become the pod's id, which is where people look for it.
+  const std::string name = "ready", room(wire::kIdBytes - name.size() - 1, ' ');
+  ASSIGN_OR_RETURN(SpawnedProcess process,
+                   Spawn({.executable_fd = options.executable,
+                          .argv = {"berth-monitor", name, room},
+                          .fds = {-1, -1, -1, connection.theirs.get(), -1, options.mount_namespace},
+                          .cgroup_dir = options.cgroup_dir}));
+  ReadyMonitor monitor(std::move(process), std::move(connection.ours));
+  const pid_t pid = monitor.process_.pid;
+  rlimit descriptors = {};
+  if (options.descriptor_limit > 0 && ::prlimit(pid, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
+    descriptors.rlim_cur = std::min<rlim_t>(options.descriptor_limit, descriptors.rlim_max);
+    if (::prlimit(pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
+      return ErrnoStatus("prlimit", "berth-monitor");
+  }
+  return monitor;
+}
+
+ReadyMonitor::~ReadyMonitor() {
+  if (process_.pidfd.valid()) KillAndReap(std::move(process_.pidfd), /*hangs=*/false);
+}
+
+bool ReadyMonitor::HasEnded() const {
+  pollfd closed = {.fd = connection_.get(), .events = 0, .revents = 0};
+  return ::poll(&closed, 1, 0) != 0;
+}
+
+absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
+                                                    const PodStart& start) const {
   ASSIGN_OR_RETURN(const UniqueFd listener,
-                   ListenUnix(start.state_dir + "/monitor.sock", SOCK_SEQPACKET, 0600));
-  ASSIGN_OR_RETURN(const UniqueFd state_dir, OpenDir(AT_FDCWD, start.state_dir));
+                   ListenUnix(state_dir_ + "/monitor.sock", SOCK_SEQPACKET, 0600));
+  ASSIGN_OR_RETURN(const UniqueFd state_dir, OpenDir(AT_FDCWD, state_dir_));
   ASSIGN_OR_RETURN(const UniqueFd log,
                    OpenFile(state_dir.get(), "monitor.log", O_WRONLY | O_CREAT | O_APPEND, 0600));
-  ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*start.pod_plan));
-  SpawnRequest request = {
-      .executable_fd = start.executable,
-      .argv = {"berth-monitor", start.pod_id, absl::StrCat(start.plan_fds.size())},
-      .fds = {-1, -1, log.get(), listener.get(), state_dir.get(), plan.get(),
-              start.mount_namespace},
-      .cgroup_dir = start.cgroup->unified ? start.cgroup->directory.get() : -1,
-  };
-  if (start.pod_pid_namespace) request.argv.push_back("pod-pid");
-  request.fds.insert(request.fds.end(), start.plan_fds.begin(), start.plan_fds.end());
-  for (const UniqueFd& tasks : start.cgroup->tasks) request.cgroup_tasks.push_back(tasks.get());
-  return berth::Spawn(request);
+  wire::SetUpRequest request = {.pod_id = {},
+                                .flags = start.own_pid_namespace ? wire::kOwnPidNamespace : 0u,
+                                .tasks = static_cast<uint32_t>(start.cgroup->tasks.size())};
+  CopyId(start.pod_id, request.pod_id);
+  std::vector<int> fds = {log.get(), listener.get(), state_dir.get()};
+  for (const UniqueFd& tasks : start.cgroup->tasks) fds.push_back(tasks.get());
+  ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*start.plan));
+  UniqueFd plan_file;
+  const bool in_file = plan.size() > wire::kPlanInMessageMaxBytes;
+  if (in_file) {
+    request.flags |= wire::kPlanInFile;
+    ASSIGN_OR_RETURN(plan_file, PlanFd(plan));
+    fds.push_back(plan_file.get());
+  }
+  fds.insert(fds.end(), start.plan_fds.begin(), start.plan_fds.end());
+  std::string message = Message(Type::kSetUp, request);
+  if (!in_file) {
+    message.resize(wire::kPlanOffset);
+    message += plan;
+  }
+  RETURN_IF_ERROR(SendPacket(monitor.connection_.get(), message, fds));
+  Keep(std::move(monitor.connection_));
+  return std::move(monitor.process_);
 }
 
 UniqueFd IdleConnection::Take() {
@@ -197,8 +240,7 @@ bool MonitorClient::IsGone() const {
 
 absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
                                                   absl::Duration patience) const {
-  ASSIGN_OR_RETURN(const UniqueFd socket, Connect());
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kHello), {}));
+  ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kHello)));
   ASSIGN_OR_RETURN(Packet packet,
                    Receive(socket.get(), Type::kHelloReply, SteadyNow() + patience, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
@@ -212,6 +254,7 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
     hello.netlink = std::move(packet.fds[1]);
   }
   if (user != 0) hello.user_namespace = std::move(packet.fds[network]);
+  Keep(std::move(socket));
   return hello;
 }
 
@@ -299,11 +342,7 @@ absl::Status MonitorClient::BeginShutdown(const UniqueFd& watch) {
   return SendPacket(watch.get(), Message(Type::kShutdown), {});
 }
 
-absl::StatusOr<UniqueFd> MonitorClient::Watch() const {
-  ASSIGN_OR_RETURN(UniqueFd socket, Connect());
-  RETURN_IF_ERROR(SendPacket(socket.get(), Message(Type::kWatch), {}));
-  return socket;
-}
+absl::StatusOr<UniqueFd> MonitorClient::Watch() const { return Send(Message(Type::kWatch)); }
 
 absl::StatusOr<std::optional<WatchEvent>> ParseWatchEvent(absl::string_view data) {
   ASSIGN_OR_RETURN(const Type type, TypeOf(data));

@@ -26,15 +26,37 @@ namespace berth {
 // A monitor answers within milliseconds; one that does not for this long is stopped or stuck.
 inline constexpr absl::Duration kAnswerTimeout = absl::Seconds(30);
 
-struct MonitorStart {
-  int executable = -1;  // sealed copy of berth-monitor
+// A monitor's process that has no pod yet. One that no pod has taken ends with this object.
+class ReadyMonitor {
+ public:
+  struct Options {
+    int executable = -1;            // sealed copy of berth-monitor
+    int mount_namespace = -1;       // the node's minimal mount namespace
+    uint64_t descriptor_limit = 0;  // soft RLIMIT_NOFILE that the pod inherits; 0: berthd's own
+    int cgroup_dir = -1;            // cgroup2: where it runs, from its start; -1: where berthd does
+  };
+  static absl::StatusOr<ReadyMonitor> Start(const Options& options);
+  ReadyMonitor(ReadyMonitor&&) = default;
+  ReadyMonitor& operator=(ReadyMonitor&&) = delete;
+  ~ReadyMonitor();
+
+  bool HasEnded() const;  // somebody has killed it
+
+ private:
+  friend class MonitorClient;
+  ReadyMonitor(SpawnedProcess process, UniqueFd connection)
+      : process_(std::move(process)), connection_(std::move(connection)) {}
+
+  SpawnedProcess process_;
+  UniqueFd connection_;
+};
+
+struct PodStart {
   std::string pod_id;
-  std::string state_dir;     // exists, 0700; gets monitor.sock and monitor.log
-  int mount_namespace = -1;  // the node's minimal mount namespace
-  const LaunchPlan* pod_plan = nullptr;
-  std::vector<int> plan_fds;  // that the pod plan names
-  bool pod_pid_namespace = false;
-  const CgroupHandle* cgroup = nullptr;  // where the monitor itself runs
+  const LaunchPlan* plan = nullptr;
+  std::vector<int> plan_fds;  // that the plan names
+  bool own_pid_namespace = false;
+  const CgroupHandle* cgroup = nullptr;  // its v1 hierarchies are joined
 };
 
 struct MonitorHello {
@@ -127,8 +149,9 @@ class MonitorClient {
   explicit MonitorClient(std::string state_dir, std::shared_ptr<IdleConnection> idle = nullptr)
       : state_dir_(std::move(state_dir)), idle_(std::move(idle)) {}
 
-  // Starts the monitor process; it is ready once Hello has been answered.
-  static absl::StatusOr<SpawnedProcess> Spawn(const MonitorStart& start);
+  // Makes `monitor` the pod's, whose state directory exists (0700) and gets monitor.sock and
+  // monitor.log. It is ready once Hello has been answered.
+  absl::StatusOr<SpawnedProcess> SetUp(ReadyMonitor monitor, const PodStart& start) const;
 
   // Nobody listens any more: the monitor has ended. One that hangs, or speaks another version of
   // the protocol, is not gone, whatever the requests below say.

@@ -11,17 +11,15 @@ inline constexpr uint32_t kProtocolMagic = 0x314d5242;  // "BRM1"
 inline constexpr uint16_t kProtocolVersion = 2;
 inline constexpr uint32_t kMaxMessageBytes = 16 << 10;
 inline constexpr int kMaxMessageFds = 64;
-// Of a message that has its plan with it: where that begins, and how large it is at most.
+// Of a message that may have its plan with it: where that begins, and how large it is at most.
 inline constexpr uint32_t kPlanOffset = 1024;
 inline constexpr uint32_t kPlanInMessageMaxBytes = 48 << 10;
 
-// Descriptors that berth-monitor is started with.
+// Descriptors that berth-monitor is started with, before it has a pod.
 enum StartFd : int {
-  kListenFd = 3,     // SOCK_SEQPACKET listener
-  kStateDirFd = 4,   // the pod's state directory: exit records
-  kPodPlanFd = 5,    // plan that the monitor runs on itself before it answers kHello
-  kMountNsFd = 6,    // the node's minimal mount namespace
-  kPlanFdsBegin = 7  // descriptors that the pod plan names
+  kFirstConnectionFd = 3,  // SOCK_SEQPACKET: kSetUp comes, then what any connection takes
+  kStateDirFd = 4,         // /dev/null; from kSetUp on the pod's state directory: exit records
+  kMountNsFd = 5           // the node's minimal mount namespace
 };
 
 enum class Type : uint16_t {
@@ -49,6 +47,8 @@ enum class Type : uint16_t {
   kLimitLogs = 15,    // LogLimits, of containers that start later; kOk
   kExecWithPlan = 16,  // as kExec, but the plan is in the packet, at kPlanOffset; zeros before it.
                        // Monitors that take this send kExitNothingLeft
+  kSetUp = 17,  // SetUpRequest, the first message of all, and taken only then: the pod, whose plan
+                // the monitor runs on itself. No answer: kHello has it
   // replies
   kOk = 100,
   kError = 101,  // ErrorReply
@@ -90,6 +90,20 @@ enum StartFlag : uint32_t {
   kOutsideContainer = 32,  // ExecRequest: the plan enters nothing of the container, which need not
                            // run; it has no leaf cgroup
   kStdinOnce = 64,         // StartRequest: stdin ends with that of the first who is attached to it
+};
+
+// The descriptors: the monitor's log, the listener of its socket, the pod's state directory;
+// `tasks` files of cgroup v1 to join; with kPlanInFile the plan, which is in the packet at
+// kPlanOffset otherwise; those that it names.
+struct SetUpRequest {
+  char pod_id[kIdBytes];
+  uint32_t flags;  // SetUpFlag
+  uint32_t tasks;
+};
+
+enum SetUpFlag : uint32_t {
+  kOwnPidNamespace = 1,  // the pod's containers share one, whose first process the monitor starts
+  kPlanInFile = 2,
 };
 
 struct StartRequest {

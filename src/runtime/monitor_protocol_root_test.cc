@@ -66,6 +66,28 @@ TEST_F(MonitorTest, RefusesAMessageWhosePlanIsNone) {
   }
 }
 
+TEST_F(MonitorTest, TakesNoSecondPod) {
+  StartMonitor();
+  const wire::SetUpRequest request = {};
+  std::string payload(reinterpret_cast<const char*>(&request), sizeof(request));
+  payload.resize(wire::kPlanOffset - sizeof(wire::Header));
+  payload += EncodePlan(pod_plan_);
+  const absl::StatusOr<UniqueFd> socket = ConnectUnix(state_ + "/monitor.sock", SOCK_SEQPACKET);
+  ASSERT_TRUE(socket.ok());
+  const auto type = static_cast<uint16_t>(wire::Type::kSetUp);
+  ASSERT_TRUE(SendPacket(socket->get(),
+                         RawMessage(wire::kProtocolMagic, wire::kProtocolVersion, type, payload),
+                         {})
+                  .ok());
+  const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  wire::ErrorReply reply;
+  ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
+  std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
+  EXPECT_EQ(reply.error, ENOSYS);
+  EXPECT_TRUE(client_->Hello(pod_plan_).ok());
+}
+
 TEST_F(MonitorTest, AnswersAnErrorToMessagesOfTheWrongKindOrLength) {
   StartMonitor();
   const size_t before = OpenFds();

@@ -65,18 +65,34 @@ TEST_F(MonitorTest, SaysWhichStepOfThePodsPlanFailed) {
   LaunchPlan plan;
   plan.steps.push_back({.op = Op::kUnshare, .a = CLONE_NEWNS});
   plan.steps.push_back({.op = Op::kMount, .strings = {"nosuchfs", "/shm", ""}});
-  absl::StatusOr<SpawnedProcess> monitor = MonitorClient::Spawn({.executable = executable_.get(),
-                                                                 .pod_id = "pod",
-                                                                 .state_dir = state_,
-                                                                 .mount_namespace = mounts_.get(),
-                                                                 .pod_plan = &plan,
-                                                                 .cgroup = &*cgroup});
-  ASSERT_TRUE(monitor.ok()) << monitor.status();
-  monitor_ = *std::move(monitor);
+  SetUpMonitor({.pod_id = "pod", .plan = &plan, .cgroup = &*cgroup});
   const absl::Status failed = client_->Hello(plan).status();
   EXPECT_EQ(failed.message(), "create mount (mount a=0x0 nosuchfs /shm ): No such device");
   EXPECT_TRUE(client_->Shutdown().ok()) << "a monitor without a pod can still be ended";
   EXPECT_TRUE(HasEnded(monitor_.pidfd.get()));
+}
+
+TEST_F(MonitorTest, TakesAPlanThatNoMessageHolds) {
+  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
+  ASSERT_TRUE(cgroup.ok());
+  LaunchPlan plan = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
+  plan.steps.resize(plan.steps.size() + 2000, {.op = Op::kPrivateMounts});
+  ASSERT_GT(EncodePlan(plan).size(), wire::kPlanInMessageMaxBytes);
+  SetUpMonitor({.pod_id = "pod", .plan = &plan, .cgroup = &*cgroup});
+  const absl::Status greeted = client_->Hello(plan).status();
+  EXPECT_TRUE(greeted.ok()) << greeted;
+}
+
+TEST_F(MonitorTest, OneThatNoPodHasTakenEndsWithItsObject) {
+  {
+    const absl::StatusOr<ReadyMonitor> ready =
+        ReadyMonitor::Start({.executable = executable_.get(), .mount_namespace = mounts_.get()});
+    ASSERT_TRUE(ready.ok()) << ready.status();
+    EXPECT_FALSE(ready->HasEnded());
+    EXPECT_EQ(waitid(P_ALL, 0, nullptr, WEXITED | WNOHANG | WNOWAIT), 0) << "there is a child";
+  }
+  EXPECT_EQ(waitid(P_ALL, 0, nullptr, WEXITED | WNOHANG | WNOWAIT), -1);
+  EXPECT_EQ(errno, ECHILD);
 }
 
 TEST_F(MonitorTest, TellsAndRecordsHowAContainerExited) {

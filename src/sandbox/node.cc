@@ -104,6 +104,10 @@ absl::Status Node::Prepare() {
   ASSIGN_OR_RETURN(copy_executable_, SealedCopy(options_.copy_path));
   ASSIGN_OR_RETURN(mount_namespace_,
                    MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
+  ready_monitors_ = std::make_unique<ReadyPool<ReadyMonitor>>(
+      ReadyPool<ReadyMonitor>::Options{
+          .what = "monitor", .size = options_.ready_monitors, .log = &log_},
+      [this] { return MakeMonitor(/*cgroup_dir=*/-1); });
   facts_.overlay_by_fsopen = KernelIsAtLeast(6, 8);
   facts_.idmapped_layers = KernelIsAtLeast(5, 19);
   facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;

@@ -17,6 +17,7 @@
 #include "src/base/joined_operations.h"
 #include "src/base/keyed_locks.h"
 #include "src/base/log.h"
+#include "src/base/ready_pool.h"
 #include "src/copy/copy_protocol.h"
 #include "src/image/image_store.h"
 #include "src/kernel/cgroup.h"
@@ -63,6 +64,7 @@ class Node {
     std::string state_dir;  // pods/<id>: monitor sockets and exit records; lost at a reboot
     std::string monitor_path;       // berth-monitor
     std::string copy_path;          // berth-copy
+    size_t ready_monitors = 0;      // that wait for their pods
     int64_t pids_limit = 0;         // processes of one container; 0 for no limit
     std::vector<Rlimit> rlimits;    // of every process of a container
     uint64_t descriptor_limit = 0;  // soft RLIMIT_NOFILE that pods inherit, instead of berthd's own
@@ -221,7 +223,11 @@ class Node {
   absl::Status WriteRecord(const PodRecord& pod, const std::string& name) const;
   // The plan that the monitor carries out from now on. `network`: the pod's namespace; -1: the
   // monitor makes it.
-  absl::StatusOr<LaunchPlan> SpawnMonitor(PodRecord* pod, int network);
+  absl::StatusOr<LaunchPlan> StartMonitor(PodRecord* pod, int network);
+  // A process that is to be a monitor, for a pod with this cgroup: one that waits, where it can
+  // enter that by itself.
+  absl::StatusOr<ReadyMonitor> TakeMonitor(const CgroupHandle& cgroup);
+  absl::StatusOr<ReadyMonitor> MakeMonitor(int cgroup_dir) const;
   absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
                                                          const MonitorHello& monitor);
   // `operation` may be null.
@@ -361,6 +367,7 @@ class Node {
   std::unique_ptr<ExitWatcher> watcher_;
   bool has_mount_points_ = false;  // set at the start
   std::unique_ptr<ReadyDirectories> ready_directories_;
+  std::unique_ptr<ReadyPool<ReadyMonitor>> ready_monitors_;
   std::unique_ptr<RemovalQueue> removals_;
   std::thread layer_sampler_, late_recovery_;
 };

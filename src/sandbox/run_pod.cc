@@ -1,8 +1,4 @@
 // RunPodSandbox: directories, cgroup, monitor, network; undone in reverse if a step fails.
-#include <sys/resource.h>
-
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -95,7 +91,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   if (options_.systemd_cgroups) {
     ASSIGN_OR_RETURN(parked, MakeScope(*record));
   }
-  ASSIGN_OR_RETURN(const LaunchPlan plan, SpawnMonitor(record.get(), claim.netns.get()));
+  ASSIGN_OR_RETURN(const LaunchPlan plan, StartMonitor(record.get(), claim.netns.get()));
   // While it carries out its plan.
   operation.Stage("files");
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
@@ -209,7 +205,7 @@ void Node::StopScope(const PodRecord& pod) const {
     log_.Warning("scope not stopped", {{"pod", pod.id}, {"error", stopped.message()}});
 }
 
-absl::StatusOr<LaunchPlan> Node::SpawnMonitor(PodRecord* pod, int network) {
+absl::StatusOr<LaunchPlan> Node::StartMonitor(PodRecord* pod, int network) {
   RETURN_IF_FAULT("run_pod.cgroup");
   ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.CreateForMonitor(pod->status.cgroup));
   const PodSpec& namespaces = pod->config.namespaces;
@@ -224,32 +220,37 @@ absl::StatusOr<LaunchPlan> Node::SpawnMonitor(PodRecord* pod, int network) {
   LaunchPlan plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
                                  network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
   RETURN_IF_FAULT("run_pod.spawn");
-  ASSIGN_OR_RETURN(SpawnedProcess process,
-                   MonitorClient::Spawn({
-                       .executable = monitor_executable_.get(),
-                       .pod_id = pod->id,
-                       .state_dir = PodStateDir(pod->id),
-                       .mount_namespace = mount_namespace_.get(),
-                       .pod_plan = &plan,
-                       .plan_fds = fds,
-                       .pod_pid_namespace = namespaces.pid == NamespaceMode::kPod,
-                       .cgroup = &cgroup,
-                   }));
+  ASSIGN_OR_RETURN(ReadyMonitor monitor, TakeMonitor(cgroup));
+  auto runtime = std::make_unique<PodRuntime>();
+  ASSIGN_OR_RETURN(
+      SpawnedProcess process,
+      MonitorClient(PodStateDir(pod->id), runtime->idle)
+          .SetUp(std::move(monitor), {.pod_id = pod->id,
+                                      .plan = &plan,
+                                      .plan_fds = fds,
+                                      .own_pid_namespace = namespaces.pid == NamespaceMode::kPod,
+                                      .cgroup = &cgroup}));
   pod->status.monitor_pid = process.pid;
-  {
-    absl::MutexLock lock(&mu_);
-    runtimes_[pod->id] = std::make_unique<PodRuntime>();
-    runtimes_[pod->id]->monitor = SetAside(std::move(process.pidfd));
-  }
-  // It starts nothing before it is greeted.
-  rlimit descriptors = {};
-  if (options_.descriptor_limit > 0 &&
-      ::prlimit(process.pid, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
-    descriptors.rlim_cur = std::min<rlim_t>(options_.descriptor_limit, descriptors.rlim_max);
-    if (::prlimit(process.pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
-      return ErrnoStatus("prlimit", "berth-monitor");
-  }
+  runtime->monitor = SetAside(std::move(process.pidfd));
+  absl::MutexLock lock(&mu_);
+  runtimes_[pod->id] = std::move(runtime);
   return plan;
+}
+
+absl::StatusOr<ReadyMonitor> Node::TakeMonitor(const CgroupHandle& cgroup) {
+  if (cgroup.unified) return MakeMonitor(cgroup.directory.get());
+  ready_monitors_->Start();
+  while (std::optional<ReadyMonitor> ready = ready_monitors_->Take()) {
+    if (!ready->HasEnded()) return *std::move(ready);
+  }
+  return MakeMonitor(/*cgroup_dir=*/-1);
+}
+
+absl::StatusOr<ReadyMonitor> Node::MakeMonitor(int cgroup_dir) const {
+  return ReadyMonitor::Start({.executable = monitor_executable_.get(),
+                              .mount_namespace = mount_namespace_.get(),
+                              .descriptor_limit = options_.descriptor_limit,
+                              .cgroup_dir = cgroup_dir});
 }
 
 }  // namespace berth

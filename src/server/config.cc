@@ -38,6 +38,10 @@ constexpr ConfigKey kKeys[] = {
      "bytes a second of one container that its log keeps; \"0\" for all"},
     {"container", "log_max_bytes", &Config::log_max_bytes,
      "size of one log file beyond which output is dropped; \"0\" for no limit"},
+    {"container", "ready_monitors", &Config::ready_monitors,
+     "monitors that wait for their pods from the first pod on, 0 to 256; none on nodes with "
+     "cgroup2 "
+     "alone"},
     {"cdi", "dirs", &Config::cdi_dirs,
      "where CDI specifications are, a later directory before an earlier one; \"\" for none"},
     {"hooks", "dirs", &Config::hook_dirs,

@@ -32,6 +32,7 @@ struct Config {
   std::string pids_limit = "0";
   std::string rlimits;
   std::string log_rate = "0", log_max_bytes = "0";
+  std::string ready_monitors = "4";
   std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
   std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
   std::string pinned_images;

@@ -134,10 +134,13 @@ absl::StatusOr<Node::Options> NodeOptionsOf(const Config& config, const std::str
                    NumberOf("container.log_rate", config.log_rate, 0, int64_t{1} << 40));
   ASSIGN_OR_RETURN(const int64_t log_max_bytes,
                    NumberOf("container.log_max_bytes", config.log_max_bytes, 0, int64_t{1} << 50));
+  ASSIGN_OR_RETURN(const int64_t ready_monitors,
+                   NumberOf("container.ready_monitors", config.ready_monitors, 0, 256));
   Node::Options options{.data_dir = config.data_dir,
                         .state_dir = config.state_dir,
                         .monitor_path = helpers + "/berth-monitor",
                         .copy_path = helpers + "/berth-copy",
+                        .ready_monitors = static_cast<size_t>(ready_monitors),
                         .pids_limit = pids_limit,
                         .rlimits = *std::move(rlimits),
                         .descriptor_limit = descriptors,

@@ -70,6 +70,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "image.parallel_layers \"four\" is not a number from 1 to 32"},
         BadValue{"TooFew", &Config::keepalive_seconds, "9", "grpc.keepalive_seconds \"9\""},
         BadValue{"TooMany", &Config::stream_max_connections, "10001", "stream.max_connections"},
+        BadValue{"TooMany", &Config::ready_monitors, "257", "container.ready_monitors \"257\""},
         BadValue{"Negative", &Config::pids_limit, "-1", "container.pids_limit \"-1\""},
         BadValue{"BetweenZeroAndIpv6", &Config::mtu, "1279", "network.mtu"},
         BadValue{"Rlimit", &Config::rlimits, "NOFILE", "container.rlimits"},

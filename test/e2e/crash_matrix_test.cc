@@ -146,6 +146,7 @@ class CrashMatrixTest : public E2eTest {
     Daemon::Options options = Node::OptionsFor("matrix", 2);
     options.program = BERTH_FAILPOINTS_DIR "/berthd";
     options.ready_networks = 0;
+    options.more_config += "[container]\nready_monitors = \"0\"\n";
     // Layers of a failed pull are for its next try, and then go.
     options.more_config += "[image]\nkeep_partial_seconds = \"1\"\n";
     ASSERT_OK_AND_ASSIGN(Daemon daemon, Daemon::Start(options));

@@ -279,7 +279,7 @@ class ProcessLimit {
 
 // EAGAIN of clone(2): no process and no thread more.
 TEST_F(ExhaustionTest, I_38_WithoutProcessesErrorsAreClearAndStopAndRemoveWork) {
-  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start(kNode, ""));
+  ASSERT_OK_AND_ASSIGN(OwnNode own, OwnNode::Start(kNode, "[container]\nready_monitors = \"0\"\n"));
   Client& client = own.client();
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client, MakePodConfig(Name())));
   ASSERT_OK_AND_ASSIGN(const std::string id, pod.RunContainer(MakeProbe("c", {"term-exit", "7"})));

@@ -1,7 +1,10 @@
 #include "test/e2e/monitor_process.h"
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "test/e2e/process_search.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -26,6 +29,17 @@ pid_t MonitorOf(const std::string& pod) {
     if (monitor.pod == pod) return monitor.pid;
   }
   return 0;
+}
+
+std::vector<pid_t> ReadyMonitors(pid_t daemon) {
+  std::vector<pid_t> ready;
+  ForEachProcess([&](pid_t pid, const std::string& command) {
+    const bool waits = absl::StartsWith(command, absl::string_view("berth-monitor\0ready\0", 20));
+    const std::string parent = absl::StrCat("\nPPid:\t", daemon, "\n");
+    if (waits && absl::StrContains(ContentOf(absl::StrCat("/proc/", pid, "/status")), parent))
+      ready.push_back(pid);
+  });
+  return ready;
 }
 
 }  // namespace berth::e2e

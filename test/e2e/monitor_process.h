@@ -19,4 +19,7 @@ std::vector<MonitorProcess> MonitorProcesses();
 // 0 if it has none.
 pid_t MonitorOf(const std::string& pod);
 
+// Those of a daemon that wait for their pods.
+std::vector<pid_t> ReadyMonitors(pid_t daemon);
+
 }  // namespace berth::e2e

@@ -1,6 +1,7 @@
 #include "test/e2e/node.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -8,12 +9,19 @@
 #include "test/e2e/eventually.h"
 #include "test/e2e/handlers.h"
 #include "test/e2e/isolation.h"
+#include "test/e2e/monitor_process.h"
 #include "test/e2e/pod.h"
 
 namespace berth::e2e {
 namespace {
 
 constexpr int kReadyNetworks = 3;  // as daemon.cc configures it
+constexpr size_t kReadyMonitors = 4;
+
+// With cgroup2 they are born where they belong, and none waits.
+size_t WantedMonitors() {
+  return std::filesystem::exists("/sys/fs/cgroup/cgroup.controllers") ? 0 : kReadyMonitors;
+}
 
 std::unique_ptr<Node>& SharedSlot() {
   static auto* slot = new std::unique_ptr<Node>;
@@ -69,6 +77,7 @@ bool Node::IsSettled() const {
   if (!snapshot.ok()) return false;
   const auto links = snapshot->find("link bth*");
   return links != snapshot->end() && links->second == kReadyNetworks &&
+         ReadyMonitors(daemon_->pid()).size() == WantedMonitors() &&
          std::none_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
            return absl::StartsWith(entry.first, "row addresses") ||
                   absl::StrContains(entry.first, "/trash/");
@@ -80,7 +89,7 @@ absl::Status Node::Settle() {
   RETURN_IF_ERROR(RunOnePod());
   if (!Eventually(absl::Seconds(20), [&] { return IsSettled(); })) {
     return absl::DeadlineExceededError(
-        "a pod's address or files are never given back, or no network is made for the next");
+        "a pod's address or files are never given back, or nothing is made for the next");
   }
   return absl::OkStatus();
 }

@@ -7,16 +7,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/unique_fd.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/monitor_process.h"
 #include "test/e2e/process_search.h"
+#include "test/e2e/text_file.h"
 
 namespace berth::e2e {
 namespace {
@@ -65,6 +68,25 @@ TEST_F(RestartTest, SocketThatTheKilledOneLeftToAHelperIsWaitedFor) {
   EXPECT_OK(node().daemon().StartAgain());
   helper.join();
   node().Reconnect();
+}
+
+TEST_F(RestartTest, MonitorsThatWaitForAPodEndWithTheDaemon) {
+  const std::vector<pid_t> waiting = ReadyMonitors(node().daemon().pid());
+  if (waiting.empty()) GTEST_SKIP() << "with cgroup2 none waits";
+  ASSERT_OK(node().daemon().Kill());
+  EXPECT_TRUE(Eventually(absl::Seconds(10), [&] {
+    return std::all_of(waiting.begin(), waiting.end(), [](pid_t pid) {
+      return ContentOf(absl::StrCat("/proc/", pid, "/cmdline")).empty();
+    });
+  }));
+  ASSERT_OK(node().daemon().StartAgain());
+  node().Reconnect();
+}
+
+TEST_F(RestartTest, MonitorsThatSomebodyKilledAreNoPods) {
+  for (const pid_t pid : ReadyMonitors(node().daemon().pid())) ASSERT_EQ(kill(pid, SIGKILL), 0);
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK(pod.RunContainer(MakeProbe("r", {"sleep"})).status());
 }
 
 TEST_F(RestartTest, EverythingIsListedAsBeforeAfterAKill) {

@@ -1,7 +1,8 @@
 // berth-monitor: one for each pod. See docs/formats/monitor-protocol.md for what it is told and
 // what it answers.
 //
-//   berth-monitor POD_ID FD_COUNT [pod-pid]   with the descriptors of monitor_protocol.h, StartFd
+//   berth-monitor ready ROOM   with the descriptors of monitor_protocol.h, StartFd; once it has its
+//                              pod, that pod's id is where both words were
 //
 // Its short modes, which end once they are done:
 //
@@ -15,6 +16,7 @@
 //   --oci-user-namespace UID_MAP GID_MAP makes a user namespace and sends it over fd 3
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,10 +43,12 @@
 namespace berth::monitor {
 namespace {
 
+constexpr int kPodFds = 3;  // of kSetUp: log, listener, state directory
+
 class Monitor {
  public:
-  Monitor(int fd_count, bool pod_pid)
-      : fd_count_(fd_count), pod_pid_(pod_pid), pod_(&loop_, wire::kStateDirFd) {}
+  // `name` has room for an id.
+  explicit Monitor(char* name) : name_(name), pod_(&loop_, wire::kStateDirFd) {}
 
   int Run();
 
@@ -56,8 +60,12 @@ class Monitor {
     Handler handler;
   };
 
-  void SetUpPod();
+  // False: berthd is gone, or says nothing of this protocol.
+  bool AwaitPod();
+  void SetUpPod(const wire::SetUpRequest& request, Packet* packet);
+  bool JoinCgroups(const wire::SetUpRequest& request, const Packet& packet);
   void AcceptReady();
+  void AddConnection(int fd);
   void ChildReady();
   void ConnectionReady(Connection* connection);
   void Close(Connection* connection);
@@ -65,8 +73,8 @@ class Monitor {
   void DispatchSession(Connection* connection, Packet* packet);
   void Hello(int fd);
 
-  const int fd_count_;
-  const bool pod_pid_;
+  char* const name_;
+  int listener_ = -1;
   Loop loop_;
   Pod pod_;
   bool set_up_ = false;
@@ -76,18 +84,40 @@ class Monitor {
   Handler accept_handler_, signal_handler_;
 };
 
-void Monitor::SetUpPod() {
-  if (FAULT("monitor.setup") || sys::SetNs(wire::kMountNsFd, CLONE_NEWNS) != 0) {
-    failure_ = {.step = -1, .error = errno, .call = "join mount namespace"};
+bool Monitor::AwaitPod() {
+  pollfd wait = {.fd = wire::kFirstConnectionFd, .events = POLLIN, .revents = 0};
+  while (poll(&wait, 1, -1) < 0) {
+  }
+  Packet packet;
+  wire::SetUpRequest request;
+  if (packet.Receive(wire::kFirstConnectionFd, pod_.PlanRoom()) != Packet::Result::kMessage ||
+      packet.type() != wire::Type::kSetUp || !packet.Read(&request)) {
+    return false;
+  }
+  SetUpPod(request, &packet);
+  return listener_ >= 0;
+}
+
+void Monitor::SetUpPod(const wire::SetUpRequest& request, Packet* packet) {
+  if (packet->fd_count() < kPodFds) return;
+  memcpy(name_, request.pod_id, sizeof(request.pod_id));
+  dup2(packet->fds()[0], STDERR_FILENO);
+  listener_ = packet->TakeFd(1);
+  dup3(packet->fds()[2], wire::kStateDirFd, O_CLOEXEC);
+  if (FAULT("monitor.setup")) {
+    failure_ = {.step = -1, .error = errno, .call = "set up"};
     return;
   }
+  if (!JoinCgroups(request, *packet)) return;
+  const bool in_file = (request.flags & wire::kPlanInFile) != 0;
+  const int plan_fd = kPodFds + static_cast<int>(request.tasks);
+  const int named = plan_fd + (in_file ? 1 : 0);
   Plan plan;
-  if (!plan.Map(wire::kPodPlanFd)) {
-    failure_ = {.step = -1, .error = errno, .call = "read pod plan"};
+  if (named > packet->fd_count() || !(in_file ? plan.Map(packet->fds()[plan_fd])
+                                              : plan.View(packet->plan(), packet->plan_bytes()))) {
+    failure_ = {.step = -1, .error = EBADMSG, .call = "read pod plan"};
     return;
   }
-  int fds[wire::kMaxMessageFds];
-  for (int i = 0; i < fd_count_; ++i) fds[i] = wire::kPlanFdsBegin + i;
   // The pod has a network of its own exactly if its plan makes or joins one.
   const char* at = plan.begin();
   for (uint32_t i = 0; i < plan.step_count(); ++i) {
@@ -98,10 +128,22 @@ void Monitor::SetUpPod() {
       has_network_ = true;
     at += step.bytes();
   }
-  set_up_ = pod_.SetUp(plan, fds, fd_count_, pod_pid_, &failure_);
-  for (int fd = wire::kPodPlanFd; fd < wire::kPlanFdsBegin + fd_count_; ++fd) close(fd);
+  set_up_ = pod_.SetUp(plan, packet->fds() + named, packet->fd_count() - named,
+                       (request.flags & wire::kOwnPidNamespace) != 0, &failure_);
 }
 
+// Of a single thread that joins by itself the kernel asks for no lock of the whole node.
+bool Monitor::JoinCgroups(const wire::SetUpRequest& request, const Packet& packet) {
+  const auto count = static_cast<uint32_t>(packet.fd_count() - kPodFds);
+  for (uint32_t i = 0; i < request.tasks; ++i) {
+    if (i < count && write(packet.fds()[kPodFds + i], "0", 1) == 1) continue;
+    failure_ = {.step = -1, .error = i < count ? errno : EBADMSG, .call = "join cgroup"};
+    return false;
+  }
+  return true;
+}
+
+// What does not depend on the pod comes before it is there.
 int Monitor::Run() {
   if (!loop_.Open()) return 1;
   sigset_t watched;
@@ -112,24 +154,32 @@ int Monitor::Run() {
   signal_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->ChildReady(); }, this, 0};
   accept_handler_ = {[](void* owner, int) { static_cast<Monitor*>(owner)->AcceptReady(); }, this,
                      0};
-  if (signals_ < 0 || !loop_.Add(signals_, &signal_handler_) ||
-      !loop_.Add(wire::kListenFd, &accept_handler_)) {
+  if (FAULT("monitor.begin") || signals_ < 0 || !loop_.Add(signals_, &signal_handler_) ||
+      sys::SetNs(wire::kMountNsFd, CLONE_NEWNS) != 0) {
     return 1;
   }
-  SetUpPod();
+  close(wire::kMountNsFd);
+  if (!AwaitPod() || !loop_.Add(listener_, &accept_handler_)) return 1;
+  AddConnection(wire::kFirstConnectionFd);
   loop_.Run();
   return 0;
 }
 
 void Monitor::AcceptReady() {
-  const int fd = accept4(wire::kListenFd, nullptr, nullptr, SOCK_CLOEXEC);
+  const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd < 0) return;
   ucred peer;
   socklen_t length = sizeof(peer);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != 0) {
+    close(fd);
+    return;
+  }
+  AddConnection(fd);
+}
+
+void Monitor::AddConnection(int fd) {
   auto* connection = static_cast<Connection*>(calloc(1, sizeof(Connection)));
-  if (connection == nullptr || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
-      peer.uid != 0) {
-    free(connection);
+  if (connection == nullptr) {
     close(fd);
     return;
   }
@@ -257,6 +307,7 @@ void Monitor::Dispatch(Connection* connection, Packet* packet) {
 
 int main(int argc, char** argv) {
   using namespace berth::monitor;
+  namespace wire = berth::wire;
   prctl(PR_SET_DUMPABLE, 0);
   prctl(PR_SET_NAME, "berth-monitor");  // exec'ed from a memfd, it would be named after that
   if (argc == 3 && strcmp(argv[1], "--node-namespace") == 0) return MakeNodeNamespace(argv[2]);
@@ -269,14 +320,14 @@ int main(int argc, char** argv) {
   if (argc == 10 && strcmp(argv[1], "--oci") == 0) return RunOciLauncher(argv + 2);
   if (argc == 4 && strcmp(argv[1], "--oci-user-namespace") == 0)
     return SendUserNamespace(argv[2], argv[3]);
-  if (argc < 3) {
+  if (argc != 3 || strcmp(argv[1], "ready") != 0 ||
+      strlen(argv[1]) + 1 + strlen(argv[2]) < wire::kIdBytes) {
     fprintf(stderr, "berth-monitor is started by berthd\n");
     return 2;
   }
   // Containers that an OCI runtime made are children of this process once the runtime has ended.
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return 1;
   signal(SIGPIPE, SIG_IGN);
-  const int fd_count = atoi(argv[2]);
-  Monitor monitor(fd_count, argc > 3 && strcmp(argv[3], "pod-pid") == 0);
+  Monitor monitor(argv[1]);
   return monitor.Run();
 }

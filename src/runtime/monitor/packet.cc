@@ -5,6 +5,15 @@
 #include <unistd.h>
 
 namespace berth::monitor {
+namespace {
+
+// Of a message that has its plan with it, behind the header; 0: its type has none.
+size_t PayloadBytes(wire::Type type) {
+  if (type == wire::Type::kExecWithPlan) return sizeof(wire::ExecRequest);
+  return type == wire::Type::kSetUp ? sizeof(wire::SetUpRequest) : 0;
+}
+
+}  // namespace
 
 Packet::~Packet() {
   for (int i = 0; i < fd_count_; ++i) {
@@ -43,11 +52,13 @@ Packet::Result Packet::Receive(int socket, char* plan_room) {
   memcpy(&header_, data_, sizeof(header_));
   if (header_.magic != wire::kProtocolMagic || header_.version != wire::kProtocolVersion)
     return Result::kClosed;
-  if ((bytes_ > sizeof(data_)) != (type() == wire::Type::kExecWithPlan)) return Result::kClosed;
   if (bytes_ > sizeof(data_)) {
+    if (PayloadBytes(type()) == 0) return Result::kClosed;
     plan_ = plan_room;
     plan_bytes_ = bytes_ - sizeof(data_);
-    bytes_ = sizeof(wire::Header) + sizeof(wire::ExecRequest);
+    bytes_ = sizeof(wire::Header) + PayloadBytes(type());
+  } else if (type() == wire::Type::kExecWithPlan) {
+    return Result::kClosed;
   }
   return Result::kMessage;
 }
