@@ -164,11 +164,11 @@ void MountPlan::AddCgroupV1(const MountSpec& mount) {
     const bool named = absl::StartsWith(options, "name=");
     const std::string directory = absl::StrCat(root, "/", named ? options.substr(5) : options);
     const std::string joined = absl::StrJoin(absl::StrSplit(options, ','), "\n");
-    steps_.Add(Op::kMakeDir, {directory}, 0755);
     if (view >= 0) {
-      steps_.Add(Op::kBind, {directory}, VolumeFd(fds_, static_cast<int>(view++)), wire::kDirectory,
-                 attributes);
+      steps_.Add(Op::kBind, {directory}, VolumeFd(fds_, static_cast<int>(view++)),
+                 int64_t{wire::kDirectory} | wire::kBindRecursiveAttributes, attributes);
     } else {
+      steps_.Add(Op::kMakeDir, {directory}, 0755);
       steps_.Add(Op::kMount, {"cgroup", directory, named ? absl::StrCat("none\n", joined) : joined},
                  attributes, wire::kDirectory, 1);
     }
@@ -177,7 +177,6 @@ void MountPlan::AddCgroupV1(const MountSpec& mount) {
       steps_.Add(Op::kSymlink, {absl::StrCat(root, "/", controller), options});
   }
   if (node_.unified) {
-    steps_.Add(Op::kMakeDir, {root + "/unified"}, 0755);
     steps_.Add(Op::kMount, {"cgroup2", root + "/unified", UnifiedOptions("")}, attributes,
                wire::kDirectory, 1);
   }

@@ -188,6 +188,49 @@ TEST_F(MountStepsTest, EntriesOfOneDirectoryGoWhereItIsNow) {
       << "what was made in /b before the mount is covered by it";
 }
 
+TEST_F(MountStepsTest, WhatIsMountedInATmpfsOfThePlanIsThere) {
+  Container& container = MakeContainer();
+  const LaunchPlan plan = PlanWith(
+      container,
+      MakeSpec(container,
+               {"sh", "-c", "ls /own /own/bin; cat /own/file; grep -c ' /own' /proc/mounts"}),
+      {{.op = Op::kMount, .strings = {"tmpfs", "/own", ""}, .b = wire::kDirectory},
+       {.op = Op::kBind,
+        .strings = {"/own/bin", "/data/layers/1/bin"},
+        .a = -1,
+        .b = wire::kDirectory},
+       {.op = Op::kBind, .strings = {"/own/file", "/proc/self/comm"}, .a = -1, .b = wire::kFile},
+       {.op = Op::kMount, .strings = {"tmpfs", "/own/more", ""}, .b = wire::kDirectory}});
+  EXPECT_THAT(RunPlan(container, plan),
+              AllOf(HasSubstr("bin\nfile\nmore\n"), HasSubstr("busybox\n"), HasSubstr("sh\n4\n")));
+}
+
+TEST_F(MountStepsTest, WhatCoversATmpfsOfThePlanGetsWhatIsMadeThereNext) {
+  std::filesystem::create_symlink("/own/place", data_ + "/layers/1/link");
+  for (const char* cover : {"/own/place", "/own", "/link"}) {
+    Container& container = MakeContainer();
+    const LaunchPlan plan =
+        PlanWith(container, MakeSpec(container, {"ls", "/own/place"}),
+                 {{.op = Op::kMount, .strings = {"tmpfs", "/own/place", ""}, .b = wire::kDirectory},
+                  {.op = Op::kMakeDir, .strings = {"/own/place/covered"}, .a = 0755},
+                  {.op = Op::kBind, .strings = {cover, "/shm"}, .a = -1, .b = wire::kDirectory},
+                  {.op = Op::kMakeDir, .strings = {"/own/place/seen"}, .a = 0755}});
+    EXPECT_THAT(RunPlan(container, plan), AllOf(HasSubstr("seen"), Not(HasSubstr("covered"))))
+        << cover;
+  }
+}
+
+TEST_F(MountStepsTest, AKernelFileSystemInATmpfsOfThePlanIsNoPlaceForABind) {
+  Container& container = MakeContainer();
+  const absl::Status failed =
+      StartPlan(container, PlanWith(container, MakeSpec(container, {"true"}),
+                                    {{.op = Op::kMount, .strings = {"tmpfs", "/own", ""}},
+                                     {.op = Op::kMount, .strings = {"proc", "/own/proc", ""}},
+                                     {.op = Op::kBind, .strings = {"/own/proc", "/shm"}, .a = -1}}))
+          .status();
+  EXPECT_EQ(failed.code(), absl::StatusCode::kPermissionDenied) << failed;
+}
+
 TEST_F(MountStepsTest, ATreeInASlotIsBoundLater) {
   Container& container = MakeContainer();
   const LaunchPlan plan = PlanWith(

@@ -3,6 +3,7 @@
 #include <sys/vfs.h>
 
 #include "src/runtime/monitor/mount_steps_child.h"
+#include "src/runtime/monitor/mount_target_child.h"
 #include "src/runtime/monitor/paths_child.h"
 #include "src/runtime/monitor/step_result.h"
 #include "src/runtime/monitor/syscalls.h"
@@ -12,12 +13,20 @@ namespace {
 
 constexpr long kProcMagic = 0x9fa0, kSysfsMagic = 0x62656572;  // linux/magic.h
 
-int OpenTarget(const Step& step, const StepContext& context) {
-  return OpenOrMakeInRoot(context.root, step.String(0), static_cast<wire::PathKind>(step.b() & 1),
-                          Links::kFollowInRoot);
+wire::PathKind KindOf(const Step& step) { return static_cast<wire::PathKind>(step.b() & 1); }
+
+int OpenTarget(const Step& step, StepContext* context) {
+  const std::string_view path = step.String(0);
+  const int target = OpenOrMakeInRoot(context->root, path, KindOf(step), Links::kRefuse);
+  if (target >= 0 || errno != ELOOP) return target;
+  LeaveOwn(context);
+  return OpenOrMakeInRoot(context->root, path, KindOf(step), Links::kFollowInRoot);
 }
 
-int OpenSource(const Step& step, const StepContext& context) {
+// What came with the plan, or is in a slot, is not the step's to close.
+bool IsBorrowed(const Step& step) { return (step.b() & wire::kBindTarget) == 0 && step.a() != -1; }
+
+int OpenSource(const Step& step, StepContext* context) {
   if (step.b() & wire::kBindTarget) {
     const int target = OpenTarget(step, context);
     if (target < 0) return -1;
@@ -31,16 +40,38 @@ int OpenSource(const Step& step, const StepContext& context) {
     return sys::OpenTree(AT_FDCWD, step.String(1).data(),
                          sys::kOpenTreeClone | sys::kOpenTreeCloexec | below);
   }
-  const int tree = TreeOperand(context, step.a());
-  return tree < 0 ? -1 : fcntl(tree, F_DUPFD_CLOEXEC, 3);
+  return TreeOperand(*context, step.a());
 }
 
 // A clone stays in the peer group of what it was cloned from: for a shared bind that is what is
-// wanted, and nothing is to be done.
-int SetPropagation(int tree, int64_t flags) {
-  if (flags & wire::kBindShared) return 0;
-  const uint64_t propagation = flags & wire::kBindSlave ? MS_SLAVE : MS_PRIVATE;
-  return sys::MountSetattr(tree, AT_EMPTY_PATH | sys::kAtRecursive, {.propagation = propagation});
+// wanted. Otherwise the mounts below it leave theirs, too.
+bool SetAttributes(int tree, const Step& step) {
+  const auto attributes = static_cast<uint64_t>(step.c());
+  const unsigned all = AT_EMPTY_PATH | sys::kAtRecursive;
+  const unsigned reach = step.b() & wire::kBindRecursiveAttributes ? all : AT_EMPTY_PATH;
+  if (step.b() & wire::kBindShared)
+    return attributes == 0 || sys::MountSetattr(tree, reach, {.set = attributes}) == 0;
+  const uint64_t propagation = step.b() & wire::kBindSlave ? MS_SLAVE : MS_PRIVATE;
+  if (reach == all)
+    return sys::MountSetattr(tree, all, {.set = attributes, .propagation = propagation}) == 0;
+  return sys::MountSetattr(tree, all, {.propagation = propagation}) == 0 &&
+         (attributes == 0 || sys::MountSetattr(tree, reach, {.set = attributes}) == 0);
+}
+
+int BindTree(int tree, const Step& step, StepContext* context, const char** call) {
+  if (!SetAttributes(tree, step)) return Fail(call, "mount_setattr");
+  MountTarget target;
+  if (!MakeInOwn(*context, step.String(0), KindOf(step), &target)) {
+    target.directory = OpenTarget(step, context);
+    if (target.directory >= 0 && (step.b() & wire::kBindOverKernelFs) == 0 &&
+        IsOnKernelFs(target.directory)) {
+      errno = EACCES;
+      return FailClosing(call, "mount on a kernel file system", target.directory);
+    }
+  }
+  if (Attach(tree, target, call) != 0) return -1;
+  LeaveCovered(step.String(0), context);
+  return 0;
 }
 
 }  // namespace
@@ -78,21 +109,11 @@ int StepIdmapTree(const Step& step, StepContext* context, const char** call) {
 }
 
 int StepBind(const Step& step, StepContext* context, const char** call) {
-  const int tree = OpenSource(step, *context);
+  const int tree = OpenSource(step, context);
   if (tree < 0) return Fail(call, "open bind source");
-  const unsigned below = step.b() & wire::kBindRecursiveAttributes ? sys::kAtRecursive : 0;
-  if (SetPropagation(tree, step.b()) != 0) return FailClosing(call, "set propagation", tree);
-  if (step.c() != 0 && sys::MountSetattr(tree, AT_EMPTY_PATH | below,
-                                         {.set = static_cast<uint64_t>(step.c())}) != 0) {
-    return FailClosing(call, "mount_setattr", tree);
-  }
-  const int target = OpenTarget(step, *context);
-  if (target >= 0 && (step.b() & wire::kBindOverKernelFs) == 0 && IsOnKernelFs(target)) {
-    close(target);
-    errno = EACCES;
-    return FailClosing(call, "mount on a kernel file system", tree);
-  }
-  return Attach(tree, target, call);
+  const int bound = BindTree(tree, step, context, call);
+  if (!IsBorrowed(step)) CloseKeepingErrno(tree);
+  return bound;
 }
 
 }  // namespace berth::monitor

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "src/runtime/monitor/mount_target_child.h"
 #include "src/runtime/monitor/paths_child.h"
 #include "src/runtime/monitor/step_result.h"
 #include "src/runtime/monitor/syscalls.h"
@@ -25,32 +26,34 @@ bool Begins(std::string_view path, std::string_view with) {
 
 // A link in the image may lead a mount's target elsewhere in the root (/var/run), but never that of
 // a kernel file system or of what is in /dev, nor onto a kernel file system.
-int OpenMountTarget(const Step& step, int root) {
+int OpenMountTarget(const Step& step, StepContext* context, bool* by_link) {
   const std::string_view type = step.String(0), path = step.String(1);
   const auto kind = static_cast<wire::PathKind>(step.b());
-  const int target = OpenOrMakeInRoot(root, path, kind, Links::kRefuse);
+  const int target = OpenOrMakeInRoot(context->root, path, kind, Links::kRefuse);
   if (target >= 0 || errno != ELOOP) return target;
   if (type != "tmpfs" || Begins(path, "/dev")) return -1;
-  const int followed = OpenOrMakeInRoot(root, path, kind, Links::kFollowInRoot);
+  *by_link = true;
+  LeaveOwn(context);
+  const int followed = OpenOrMakeInRoot(context->root, path, kind, Links::kFollowInRoot);
   if (followed < 0 || !IsOnKernelFs(followed)) return followed;
   close(followed);
   errno = EACCES;
   return -1;
 }
 
-// Sets context->parent to the directory that holds the last component of `path`, and `name` to that
+// The directory that holds the last component of `path`, borrowed, or -1; `name` becomes that
 // component. What is made comes in groups with one parent, as in /dev.
-bool EnterParent(std::string_view path, StepContext* context, const char** name,
-                 char (&buffer)[PATH_MAX]) {
+int EnterParent(std::string_view path, StepContext* context, const char** name,
+                char (&buffer)[PATH_MAX]) {
   const std::string_view directory = path.substr(0, path.rfind('/') + 1);
-  if (context->parent >= 0 && directory == context->parent_path) {
-    *name = path.data() + directory.size();
-    return true;
-  }
+  *name = path.data() + directory.size();
+  if (context->parent >= 0 && directory == context->parent_path) return context->parent;
+  const int own = OwnDirectory(*context, directory.substr(0, directory.size() - 1));
+  if (own >= 0) return own;
   LeaveParent(context);
   context->parent = OpenParentInRoot(context->root, path, name, buffer, sizeof(buffer));
   context->parent_path = directory;
-  return context->parent >= 0;
+  return context->parent;
 }
 
 // A clone of the null device: the node's, of which no image or process of a pod can have made
@@ -97,14 +100,6 @@ int NewMount(const char* type, std::string_view options, uint64_t attributes) {
   return mount;
 }
 
-int Attach(int tree, int target, const char** call) {
-  if (target < 0) return FailClosing(call, "open target", tree);
-  const int moved = sys::MoveMount(tree, target);
-  CloseKeepingErrno(target);
-  CloseKeepingErrno(tree);
-  return moved == 0 ? 0 : Fail(call, "move_mount");
-}
-
 int StepPrivateMounts(const Step& step, StepContext*, const char** call) {
   const unsigned long propagation = step.a() == 1 ? MS_SLAVE : MS_PRIVATE;
   return mount(nullptr, "/", nullptr, MS_REC | propagation, nullptr) == 0
@@ -120,9 +115,24 @@ int StepMount(const Step& step, StepContext* context, const char** call) {
       return 0;
     return Fail(call, "create mount");
   }
-  if (strcmp(type, "proc") == 0 && context->proc < 0)
-    context->proc = fcntl(mount, F_DUPFD_CLOEXEC, 3);
-  return Attach(mount, OpenMountTarget(step, context->root), call);
+  const std::string_view path = step.String(1);
+  MountTarget target;
+  bool by_link = false;
+  if (!MakeInOwn(*context, path, static_cast<wire::PathKind>(step.b()), &target))
+    target.directory = OpenMountTarget(step, context, &by_link);
+  if (Attach(mount, target, call) != 0) {
+    CloseKeepingErrno(mount);
+    return -1;
+  }
+  LeaveCovered(path, context);
+  if (strcmp(type, "proc") == 0 && context->proc < 0) {
+    context->proc = mount;
+  } else if (strcmp(type, "tmpfs") == 0 && !by_link) {
+    KeepOwn(mount, path, context);
+  } else {
+    close(mount);
+  }
+  return 0;
 }
 
 void LeaveParent(StepContext* context) {
@@ -133,8 +143,8 @@ void LeaveParent(StepContext* context) {
 int StepMakeNode(const Step& step, StepContext* context, const char** call) {
   char buffer[PATH_MAX];
   const char* name;
-  if (!EnterParent(step.String(0), context, &name, buffer)) return Fail(call, "open parent");
-  const int parent = context->parent;
+  const int parent = EnterParent(step.String(0), context, &name, buffer);
+  if (parent < 0) return Fail(call, "open parent");
   // The mode is given whole; the process's umask is 0 (RunSteps).
   const auto mode = static_cast<mode_t>(step.a());
   const auto device = static_cast<dev_t>(step.b());
@@ -153,8 +163,8 @@ int StepMakeNode(const Step& step, StepContext* context, const char** call) {
 int StepMakeDir(const Step& step, StepContext* context, const char** call) {
   char buffer[PATH_MAX];
   const char* name;
-  if (!EnterParent(step.String(0), context, &name, buffer)) return Fail(call, "open parent");
-  const int parent = context->parent;
+  const int parent = EnterParent(step.String(0), context, &name, buffer);
+  if (parent < 0) return Fail(call, "open parent");
   if (mkdirat(parent, name, static_cast<mode_t>(step.a())) != 0 && errno != EEXIST)
     return Fail(call, "mkdir");
   return 0;
@@ -163,8 +173,8 @@ int StepMakeDir(const Step& step, StepContext* context, const char** call) {
 int StepSymlink(const Step& step, StepContext* context, const char** call) {
   char buffer[PATH_MAX];
   const char* name;
-  if (!EnterParent(step.String(0), context, &name, buffer)) return Fail(call, "open parent");
-  const int parent = context->parent;
+  const int parent = EnterParent(step.String(0), context, &name, buffer);
+  if (parent < 0) return Fail(call, "open parent");
   if (symlinkat(step.String(1).data(), parent, name) != 0 && errno != EEXIST)
     return Fail(call, "symlink");
   return 0;
@@ -193,7 +203,7 @@ int StepMaskPath(const Step& step, StepContext* context, const char** call) {
     tree = CloneNullDevice();
   }
   if (tree < 0) return FailClosing(call, "clone mask", target);
-  return Attach(tree, target, call);
+  return AttachClosing(tree, {.directory = target}, call);
 }
 
 int StepReadonlyPath(const Step& step, StepContext* context, const char** call) {
@@ -208,17 +218,18 @@ int StepReadonlyPath(const Step& step, StepContext* context, const char** call) 
     close(target);
     return FailClosing(call, "mount_setattr", tree);
   }
-  return Attach(tree, target, call);
+  return AttachClosing(tree, {.directory = target}, call);
 }
 
 int StepSetMountAttr(const Step& step, StepContext* context, const char** call) {
-  const int mount = OpenInRoot(context->root, step.String(0).data(), Links::kRefuse);
+  const sys::MountAttr attributes = {.set = static_cast<uint64_t>(step.a())};
+  const int own = OwnDirectory(*context, step.String(0));
+  const int mount =
+      own >= 0 ? own : OpenInRoot(context->root, step.String(0).data(), Links::kRefuse);
   if (mount < 0) return Fail(call, "open mount");
-  if (sys::MountSetattr(mount, AT_EMPTY_PATH, {.set = static_cast<uint64_t>(step.a())}) != 0) {
-    return FailClosing(call, "mount_setattr", mount);
-  }
-  close(mount);
-  return 0;
+  const int set = sys::MountSetattr(mount, AT_EMPTY_PATH, attributes);
+  if (mount != own) CloseKeepingErrno(mount);
+  return set == 0 ? 0 : Fail(call, "mount_setattr");
 }
 
 int EnsureProc(StepContext* context, const char** call) {

@@ -42,8 +42,6 @@ int ReopenRoot(StepContext* context, const char** call);
 bool SetOptions(int context, std::string_view options);
 // A detached mount of a new file system, or -1.
 int NewMount(const char* type, std::string_view options, uint64_t attributes);
-// Mounts `tree` (detached) on `target`; both are closed.
-int Attach(int tree, int target, const char** call);
 // Puts a detached tree, which it takes, into a slot.
 int KeepTree(int tree, int64_t slot, StepContext* context, const char** call);
 // Is the file on procfs or sysfs?

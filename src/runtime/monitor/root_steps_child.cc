@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "src/runtime/monitor/mount_steps_child.h"
+#include "src/runtime/monitor/mount_target_child.h"
 #include "src/runtime/monitor/paths_child.h"
 #include "src/runtime/monitor/step_result.h"
 #include "src/runtime/monitor/syscalls.h"
@@ -30,7 +31,7 @@ int IdmapData(const char* data, int user_namespace, StepContext* context, const 
   if (user_namespace < 0 || sys::IdmapTree(tree, user_namespace) != 0)
     return FailClosing(call, "id-map data directory", tree);
   context->data_idmapped = true;
-  return Attach(tree, OpenPath(data), call);
+  return AttachClosing(tree, {.directory = OpenPath(data)}, call);
 }
 
 // The data directory as the present directory, id-mapped if the plan's operand says so.
@@ -263,7 +264,7 @@ int StepMountImage(const Step& step, StepContext* context, const char** call) {
     errno = EACCES;
     return FailClosing(call, "mount on a kernel file system", tree);
   }
-  return Attach(tree, target, call);
+  return AttachClosing(tree, {.directory = target}, call);
 }
 
 int StepPivotRoot(const Step&, StepContext* context, const char** call) {

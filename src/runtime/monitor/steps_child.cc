@@ -8,6 +8,7 @@
 #include "src/runtime/monitor/hook_steps_child.h"
 #include "src/runtime/monitor/identity_steps_child.h"
 #include "src/runtime/monitor/mount_steps_child.h"
+#include "src/runtime/monitor/mount_target_child.h"
 #include "src/runtime/monitor/namespace_steps_child.h"
 #include "src/runtime/monitor/process_steps_child.h"
 
@@ -67,8 +68,14 @@ bool MakesEntry(wire::Op op) {
   return op == wire::Op::kMakeNode || op == wire::Op::kMakeDir || op == wire::Op::kSymlink;
 }
 
+bool KnowsWhatItCovers(wire::Op op) {
+  return MakesEntry(op) || op == wire::Op::kMount || op == wire::Op::kBind ||
+         op == wire::Op::kSetMountAttr;
+}
+
 int RunStep(const Step& step, StepContext* context, const char** call) {
   if (!MakesEntry(step.op())) LeaveParent(context);
+  if (!KnowsWhatItCovers(step.op())) LeaveOwn(context);
   if (FAULT("launch.step") || (step.op() == wire::Op::kExec && FAULT("launch.exec"))) {
     *call = "failpoint";
     return -1;
@@ -109,12 +116,14 @@ StepFailure RunSteps(const Plan& plan, StepContext* context) {
     if (RunStep(step, context, &call) != 0) {
       StepFailure failure = {.step = static_cast<int>(i), .error = errno, .call = call};
       LeaveParent(context);
+      LeaveOwn(context);
       umask(old_mask);
       return failure;
     }
     at += step.bytes();
   }
   LeaveParent(context);
+  LeaveOwn(context);
   umask(old_mask);
   return {};
 }

@@ -11,6 +11,12 @@
 
 namespace berth::monitor {
 
+// A tmpfs that the plan has mounted in the container.
+struct OwnMount {
+  int root = -1;
+  std::string_view path;
+};
+
 struct StepContext {
   const int* fds = nullptr;  // what the plan's fd operands index
   int fd_count = 0;
@@ -34,6 +40,7 @@ struct StepContext {
   // The directory in which the last step made an entry, for the next one that does.
   int parent = -1;
   std::string_view parent_path;
+  OwnMount own[4];             // those that the steps since then cannot have covered
   int mask_directory = -1;     // one empty read-only tmpfs for all masked directories
   bool data_idmapped = false;  // the data directory is covered by an id-mapped clone of itself
   int trees[wire::kTreeSlots] = {-1, -1, -1, -1, -1, -1, -1, -1,

@@ -37,10 +37,11 @@ inline int FsconfigCreate(int fd) {
 inline int Fsmount(int fd, uint64_t attributes) {
   return syscall(SYS_fsmount, fd, kFsmountCloexec, attributes);
 }
-// Moves the detached mount `mount` onto the directory or file `target`, both by fd.
-inline int MoveMount(int mount, int target) {
-  return syscall(SYS_move_mount, mount, "", target, "",
-                 kMoveMountFromEmptyPath | kMoveMountToEmptyPath);
+// Moves the detached mount `mount` onto the directory or file `target`, both by fd; or onto what is
+// called `name` in it, which is not followed if it is a link.
+inline int MoveMount(int mount, int target, const char* name = "") {
+  const unsigned itself = *name == '\0' ? kMoveMountToEmptyPath : 0;
+  return syscall(SYS_move_mount, mount, "", target, name, kMoveMountFromEmptyPath | itself);
 }
 inline int OpenTree(int at, const char* path, unsigned flags) {
   return syscall(SYS_open_tree, at, path, flags);

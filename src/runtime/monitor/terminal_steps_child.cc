@@ -7,6 +7,7 @@
 
 #include "src/runtime/monitor/channel.h"
 #include "src/runtime/monitor/mount_steps_child.h"
+#include "src/runtime/monitor/mount_target_child.h"
 #include "src/runtime/monitor/paths_child.h"
 #include "src/runtime/monitor/step_result.h"
 #include "src/runtime/monitor/syscalls.h"
@@ -60,8 +61,8 @@ int StepLinkConsole(const Step&, StepContext* context, const char** call) {
   const int tree = sys::OpenTree(context->terminal, "",
                                  AT_EMPTY_PATH | sys::kOpenTreeClone | sys::kOpenTreeCloexec);
   if (tree < 0) return Fail(call, "clone pty");
-  return Attach(tree, OpenOrMakeInRoot(context->root, "/dev/console", wire::kFile, Links::kRefuse),
-                call);
+  const int target = OpenOrMakeInRoot(context->root, "/dev/console", wire::kFile, Links::kRefuse);
+  return AttachClosing(tree, {.directory = target}, call);
 }
 
 }  // namespace berth::monitor
