@@ -115,6 +115,25 @@ TEST_F(MonitorTest, TellsAndRecordsHowAContainerExited) {
   EXPECT_THAT(text, AllOf(HasSubstr(" stdout F out\n"), HasSubstr(" stderr F err\n")));
 }
 
+// The slice of a process, in nanoseconds (the fourth word of struct sched_attr, sched_setattr(2)).
+// Kernels before 6.12 tell none.
+uint64_t SliceOf(pid_t pid) {
+  uint64_t attr[6] = {};
+  EXPECT_EQ(syscall(SYS_sched_getattr, pid, attr, sizeof(attr), 0), 0) << pid;
+  return attr[3];
+}
+
+TEST_F(MonitorTest, IsQuickerAtAStartButNobodyInheritsThat) {
+  StartMonitor();
+  Container& container = MakeContainer();
+  const absl::StatusOr<pid_t> pid = Start(container, "sleep 100");
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  EXPECT_EQ(SliceOf(*pid), SliceOf(getpid()));
+  ASSERT_TRUE(client_->Stop(container.id, SIGKILL, absl::Hours(1)).ok());
+  AwaitExit(container.id);
+  EXPECT_EQ(SliceOf(monitor_.pid), SliceOf(getpid())) << "it writes logs like anybody else";
+}
+
 TEST_F(MonitorTest, ReportsASignalAs128AndItsNumber) {
   StartMonitor();
   for (const int signal : {SIGTERM, SIGKILL, SIGSEGV, SIGHUP}) {

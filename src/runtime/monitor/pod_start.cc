@@ -13,6 +13,7 @@
 #include "src/runtime/monitor/cgroup.h"
 #include "src/runtime/monitor/objects.h"
 #include "src/runtime/monitor/pod.h"
+#include "src/runtime/monitor/slice.h"
 #include "src/runtime/monitor/steps_child.h"
 #include "src/runtime/monitor/syscalls.h"
 
@@ -171,6 +172,7 @@ void Pod::Start(int connection, Packet* packet) {
   container->pid_dir = start.pid_dir_fd >= 0 ? packet->TakeFd(start.pid_dir_fd + 1) : -1;
 
   JoinWaiting(container, start.flags & wire::kStdinOpen);
+  TakeShortSlices();  // the program would run first, and its start be told of when it pauses
   const char* call = "open pipes and console";
   Child child;
   const bool started = OpenPipes(container, start.flags & wire::kStdinOpen, &request) &&
@@ -315,6 +317,7 @@ void Pod::Started(Container* container) {
   const bool told =
       container->requester >= 0 && Send(container->requester, wire::Type::kStarted, reply);
   container->requester = -1;
+  TakeUsualSlices();
   if (told) return;
   // Its requester is gone, and whoever watches by now was not told of it.
   for (int& watcher : watchers_) TellRunning(*container, &watcher);
@@ -330,6 +333,7 @@ void Pod::FailStart(Container* container) {
 }
 
 void Pod::EndFailedStart(Container* container) {
+  TakeUsualSlices();
   GiveUpExitRecord(container->id);
   wire::ExitEvent exit = {
       .exit_code = kStartFailed, .flags = wire::kExitFailedStart, .finished_at = WallNanoseconds()};

@@ -20,6 +20,8 @@ inline constexpr unsigned kOpenTreeClone = 1, kOpenTreeCloexec = 02000000, kAtRe
 inline constexpr uint64_t kMountAttrRdonly = 1, kMountAttrNosuid = 2, kMountAttrNodev = 4,
                           kMountAttrNoexec = 8, kMountAttrIdmap = 0x100000;
 
+inline constexpr uint64_t kSchedResetOnFork = 1;
+
 struct MountAttr {
   uint64_t set, clear, propagation, userns_fd;
 };
@@ -66,6 +68,18 @@ inline int CloseRangeCloexec(unsigned first) {
   return syscall(SYS_close_range, first, ~0U, 4 /* CLOEXEC */);
 }
 inline pid_t Clone3(clone_args* args) { return syscall(SYS_clone3, args, sizeof(*args)); }
+// struct sched_attr of sched_setattr(2), as its first version.
+struct SchedAttr {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+inline int SchedGetattr(SchedAttr* attr) {
+  return syscall(SYS_sched_getattr, 0, attr, sizeof(*attr), 0);
+}
+inline int SchedSetattr(SchedAttr* attr) { return syscall(SYS_sched_setattr, 0, attr, 0); }
 inline int SetNs(int fd, int type) { return syscall(SYS_setns, fd, type); }
 
 }  // namespace berth::monitor::sys
