@@ -67,6 +67,8 @@ struct GarbageItem;
 struct ImageDetails;
 struct LayerState;
 struct RunningPull;
+// user.h
+struct UserFiles;
 
 class ImageStore {
  public:
@@ -106,6 +108,10 @@ class ImageStore {
 
   // Find, and keep it from Remove's deletion of its layers while the lease lives.
   virtual absl::StatusOr<std::pair<Image, ImageLease>> Lease(absl::string_view reference) = 0;
+
+  // The passwd and group files of an image, from memory where they were asked for before. Errors as
+  // ReadImageFile (user.h).
+  virtual absl::StatusOr<UserFiles> UserFilesOf(const Image& image) = 0;
 
   // Removes the image with all its names; unknown is OK. FailedPrecondition while `in_use(id)`.
   virtual absl::Status Remove(absl::string_view reference,

@@ -30,6 +30,7 @@
 #include "src/image/reference.h"
 #include "src/image/trash.h"
 #include "src/image/unclean_stop.h"
+#include "src/image/user_files.h"
 
 namespace berth {
 
@@ -49,6 +50,9 @@ class LocalImageStore : public ImageStore {
   }
   std::vector<Image> List() const override;
   absl::StatusOr<std::pair<Image, ImageLease>> Lease(absl::string_view reference) override;
+  absl::StatusOr<UserFiles> UserFilesOf(const Image& image) override {
+    return user_files_.Of(data_dir_.get(), image);
+  }
   absl::Status Remove(absl::string_view reference,
                       absl::FunctionRef<bool(absl::string_view id)> in_use) override;
   absl::StatusOr<ImageDetails> Inspect(absl::string_view reference) const override;
@@ -122,6 +126,7 @@ class LocalImageStore : public ImageStore {
   const Options options_;
   Database& database_;
   UniqueFd data_dir_, layers_dir_, trees_dir_, blobs_dir_, pull_dir_;
+  UserFileCache user_files_;
   Flights flights_;
   BandwidthSplit bandwidth_;
   LayerTable layers_;

@@ -29,6 +29,11 @@ struct ResolvedUser {
   std::string home = "/";     // from the passwd row, for HOME
 };
 
+// What an image says of users: the contents of these files, "" where it has none.
+struct UserFiles {
+  std::string passwd, group;
+};
+
 // `passwd` and `group` are the contents ("" where the image has none). An all-digits string is
 // never a name; ids outside 0..2^32-2 are InvalidArgument; an unknown name is NotFound naming it; a
 // group without a user is InvalidArgument.

@@ -78,13 +78,10 @@ absl::StatusOr<ContainerImage> Node::ResolveImage(const Image& image,
   resolved.working_dir = image.config.working_dir;
   resolved.volumes = image.config.volumes;
   ASSIGN_OR_RETURN(resolved.stop_signal, ParseStopSignal(image.config.stop_signal));
-  ASSIGN_OR_RETURN(const std::string passwd,
-                   ReadImageFile(data_dir_fd_.get(), image.layers, "etc/passwd"));
-  ASSIGN_OR_RETURN(const std::string group,
-                   ReadImageFile(data_dir_fd_.get(), image.layers, "etc/group"));
+  ASSIGN_OR_RETURN(const UserFiles files, images_.UserFilesOf(image));
   UserRequest request = config.user;
   request.image_user = image.config.user;
-  ASSIGN_OR_RETURN(const ResolvedUser user, ResolveUser(request, passwd, group));
+  ASSIGN_OR_RETURN(const ResolvedUser user, ResolveUser(request, files.passwd, files.group));
   resolved.uid = user.uid;
   resolved.gid = user.gid;
   resolved.groups.assign(user.groups.begin(), user.groups.end());
