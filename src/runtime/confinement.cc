@@ -81,6 +81,12 @@ bool HasEnded(int pidfd) {
   return poll(&ended, 1, 0) == 1;
 }
 
+// What is read of a pid counts only if its process still held it when it was read.
+absl::Status CheckAlive(int pidfd, pid_t pid, const ExpectedConfinement& expected) {
+  const absl::Status found = Check(absl::StrCat(expected.proc, "/", pid), expected);
+  return HasEnded(pidfd) ? absl::OkStatus() : found;
+}
+
 // -1: reaped already.
 absl::StatusOr<pid_t> PidOf(int pidfd) {
   ASSIGN_OR_RETURN(const std::string info,
@@ -102,18 +108,14 @@ ExpectedConfinement ExpectedOf(const ProcessIdentity& identity) {
 
 absl::Status VerifyConfinement(int pidfd, const ExpectedConfinement& expected) {
   ASSIGN_OR_RETURN(const pid_t pid, PidOf(pidfd));
-  if (pid < 0) return absl::OkStatus();
-  const absl::Status found = Check(absl::StrCat(expected.proc, "/", pid), expected);
-  // What was read counts only if the process still held its pid when it was read.
-  if (HasEnded(pidfd)) return absl::OkStatus();
-  return found;
+  return pid < 0 ? absl::OkStatus() : CheckAlive(pidfd, pid, expected);
 }
 
 absl::Status VerifyConfinementOfPid(pid_t pid, const ExpectedConfinement& expected) {
   const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid() && errno == ESRCH) return absl::OkStatus();
   if (!pidfd.valid()) return ErrnoStatus("pidfd_open", absl::StrCat(pid));
-  return VerifyConfinement(pidfd.get(), expected);
+  return CheckAlive(pidfd.get(), pid, expected);
 }
 
 }  // namespace berth
