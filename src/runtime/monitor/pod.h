@@ -9,6 +9,7 @@
 #include "src/runtime/monitor/log_writer.h"
 #include "src/runtime/monitor/loop.h"
 #include "src/runtime/monitor/packet.h"
+#include "src/runtime/monitor/sink_patience.h"
 #include "src/runtime/monitor/zygote.h"
 
 namespace berth::monitor {
@@ -98,9 +99,9 @@ struct Attachment {
     int which = 0;
     int fd = -1;
     bool waiting = false;
-    size_t taken = 0;  // since `patience` was armed
+    SinkPatience patience;
     Handler handler;
-    Timer patience;
+    Timer late;  // armed while it is waiting
   };
   Pod* pod = nullptr;
   Attachment* next = nullptr;
@@ -232,8 +233,6 @@ class Pod {
   void DrainLog(Container* container, int which);
   void CloseOutput(Container* container, int which);
 
-  static constexpr int64_t kSinkPatienceMs = 10000;
-  static constexpr size_t kSinkMinimum = 64 << 10;
   Attachment* FindAttachment(int connection);
   void SetHandlers(Attachment* attachment);
   bool OpenTerminalEnds(Attachment* attachment, uint32_t flags, int* theirs);
@@ -243,7 +242,6 @@ class Pod {
   bool Hold(Container* container, int which);
   void Release(Container* container, int which);
   void SinkReady(Attachment::Sink* sink);
-  void SinkLate(Attachment::Sink* sink);
   void Give(Container* container, int which, const char* data, size_t bytes);
   void CloseSink(Attachment::Sink* sink);
   void InputReady(Attachment* attachment);

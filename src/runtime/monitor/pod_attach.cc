@@ -142,12 +142,12 @@ void Pod::SetHandlers(Attachment* attachment) {
                        self->attachment->pod->SinkReady(self);
                      },
                      sink, 0};
-    sink->patience = {.fire =
-                          [](void* owner) {
-                            auto* self = static_cast<Attachment::Sink*>(owner);
-                            self->attachment->pod->SinkLate(self);
-                          },
-                      .owner = sink};
+    sink->late = {.fire =
+                      [](void* owner) {
+                        auto* self = static_cast<Attachment::Sink*>(owner);
+                        self->attachment->pod->CutOff(self->attachment, ETIMEDOUT);
+                      },
+                  .owner = sink};
   }
   attachment->input_handler = {[](void* owner, int) {
                                  auto* self = static_cast<Attachment*>(owner);

@@ -145,10 +145,7 @@ bool Pod::Hold(Container* container, int which) {
     full = true;
     sink->waiting = true;
     loop_->AddWriter(sink->fd, &sink->handler);
-    if (!sink->patience.armed) {
-      sink->taken = 0;
-      loop_->Arm(&sink->patience, kSinkPatienceMs);
-    }
+    loop_->Arm(&sink->late, sink->patience.Begin(BootMilliseconds()));
   }
   if (!full) return false;
   container->held[which] = true;
@@ -167,14 +164,10 @@ void Pod::Release(Container* container, int which) {
 
 void Pod::SinkReady(Attachment::Sink* sink) {
   loop_->Remove(sink->fd);
+  loop_->Disarm(&sink->late);
+  sink->patience.End(BootMilliseconds());
   sink->waiting = false;
   Release(sink->attachment->container, sink->which);
-}
-
-// Who has kept a container waiting, and took less than kSinkMinimum in all that time, is let go of.
-void Pod::SinkLate(Attachment::Sink* sink) {
-  sink->taken = 0;
-  if (sink->waiting) CutOff(sink->attachment, ETIMEDOUT);
 }
 
 void Pod::Give(Container* container, int which, const char* data, size_t bytes) {
@@ -187,8 +180,8 @@ void Pod::Give(Container* container, int which, const char* data, size_t bytes) 
         CloseSink(sink);
       } else if (n != static_cast<ssize_t>(bytes)) {
         CutOff(each, EIO);
-      } else if (sink->patience.armed && (sink->taken += bytes) >= kSinkMinimum) {
-        loop_->Disarm(&sink->patience);
+      } else {
+        sink->patience.Take(bytes);
       }
     }
     each = next;
@@ -199,7 +192,7 @@ void Pod::CloseSink(Attachment::Sink* sink) {
   if (sink->fd < 0) return;
   if (sink->waiting) loop_->Remove(sink->fd);
   sink->waiting = false;
-  loop_->Disarm(&sink->patience);
+  loop_->Disarm(&sink->late);
   CloseFd(&sink->fd);
   Release(sink->attachment->container, sink->which);
 }
