@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "src/base/id.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
@@ -24,9 +23,7 @@ constexpr int64_t kIoWeight = 25;
 constexpr int64_t kThreads = 256;
 constexpr char kRootSlice[] = "-.slice";
 constexpr absl::Duration kScopeTimeout = absl::Seconds(30);
-// What was just reaped leaves its cgroup a moment later.
-constexpr absl::Duration kRemovePatience = absl::Seconds(5),
-                         kRemoveInterval = absl::Milliseconds(5);
+constexpr absl::Duration kRemovePatience = absl::Seconds(5);
 
 // v2: memory.events; v1: memory.oom_control. Both have a line "oom_kill N".
 bool HasOomKill(int memory_dir) {
@@ -106,9 +103,9 @@ absl::StatusOr<std::unique_ptr<PullCgroups>> PullCgroups::Open(Options options) 
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
   std::unique_ptr<PullCgroups> pulls(new PullCgroups(std::move(options), std::move(cgroups)));
   if (!pulls->options_.systemd) {
-    const std::string& parent = pulls->options_.parent;
-    pulls->cgroups_.Kill(parent);
-    RETURN_IF_ERROR(pulls->RemoveEventually(parent));
+    // What nothing ends is no reason not to start: no other pull will be where it stays.
+    pulls->TellUnlessRemoved(
+        pulls->cgroups_.KillAndRemove(pulls->options_.parent, kRemovePatience));
   }
   return pulls;
 }
@@ -144,21 +141,15 @@ absl::StatusOr<std::unique_ptr<PullCgroup>> PullCgroups::MakeDirectory(const std
 }
 
 void PullCgroups::RemoveDirectory(const std::string& path) {
+  TellUnlessRemoved(cgroups_.KillAndRemove(path, kRemovePatience));
   absl::MutexLock lock(&mu_);
-  cgroups_.Kill(path);
-  absl::Status removed = RemoveEventually(path);
-  if (--directories_ == 0) removed.Update(RemoveEventually(options_.parent));
-  if (!removed.ok() && options_.log != nullptr)
-    options_.log->Warning("cgroup of a pull not removed", {{"error", removed.message()}});
+  // Stays where something does not die.
+  if (--directories_ == 0) cgroups_.Remove(options_.parent).IgnoreError();
 }
 
-absl::Status PullCgroups::RemoveEventually(const std::string& path) const {
-  const absl::Time deadline = SteadyNow() + kRemovePatience;
-  while (true) {
-    absl::Status removed = cgroups_.Remove(path);
-    if (removed.ok() || SteadyNow() > deadline) return removed;
-    absl::SleepFor(kRemoveInterval);
-  }
+void PullCgroups::TellUnlessRemoved(const absl::Status& removed) const {
+  if (!removed.ok() && options_.log != nullptr)
+    options_.log->Warning("cgroup of a pull not removed", {{"error", removed.message()}});
 }
 
 std::string PullCgroupParent(absl::string_view cgroup_root) {

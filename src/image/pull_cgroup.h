@@ -48,7 +48,8 @@ class PullCgroups {
     int64_t memory_bytes = int64_t{1} << 30;
     const Log* log = nullptr;  // may be null
   };
-  // Kills and removes what an earlier daemon left. FailedPrecondition without cgroups.
+  // Kills and removes what an earlier daemon left; the log tells what does not die.
+  // FailedPrecondition without cgroups.
   static absl::StatusOr<std::unique_ptr<PullCgroups>> Open(Options options);
 
   // The cgroup of one pull, with its limits. It must not outlive this object.
@@ -62,12 +63,12 @@ class PullCgroups {
       : options_(std::move(options)), cgroups_(std::move(cgroups)) {}
   absl::StatusOr<std::unique_ptr<PullCgroup>> MakeDirectory(const std::string& path);
   void RemoveDirectory(const std::string& path);
-  absl::Status RemoveEventually(const std::string& path) const;
+  void TellUnlessRemoved(const absl::Status& removed) const;
 
   const Options options_;
   const Cgroups cgroups_;
-  absl::Mutex mu_;  // held over the making and removing of directories: the parent goes with the
-                    // last one
+  absl::Mutex mu_;  // held over the making of directories and the removing of the parent, which
+                    // goes with the last one
   int directories_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -139,6 +140,31 @@ TEST_F(PullCgroupTest, TheNextDaemonEndsWhatThisOneLeft) {
   EXPECT_TRUE(next.ok()) << next.status();
   EXPECT_EQ(End(process), 128 + SIGKILL);
   EXPECT_THAT(Directories(), IsEmpty());
+}
+
+// A frozen cgroup of v1 does what an uninterruptible wait does: a SIGKILL has no effect.
+TEST_F(PullCgroupTest, WhatDoesNotDieDoesNotKeepTheNextDaemonFromPulling) {
+  namespace fs = std::filesystem;
+  const std::string frozen = "/sys/fs/cgroup/freezer" + parent_ + "-frozen";
+  if (!fs::exists("/sys/fs/cgroup/freezer/cgroup.procs"))
+    GTEST_SKIP() << "needs the freezer of cgroup v1";
+  auto left = Make();
+  const SpawnedProcess process = Start(*left, "while :; do :; done");
+  fs::create_directory(frozen);
+  std::ofstream(frozen + "/cgroup.procs") << process.pid;
+  std::ofstream(frozen + "/freezer.state") << "FROZEN";
+
+  const auto next = PullCgroups::Open({.parent = parent_});
+  EXPECT_TRUE(next.ok()) << next.status();
+  if (next.ok()) {
+    auto made = (*next)->Make();
+    EXPECT_TRUE(made.ok()) << made.status();
+    if (made.ok()) EXPECT_EQ(End(Start(**made, "exit 3")), 3);
+  }
+
+  std::ofstream(frozen + "/freezer.state") << "THAWED";
+  EXPECT_EQ(End(process), 128 + SIGKILL) << "it was killed while it was frozen";
+  EXPECT_EQ(::rmdir(frozen.c_str()), 0);
 }
 
 TEST(PullCgroupParent, LiesBesideThePods) {

@@ -16,13 +16,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/base/steady_time.h"
 #include "src/kernel/file.h"
 
 namespace berth {
 namespace {
 
 constexpr std::array kAccounting = {"memory", "cpu", "cpuacct", "pids"};
+constexpr absl::Duration kRemoveInterval = absl::Milliseconds(1);
 
 absl::Status CheckPath(const std::string& path) {
   if (path.empty() || path[0] != '/')
@@ -281,6 +284,17 @@ absl::Status Cgroups::Remove(const std::string& path) const {
   for (const Hierarchy& hierarchy : hierarchies_)
     result.Update(RemoveBelow(hierarchy.mount_point + path));
   return result;
+}
+
+absl::Status Cgroups::KillAndRemove(const std::string& path, absl::Duration patience) const {
+  const absl::Time deadline = SteadyNow() + patience;
+  Kill(path);
+  absl::Status removed = Remove(path);
+  while (!removed.ok() && SteadyNow() < deadline) {
+    absl::SleepFor(kRemoveInterval);
+    removed = Remove(path);
+  }
+  return removed;
 }
 
 }  // namespace berth

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "src/base/unique_fd.h"
 #include "src/kernel/cgroup_limits.h"
 #include "src/kernel/cgroup_reader.h"
@@ -89,6 +90,9 @@ class Cgroups {
   // Removes `path` and what is below it, in all hierarchies. FailedPrecondition while it is
   // populated.
   absl::Status Remove(const std::string& path) const;
+  // Both. What was killed leaves a moment later, but not from an uninterruptible wait: after
+  // `patience` the error of Remove.
+  absl::Status KillAndRemove(const std::string& path, absl::Duration patience) const;
 
  private:
   struct Hierarchy {

@@ -26,8 +26,7 @@ namespace {
 constexpr absl::Duration kKillTimeout = absl::Seconds(20);
 constexpr absl::Duration kMonitorEndTimeout = absl::Seconds(5);
 constexpr absl::Duration kStopAnswer = absl::Seconds(5);
-constexpr int kCgroupTries = 400;
-constexpr absl::Duration kCgroupRetry = absl::Milliseconds(5);
+constexpr absl::Duration kCgroupPatience = absl::Seconds(2);
 
 void Kill(const UniqueFd& process) {
   if (process.valid()) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
@@ -205,15 +204,9 @@ bool Node::AwaitEnd(EndingMonitor& monitor) {
 }
 
 absl::Status Node::EmptyAndRemoveCgroup(const std::string& path) const {
-  absl::Status removed = cgroups_.Remove(path);
-  if (removed.ok()) return removed;
-  cgroups_.Kill(path);
+  if (cgroups_.Remove(path).ok()) return absl::OkStatus();
   ++counters_.cgroups_killed;
-  for (int tries = 0; tries < kCgroupTries && !removed.ok(); ++tries) {
-    absl::SleepFor(kCgroupRetry);  // a killed process leaves its cgroup when the kernel gets to it
-    removed = cgroups_.Remove(path);
-  }
-  return removed;
+  return cgroups_.KillAndRemove(path, kCgroupPatience);
 }
 
 // The last steps of a removal, and the undo of a pod that could not be made. Each step can be

@@ -19,13 +19,7 @@ constexpr size_t kMaxFree = 4, kOwnDigits = 12;
 absl::StatusOr<std::unique_ptr<PluginCgroups>> PluginCgroups::Open(std::string parent,
                                                                    const Log* log) {
   ASSIGN_OR_RETURN(Cgroups cgroups, Cgroups::Detect());
-  cgroups.Kill(parent);
-  const absl::Time deadline = SteadyNow() + kPatience;
-  absl::Status removed = cgroups.Remove(parent);
-  while (!removed.ok() && SteadyNow() < deadline) {
-    absl::SleepFor(kInterval);
-    removed = cgroups.Remove(parent);
-  }
+  const absl::Status removed = cgroups.KillAndRemove(parent, kPatience);
   // A plugin that nothing ends is no reason not to start: it stays where nobody else will be.
   if (!removed.ok() && log != nullptr)
     log->Warning("what a CNI plugin left behind does not die",
