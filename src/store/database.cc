@@ -309,7 +309,9 @@ absl::Status Database::MarkFilled() {
 
 absl::StatusOr<std::string> SetDatabaseAside(const std::string& path) {
   const std::string aside = path + ".damaged";
-  for (const char* suffix : {"-wal", "-shm", ""}) {
+  // Without its log a file may well be whole, but rows are missing that nobody would make again. A
+  // log without its file SQLite deletes when it makes the new one.
+  for (const char* suffix : {"", "-wal", "-shm"}) {
     const std::string from = absl::StrCat(path, suffix), to = absl::StrCat(aside, suffix);
     if (::rename(from.c_str(), to.c_str()) == 0) continue;
     if (errno != ENOENT) return ErrnoStatus("rename", from);
