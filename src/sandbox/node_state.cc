@@ -45,6 +45,10 @@ void ChangeIds(const std::string& pod_id, NodeSnapshot& snapshot,
 
 }  // namespace
 
+absl::StatusOr<PodPtr> NodeSnapshot::FindPod(absl::string_view id) const {
+  return FindByPrefix(pods, "pod sandbox", id);
+}
+
 PodPtr NodeSnapshot::PodNamed(absl::string_view name) const {
   const auto id = pods_by_name.find(name);
   const auto pod = id == pods_by_name.end() ? pods.end() : pods.find(id->second);
@@ -177,10 +181,6 @@ ContainerPtr NodeState::UpdateContainer(absl::string_view id,
   Replace([&](NodeSnapshot& snapshot) { snapshot.containers.Put(result->id, result); });
   PublishStateChange(before, result);
   return result;
-}
-
-absl::StatusOr<PodPtr> NodeState::FindPod(absl::string_view id) const {
-  return FindByPrefix(Snapshot()->pods, "pod sandbox", id);
 }
 
 absl::StatusOr<ContainerPtr> NodeState::FindContainer(absl::string_view id) const {

@@ -29,6 +29,9 @@ struct NodeSnapshot {
   SnapshotMap<std::string> pods_by_name;                                       // UniqueName -> id
   SnapshotMap<std::shared_ptr<const std::vector<std::string>>> container_ids;  // of each pod
 
+  // By full id or unambiguous prefix. NotFound; InvalidArgument names the candidates of an
+  // ambiguous one.
+  absl::StatusOr<PodPtr> FindPod(absl::string_view id) const;
   // Null: none has this UniqueName.
   PodPtr PodNamed(absl::string_view name) const;
   std::vector<ContainerPtr> ContainersOf(absl::string_view pod_id) const;
@@ -52,9 +55,8 @@ class NodeState {
   ContainerPtr UpdateContainer(absl::string_view id,
                                absl::FunctionRef<void(ContainerRecord&)> change);
 
-  // By full id or unambiguous prefix. NotFound; InvalidArgument names the candidates of an
-  // ambiguous one.
-  absl::StatusOr<PodPtr> FindPod(absl::string_view id) const;
+  // As NodeSnapshot::FindPod.
+  absl::StatusOr<PodPtr> FindPod(absl::string_view id) const { return Snapshot()->FindPod(id); }
   absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const;
 
   // Waits until the container is gone or `done`; false at the deadline.

@@ -82,7 +82,8 @@ TEST(NodeState, ASnapshotNeverChanges) {
   state.RemoveContainer("c");
   state.PutPod(MakePod("b"));
   EXPECT_EQ(before->pods.size(), 1u);
-  EXPECT_EQ(before->pods.find("a")->second->status.state, PodState::kCreating);
+  EXPECT_EQ((*before->FindPod("a"))->status.state, PodState::kCreating);
+  EXPECT_FALSE(before->FindPod("b").ok());
   EXPECT_EQ(before->containers.size(), 1u);
   EXPECT_EQ(state.Snapshot()->pods.find("a")->second->status.state, PodState::kReady);
   EXPECT_EQ(state.Snapshot()->containers.size(), 0u);

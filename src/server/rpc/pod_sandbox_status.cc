@@ -14,7 +14,7 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext* context,
   return calls_.Serve("PodSandboxStatus", context, [&]() -> absl::Status {
     const int64_t now = absl::GetCurrentTimeNanos();
     const std::shared_ptr<const NodeSnapshot> snapshot = node_.Snapshot();
-    ASSIGN_OR_RETURN(const PodPtr pod, node_.FindPod(request->pod_sandbox_id()));
+    ASSIGN_OR_RETURN(const PodPtr pod, snapshot->FindPod(request->pod_sandbox_id()));
     // The statuses are not older than the timestamp: what happens meanwhile is told by an event
     // with a later one.
     response->set_timestamp(now);
