@@ -126,6 +126,8 @@ absl::Status SendPacket(int socket, absl::string_view data, const std::vector<in
     if (errno == EINTR) continue;
     if (errno == EPIPE || errno == ECONNRESET)
       return absl::UnavailableError("send: the peer closed the connection");
+    if (errno == EMSGSIZE)
+      return absl::OutOfRangeError(absl::StrCat("send: ", data.size(), " bytes are too many"));
     return ErrnoStatus("send", "packet");
   }
   return absl::OkStatus();

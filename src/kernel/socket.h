@@ -33,7 +33,8 @@ struct Packet {
   std::vector<UniqueFd> fds;
 };
 
-// One message with up to 253 fds (SCM_MAX_FD, unix(7)).
+// One message with up to 253 fds (SCM_MAX_FD, unix(7)). Unavailable: the peer closed; OutOfRange:
+// it is longer than the socket's send buffer, and nothing was sent.
 absl::Status SendPacket(int socket, absl::string_view data, const std::vector<int>& fds);
 
 // Waits until `deadline` (absl::InfiniteFuture() for none). Unavailable: the peer closed;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <memory>
@@ -106,6 +107,22 @@ TEST_F(KeptConnectionTest, IsMadeAnewAfterTheMonitorsEnd) {
   StartMonitor();
   EXPECT_TRUE(client_->LimitLogs({}).ok()) << "the one before is closed";
   EXPECT_NE(Kept(), first);
+}
+
+TEST_F(KeptConnectionTest, APlanThatTheSocketDoesNotTakeGoesInAFile) {
+  StartMonitor();
+  Container& container = StartSleeper();
+  ASSERT_TRUE(Exec(container, "true").ok());  // tells that the monitor takes plans in messages
+  const ino_t first = Kept();
+  UniqueFd connection = idle_->Take();
+  const int least = 0;
+  ASSERT_EQ(setsockopt(connection.get(), SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+  idle_->Put(std::move(connection));
+  const absl::StatusOr<ExecSyncResult> result =
+      Exec(container, absl::StrCat("echo done #", std::string(16 << 10, 'x')));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->output, "done\n");
+  EXPECT_EQ(Kept(), first) << "it took the message without the plan";
 }
 
 // An answer that is late must not be taken for that of the next request.

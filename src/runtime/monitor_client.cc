@@ -211,11 +211,16 @@ absl::StatusOr<UniqueFd> MonitorClient::Connect() const {
 
 absl::StatusOr<UniqueFd> MonitorClient::Send(absl::string_view message,
                                              const std::vector<int>& fds) const {
-  if (idle_ != nullptr) {
-    UniqueFd kept = idle_->Take();
-    // One that the monitor has closed takes nothing, so nothing is asked twice.
-    if (kept.valid() && SendPacket(kept.get(), message, fds).ok()) return kept;
+  UniqueFd kept = idle_ == nullptr ? UniqueFd() : idle_->Take();
+  if (kept.valid()) {
+    const absl::Status sent = SendPacket(kept.get(), message, fds);
+    if (sent.ok()) return kept;
+    if (absl::IsOutOfRange(sent)) {
+      Keep(std::move(kept));
+      return sent;
+    }
   }
+  // One that the monitor has closed takes nothing, so nothing is asked twice.
   ASSIGN_OR_RETURN(UniqueFd made, Connect());
   RETURN_IF_ERROR(SendPacket(made.get(), message, fds));
   return made;

@@ -189,6 +189,10 @@ class MonitorClient {
   absl::StatusOr<UniqueFd> Connect() const;
   // Sends a request over a connection that no other one uses, and returns that.
   absl::StatusOr<UniqueFd> Send(absl::string_view message, const std::vector<int>& fds = {}) const;
+  // The same, of kExec or, where the monitor and the socket take it, kExecWithPlan. `fds` stand
+  // behind the plan.
+  absl::StatusOr<UniqueFd> SendExec(const wire::ExecRequest& request, const std::string& plan,
+                                    std::vector<int> fds) const;
   // A request that kOk answers.
   absl::Status Ask(absl::string_view message, const std::vector<int>& fds = {},
                    absl::Duration patience = kAnswerTimeout) const;

@@ -69,16 +69,25 @@ absl::Status AddPipe(bool client_writes, UniqueFd* own, std::vector<UniqueFd>* t
 
 }  // namespace
 
+absl::StatusOr<UniqueFd> MonitorClient::SendExec(const wire::ExecRequest& request,
+                                                 const std::string& plan,
+                                                 std::vector<int> fds) const {
+  if (idle_ != nullptr && idle_->takes_plans && plan.size() <= wire::kPlanInMessageMaxBytes) {
+    std::string message = Message(Type::kExecWithPlan, request);
+    message.resize(wire::kPlanOffset);
+    message += plan;
+    absl::StatusOr<UniqueFd> socket = Send(message, fds);
+    // Where net.core.wmem_default is small.
+    if (!absl::IsOutOfRange(socket.status())) return socket;
+  }
+  ASSIGN_OR_RETURN(const UniqueFd plan_file, PlanFd(plan));
+  fds.insert(fds.begin(), plan_file.get());
+  return Send(Message(Type::kExec, request), fds);
+}
+
 absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& request) const {
   ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*request.plan));
-  const bool in_message =
-      idle_ != nullptr && idle_->takes_plans && plan.size() <= wire::kPlanInMessageMaxBytes;
-  UniqueFd plan_file;
   std::vector<int> fds;
-  if (!in_message) {
-    ASSIGN_OR_RETURN(plan_file, PlanFd(plan));
-    fds.push_back(plan_file.get());
-  }
   ExecSyncResult result;
   OutputPipe pipes[2] = {{.into = &result.output}, {.into = &result.error_output}};
   wire::ExecRequest message = {};
@@ -92,12 +101,7 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   }
   CopyId(request.container_id, message.container_id);
   message.timeout_ms = Milliseconds(request.timeout);
-  std::string sent = Message(in_message ? Type::kExecWithPlan : Type::kExec, message);
-  if (in_message) {
-    sent.resize(wire::kPlanOffset);
-    sent += plan;
-  }
-  ASSIGN_OR_RETURN(UniqueFd socket, Send(sent, fds));
+  ASSIGN_OR_RETURN(UniqueFd socket, SendExec(message, plan, std::move(fds)));
 
   size_t room = request.max_output_bytes;
   bool exited = false, timed_out = false, nothing_left = false;
