@@ -151,6 +151,24 @@ absl::StatusOr<Writes> CgroupWritesV2(const CgroupLimits& limits) {
   return writes;
 }
 
+CgroupLimits OverriddenLimits(CgroupLimits limits, const CgroupLimits& changes) {
+  const auto take = [](const auto& change, auto* limit) {
+    if (change) *limit = change;
+  };
+  take(changes.memory_bytes, &limits.memory_bytes);
+  take(changes.memory_swap_bytes, &limits.memory_swap_bytes);
+  take(changes.cpu_shares, &limits.cpu_shares);
+  take(changes.cpu_quota_us, &limits.cpu_quota_us);
+  take(changes.cpu_period_us, &limits.cpu_period_us);
+  take(changes.pids, &limits.pids);
+  take(changes.io_weight, &limits.io_weight);
+  if (!changes.cpuset_cpus.empty()) limits.cpuset_cpus = changes.cpuset_cpus;
+  if (!changes.cpuset_mems.empty()) limits.cpuset_mems = changes.cpuset_mems;
+  for (const auto& [size, bytes] : changes.hugepages) limits.hugepages[size] = bytes;
+  for (const auto& [file, value] : changes.unified) limits.unified[file] = value;
+  return limits;
+}
+
 CgroupLimits LiftedLimits(const CgroupLimits& from, CgroupLimits to) {
   const auto lift = [](const auto& before, auto* after, int64_t none) {
     if (before && !*after) *after = none;

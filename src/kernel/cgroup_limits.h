@@ -46,6 +46,9 @@ struct CgroupWrite {
 absl::StatusOr<std::vector<CgroupWrite>> CgroupWritesV1(const CgroupLimits& limits);
 absl::StatusOr<std::vector<CgroupWrite>> CgroupWritesV2(const CgroupLimits& limits);
 
+// `limits` with what is set in `changes` in its place; hugepages and unified for each key.
+CgroupLimits OverriddenLimits(CgroupLimits limits, const CgroupLimits& changes);
+
 // `to` with every field that only `from` has as "no limit".
 CgroupLimits LiftedLimits(const CgroupLimits& from, CgroupLimits to);
 

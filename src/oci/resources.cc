@@ -17,25 +17,6 @@ namespace {
 // What the cgroup is limited to now: as created, or as the last update wrote it down.
 constexpr char kLimitsFile[] = "/limits";
 
-template <typename T>
-void Override(const std::optional<T>& change, std::optional<T>* value) {
-  if (change.has_value()) *value = change;
-}
-
-CgroupLimits Merged(CgroupLimits limits, const CgroupLimits& changes) {
-  Override(changes.memory_bytes, &limits.memory_bytes);
-  Override(changes.memory_swap_bytes, &limits.memory_swap_bytes);
-  Override(changes.cpu_shares, &limits.cpu_shares);
-  Override(changes.cpu_quota_us, &limits.cpu_quota_us);
-  Override(changes.cpu_period_us, &limits.cpu_period_us);
-  Override(changes.pids, &limits.pids);
-  if (!changes.cpuset_cpus.empty()) limits.cpuset_cpus = changes.cpuset_cpus;
-  if (!changes.cpuset_mems.empty()) limits.cpuset_mems = changes.cpuset_mems;
-  for (const auto& [size, bytes] : changes.hugepages) limits.hugepages[size] = bytes;
-  for (const auto& [file, value] : changes.unified) limits.unified[file] = value;
-  return limits;
-}
-
 absl::StatusOr<CgroupLimits> PresentLimits(const Runtime& runtime, const ContainerState& state) {
   const absl::StatusOr<std::string> written =
       ReadFileAt(AT_FDCWD, runtime.states.PathOf(state.id) + kLimitsFile);
@@ -51,7 +32,7 @@ absl::StatusOr<CgroupLimits> Changes(const UpdateOptions& options) {
                                     : ReadFileAt(AT_FDCWD, options.resources_file, kConfigMaxBytes);
   RETURN_IF_ERROR(text.status());
   ASSIGN_OR_RETURN(CgroupLimits limits, ParseOciResources(*text));
-  return Merged(std::move(limits), options.limits);
+  return OverriddenLimits(std::move(limits), options.limits);
 }
 
 }  // namespace
@@ -90,7 +71,7 @@ absl::Status Update(const Runtime& runtime, const UpdateOptions& options) {
   ASSIGN_OR_RETURN(const ContainerState state, runtime.states.Read(options.id));
   ASSIGN_OR_RETURN(const CgroupLimits changes, Changes(options));
   ASSIGN_OR_RETURN(const CgroupLimits from, PresentLimits(runtime, state));
-  const CgroupLimits to = Merged(from, changes);
+  const CgroupLimits to = OverriddenLimits(from, changes);
   ASSIGN_OR_RETURN(const Cgroups cgroups, Cgroups::Detect());
   RETURN_IF_ERROR(cgroups.UpdateLimits(state.cgroup_path, from, to));
   return ReplaceFileAt(AT_FDCWD, runtime.states.PathOf(state.id) + kLimitsFile,

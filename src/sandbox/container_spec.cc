@@ -1,5 +1,7 @@
 #include "src/sandbox/container_spec.h"
 
+#include <utility>
+
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -199,24 +201,10 @@ absl::StatusOr<int> ParseStopSignal(absl::string_view text) {
   return signal;
 }
 
-CgroupLimits MergeLimits(const CgroupLimits& limits, const CgroupLimits& changes) {
-  CgroupLimits merged = limits;
-  const auto take = [](const std::optional<int64_t>& from, std::optional<int64_t>* to) {
-    if (from.has_value()) *to = from;
-  };
+CgroupLimits MergeLimits(CgroupLimits limits, const CgroupLimits& changes) {
   // A swap limit includes the memory limit: a new memory limit alone ends the old swap limit.
-  if (changes.memory_bytes.has_value()) merged.memory_swap_bytes.reset();
-  take(changes.memory_bytes, &merged.memory_bytes);
-  take(changes.memory_swap_bytes, &merged.memory_swap_bytes);
-  take(changes.cpu_shares, &merged.cpu_shares);
-  take(changes.cpu_quota_us, &merged.cpu_quota_us);
-  take(changes.cpu_period_us, &merged.cpu_period_us);
-  take(changes.pids, &merged.pids);
-  if (!changes.cpuset_cpus.empty()) merged.cpuset_cpus = changes.cpuset_cpus;
-  if (!changes.cpuset_mems.empty()) merged.cpuset_mems = changes.cpuset_mems;
-  for (const auto& [size, bytes] : changes.hugepages) merged.hugepages[size] = bytes;
-  for (const auto& [file, value] : changes.unified) merged.unified[file] = value;
-  return merged;
+  if (changes.memory_bytes.has_value()) limits.memory_swap_bytes.reset();
+  return OverriddenLimits(std::move(limits), changes);
 }
 
 }  // namespace berth

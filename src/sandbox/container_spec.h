@@ -33,8 +33,8 @@ absl::StatusOr<ExecSpec> BuildExecSpec(const ContainerRecord& container, const P
                                        const std::vector<std::string>& command,
                                        const ContainerSpecOptions& options);
 
-// `changes` over `limits`: what is unset stays as it was; hugepages and unified for each key.
-CgroupLimits MergeLimits(const CgroupLimits& limits, const CgroupLimits& changes);
+// OverriddenLimits, but what comes with a new memory limit is also the swap limit, or none.
+CgroupLimits MergeLimits(CgroupLimits limits, const CgroupLimits& changes);
 
 // As kernel/signal_name.h has them; "" is 0. InvalidArgument for what is no signal.
 absl::StatusOr<int> ParseStopSignal(absl::string_view text);

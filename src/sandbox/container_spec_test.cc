@@ -278,52 +278,6 @@ TEST(BuildContainerSpec, HasTheUsualDevicesAndKeepsStdinOpenIfAsked) {
   EXPECT_THAT(paths, testing::Contains("/dev/null"));
 }
 
-TEST(MergeLimits, LeavesWhatIsNotGiven) {
-  const CgroupLimits before = {.memory_bytes = 100,
-                               .memory_swap_bytes = 200,
-                               .cpu_shares = 2,
-                               .cpu_quota_us = 1000,
-                               .cpu_period_us = 2000,
-                               .pids = 5,
-                               .cpuset_cpus = "0",
-                               .cpuset_mems = "1",
-                               .hugepages = {{"2MB", 1}, {"1GB", 2}},
-                               .unified = {{"a.b", "1"}, {"c.d", "2"}}};
-  const CgroupLimits same = MergeLimits(before, {});
-  EXPECT_EQ(same.memory_bytes, 100);
-  EXPECT_EQ(same.memory_swap_bytes, 200);
-  EXPECT_EQ(same.cpu_shares, 2);
-  EXPECT_EQ(same.cpu_quota_us, 1000);
-  EXPECT_EQ(same.cpu_period_us, 2000);
-  EXPECT_EQ(same.pids, 5);
-  EXPECT_EQ(same.cpuset_cpus, "0");
-  EXPECT_EQ(same.cpuset_mems, "1");
-  EXPECT_EQ(same.hugepages, before.hugepages);
-  EXPECT_EQ(same.unified, before.unified);
-}
-
-TEST(MergeLimits, TakesWhatIsGivenAndMapsKeyByKey) {
-  const CgroupLimits after = MergeLimits({.memory_bytes = 100,
-                                          .cpu_shares = 2,
-                                          .cpuset_cpus = "0",
-                                          .hugepages = {{"2MB", 1}, {"1GB", 2}},
-                                          .unified = {{"a.b", "1"}, {"c.d", "2"}}},
-                                         {.memory_bytes = 50,
-                                          .memory_swap_bytes = -1,
-                                          .cpu_quota_us = -1,
-                                          .cpuset_cpus = "0-3",
-                                          .hugepages = {{"2MB", 0}},
-                                          .unified = {{"c.d", "3"}, {"e.f", "4"}}});
-  EXPECT_EQ(after.memory_bytes, 50);
-  EXPECT_EQ(after.memory_swap_bytes, -1);
-  EXPECT_EQ(after.cpu_shares, 2);
-  EXPECT_EQ(after.cpu_quota_us, -1);
-  EXPECT_EQ(after.cpuset_cpus, "0-3");
-  EXPECT_EQ(after.hugepages, (std::map<std::string, uint64_t>{{"2MB", 0}, {"1GB", 2}}));
-  EXPECT_EQ(after.unified,
-            (std::map<std::string, std::string>{{"a.b", "1"}, {"c.d", "3"}, {"e.f", "4"}}));
-}
-
 TEST(MergeLimits, ANewMemoryLimitEndsTheOldSwapLimitThatIncludedTheOldOne) {
   EXPECT_EQ(MergeLimits({.memory_bytes = 100, .memory_swap_bytes = 100}, {.memory_bytes = 200})
                 .memory_swap_bytes,
