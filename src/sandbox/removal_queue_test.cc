@@ -4,13 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
-#include "absl/time/clock.h"
+#include "src/base/unique_fd.h"
 
 namespace berth {
 namespace {
@@ -31,6 +32,13 @@ class RemovalQueueTest : public testing::Test {
     std::ofstream(directory_ + "/" + name + "/a/file") << "x";
     return directory_ + "/" + name;
   }
+  static void AwaitRemoval(const std::string& path) {
+    const UniqueFd events(::inotify_init1(IN_CLOEXEC));
+    ASSERT_GE(::inotify_add_watch(events.get(), fs::path(path).parent_path().c_str(), IN_DELETE),
+              0);
+    char event[4096];
+    while (fs::exists(path)) ASSERT_GT(::read(events.get(), event, sizeof event), 0);
+  }
 
   std::string directory_;
 };
@@ -45,7 +53,7 @@ TEST_F(RemovalQueueTest, RemovesOneAfterTheOtherAndWhatCannotBeLater) {
   (*queue)->Add(first);
   (*queue)->Add(file + "/below");
   (*queue)->Add(second);
-  while (fs::exists(second)) absl::SleepFor(absl::Milliseconds(1));
+  AwaitRemoval(second);
   EXPECT_FALSE(fs::exists(first));
   char line[1024] = {};
   EXPECT_GT(::pread(::fileno(written), line, sizeof line - 1, 0), 0);
@@ -54,7 +62,7 @@ TEST_F(RemovalQueueTest, RemovesOneAfterTheOtherAndWhatCannotBeLater) {
   std::fclose(written);
   fs::remove(file);
   const std::string below = Tree("file/below");
-  while (fs::exists(below)) absl::SleepFor(absl::Milliseconds(1));
+  AwaitRemoval(below);
 }
 
 }  // namespace
