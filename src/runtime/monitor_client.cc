@@ -30,6 +30,9 @@ namespace {
 using wire::Type;
 
 constexpr absl::Duration kStillEndingPause = absl::Milliseconds(2);
+// Of a pod's plan; more than most have, and what a socket takes however small
+// net.core.wmem_default is.
+constexpr size_t kPodPlanInMessageBytes = 1 << 10;
 
 // The last error that an OCI runtime wrote to its log: a line of JSON with "msg", or any line.
 std::string LastRuntimeError(int directory) {
@@ -171,7 +174,7 @@ absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
   for (const UniqueFd& tasks : start.cgroup->tasks) fds.push_back(tasks.get());
   ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*start.plan));
   UniqueFd plan_file;
-  const bool in_file = plan.size() > wire::kPlanInMessageMaxBytes;
+  const bool in_file = plan.size() > kPodPlanInMessageBytes;
   if (in_file) {
     request.flags |= wire::kPlanInFile;
     ASSIGN_OR_RETURN(plan_file, PlanFd(plan));
