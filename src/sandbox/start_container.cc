@@ -63,7 +63,8 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   ASSIGN_OR_RETURN(const ContainerPtr found, state_.FindContainer(wanted));
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", found->id));
   ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(found->id));
-  if (container->status.unread) return UnreadError(*container);
+  // It would go without what is not read of the monitor yet: the pod's user namespace.
+  if (container->status.unread || IsUnread(container->pod_id)) return UnreadError(*container);
   if (container->status.state != ContainerState::kCreated) {
     return absl::FailedPreconditionError(absl::StrCat(
         "container ", container->id, " is ",

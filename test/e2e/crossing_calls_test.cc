@@ -13,6 +13,7 @@ namespace berth::e2e {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 
 class CrossingCallsTest : public FailpointTest {
@@ -113,6 +114,37 @@ TEST_F(CrossingCallsTest, StopOfAPodWhoseMonitorIsReadLate) {
   const std::string log = daemon().Log();
   EXPECT_THAT(log, Not(HasSubstr("monitor of a pod is gone")));
   EXPECT_LE(FailpointFiles::Hits().count("recover.watch"), 2u) << "one was read twice";
+}
+
+// The monitor has the pod's user namespace: what was started without it would be the node's root.
+TEST_F(CrossingCallsTest, NothingStartsInAPodBeforeItsMonitorIsRead) {
+  const auto map = [](cri::UserNamespace* user) {
+    user->set_mode(cri::POD);
+    for (cri::IDMapping* mapping : {user->add_uids(), user->add_gids()}) {
+      mapping->set_host_id(1114112);
+      mapping->set_length(65536);
+    }
+  };
+  cri::PodSandboxConfig config = MakePodConfig(Name());
+  map(NamespaceOptions(config)->mutable_userns_options());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), config));
+  const pid_t monitor = MonitorOf(pod.id());
+  ASSERT_OK(daemon().Kill());
+  ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  StartAgain();
+  cri::ContainerConfig container = MakeProbe("c", {"sleep"});
+  NamespaceOptions(container)->set_pid(cri::CONTAINER);
+  map(NamespaceOptions(container)->mutable_userns_options());
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.Create(container));
+  FailpointFiles::Arm({.point = "recover.watch", .kind = "delay", .value = kHeldMs});
+  ASSERT_EQ(kill(monitor, SIGCONT), 0);
+  EXPECT_TRUE(Eventually(kPatience, [] { return FailpointFiles::HasStruck(); }));
+  EXPECT_CODE(berth().Start(id), kUnavailable);
+  EXPECT_TRUE(Eventually(kPatience, [&] { return berth().Start(id).ok(); }));
+  ASSERT_OK_AND_ASSIGN(const auto status, berth().ContainerStatus(id));
+  EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
+  ASSERT_OK_AND_ASSIGN(const Json report, pod.ExecForJson(id, {"report"}));
+  EXPECT_THAT(report.value("uid_map", ""), MatchesRegex(" *0 +1114112 +65536\n"));
 }
 
 TEST_F(CrossingCallsTest, EndOfTheDaemonWhileAMonitorIsReadLate) {
