@@ -69,6 +69,8 @@ absl::StatusOr<std::unique_ptr<RunningCopies::Hold>> Node::StartCopy(absl::strin
     ASSIGN_OR_RETURN(pidfd, PinFirstProcess(*container));
     job.root = {.pid = container->status.pid};
   } else {
+    // Its root may be mounted, which it must not be twice.
+    if (container->status.unread) return UnreadError(*container);
     RETURN_IF_ERROR(CheckNoVolumeOnTheWay(*container, job.path));
     const std::string directory = absl::StrCat("containers/", container->id);
     job.root = {.layers = container->image.layers,

@@ -21,6 +21,9 @@ absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits&
   }
   const CgroupLimits& before = LimitsOf(*container);
   const CgroupLimits after = MergeLimits(before, changes);
+  // It may have been started, and then there is more to be changed than its record.
+  if (container->status.unread && container->status.state == ContainerState::kCreated)
+    return UnreadError(*container);
   RETURN_IF_FAULT("update_container.limits");
   if (container->status.state == ContainerState::kRunning) {
     ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));

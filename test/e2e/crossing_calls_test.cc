@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "test/e2e/berth_command.h"
 #include "test/e2e/failpoint_test.h"
 #include "test/e2e/monitor_process.h"
 
@@ -145,6 +146,31 @@ TEST_F(CrossingCallsTest, NothingStartsInAPodBeforeItsMonitorIsRead) {
   EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
   ASSERT_OK_AND_ASSIGN(const Json report, pod.ExecForJson(id, {"report"}));
   EXPECT_THAT(report.value("uid_map", ""), MatchesRegex(" *0 +1114112 +65536\n"));
+}
+
+// The daemon dies when the container runs, before it has noted that; the monitor, which knows,
+// cannot be asked.
+TEST_F(CrossingCallsTest, WhatMayRunIsNotTreatedAsIfItDidNot) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(berth(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.Create(MakeProbe("c", {"sleep"})));
+  FailpointFiles::Arm({.point = "start_container.launched", .kind = "kill"});
+  EXPECT_FALSE(berth().Start(id).ok());
+  const pid_t monitor = MonitorOf(pod.id());
+  ASSERT_EQ(kill(monitor, SIGSTOP), 0);
+  StartAgain();
+  cri::UpdateContainerResourcesRequest update;
+  update.set_container_id(id);
+  update.mutable_linux()->set_memory_limit_in_bytes(64 << 20);
+  EXPECT_CODE(berth().Call(&Runtime::UpdateContainerResources, update).status(), kUnavailable);
+  ASSERT_OK_AND_ASSIGN(const CommandResult copy,
+                       RunBerth(daemon().socket(), {"cp", id + ":/probe", "-"}));
+  EXPECT_EQ(copy.code, 1);
+  EXPECT_THAT(copy.err, HasSubstr("has not answered"));
+  ASSERT_EQ(kill(monitor, SIGCONT), 0);
+  EXPECT_TRUE(Eventually(
+      kPatience, [&] { return berth().Call(&Runtime::UpdateContainerResources, update).ok(); }));
+  ASSERT_OK_AND_ASSIGN(const auto status, berth().ContainerStatus(id));
+  EXPECT_EQ(status.state(), cri::CONTAINER_RUNNING);
 }
 
 TEST_F(CrossingCallsTest, EndOfTheDaemonWhileAMonitorIsReadLate) {
