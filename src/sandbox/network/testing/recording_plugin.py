@@ -87,8 +87,8 @@ def main():
         print(json.dumps({"cniVersion": versions[-1], "supportedVersions": versions}))
         return
     config = json.load(sys.stdin)
-    record(command, config)
     modes = dict(line.split() for line in read("modes") if line)
+    record(command, config)  # and whoever sees that may change the modes
     mode = modes.get(command)
     container = os.environ.get("CNI_CONTAINERID", "")
     if mode not in (None, "late"):
