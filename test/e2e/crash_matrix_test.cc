@@ -73,6 +73,7 @@ class CrashMatrixTest : public E2eTest {
     if (daemon_.has_value()) {
       FailpointFiles::Disarm();
       EXPECT_OK(daemon_->Terminate());
+      EXPECT_EQ(daemon_->SanitizerReport(), "") << "it was started again since";
       RemoveTraces(*daemon_);
     }
     E2eTest::TearDown();
