@@ -193,6 +193,12 @@ bool Cgroups::CountsMonitors(const Hierarchy& hierarchy, const std::string& pod)
                      [&](const char* name) { return Has(hierarchy.controllers, name); });
 }
 
+bool Cgroups::ClonesMonitors(const std::string& pod) const {
+  return std::any_of(hierarchies_.begin(), hierarchies_.end(), [&](const Hierarchy& hierarchy) {
+    return hierarchy.unified && CountsMonitors(hierarchy, pod);
+  });
+}
+
 absl::StatusOr<CgroupHandle> Cgroups::CreateForMonitor(const std::string& pod) const {
   RETURN_IF_ERROR(CheckPath(pod));
   CgroupHandle handle;

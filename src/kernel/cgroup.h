@@ -59,6 +59,9 @@ class Cgroups {
   // cgroup2 a leaf of it, because there what has cgroups below it has no processes ("no internal
   // processes", cgroups(7)). The handle has no more than what it takes to enter.
   absl::StatusOr<CgroupHandle> CreateForMonitor(const std::string& pod) const;
+  // The monitor of the pod at `pod` is to be cloned into a cgroup2 directory of that handle: what
+  // runs elsewhere does not get there cheaply. Otherwise it joins by itself.
+  bool ClonesMonitors(const std::string& pod) const;
   // The same in one hierarchy, cgroup2 where there is one: for what is to be ended together, and is
   // accounted to whoever starts it.
   absl::Status CreateTracking(const std::string& path) const;

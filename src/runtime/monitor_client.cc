@@ -154,6 +154,10 @@ ReadyMonitor::~ReadyMonitor() {
   if (process_.pidfd.valid()) KillAndReap(std::move(process_.pidfd), /*hangs=*/false);
 }
 
+absl::Status ReadyMonitor::JoinCgroups(const CgroupHandle& cgroup) const {
+  return SendPacket(connection_.get(), Message(Type::kJoinCgroups), TasksOf(cgroup));
+}
+
 bool ReadyMonitor::HasEnded() const {
   pollfd closed = {.fd = connection_.get(), .events = 0, .revents = 0};
   return ::poll(&closed, 1, 0) != 0;
@@ -167,11 +171,9 @@ absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
   ASSIGN_OR_RETURN(const UniqueFd log,
                    OpenFile(state_dir.get(), "monitor.log", O_WRONLY | O_CREAT | O_APPEND, 0600));
   wire::SetUpRequest request = {.pod_id = {},
-                                .flags = start.own_pid_namespace ? wire::kOwnPidNamespace : 0u,
-                                .tasks = static_cast<uint32_t>(start.cgroup->tasks.size())};
+                                .flags = start.own_pid_namespace ? wire::kOwnPidNamespace : 0u};
   CopyId(start.pod_id, request.pod_id);
   std::vector<int> fds = {log.get(), listener.get(), state_dir.get()};
-  for (const UniqueFd& tasks : start.cgroup->tasks) fds.push_back(tasks.get());
   ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*start.plan));
   UniqueFd plan_file;
   const bool in_file = plan.size() > kPodPlanInMessageBytes;
@@ -189,6 +191,12 @@ absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
   RETURN_IF_ERROR(SendPacket(monitor.connection_.get(), message, fds));
   Keep(std::move(monitor.connection_));
   return std::move(monitor.process_);
+}
+
+absl::Status MonitorClient::JoinCgroups(const CgroupHandle& cgroup) const {
+  ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kJoinCgroups), TasksOf(cgroup)));
+  Keep(std::move(socket));
+  return absl::OkStatus();
 }
 
 UniqueFd IdleConnection::Take() {
@@ -268,7 +276,8 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
 
 absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*start.plan));
-  std::vector<int> fds = WithTasks(plan.get(), *start.cgroup);
+  std::vector<int> fds = TasksOf(*start.cgroup);
+  fds.insert(fds.begin(), plan.get());
   for (const UniqueFd& volume : start.volumes) fds.push_back(volume.get());
   const auto add = [&fds](int fd) {
     if (fd < 0) return -1;

@@ -41,6 +41,8 @@ class ReadyMonitor {
   ~ReadyMonitor();
 
   bool HasEnded() const;  // somebody has killed it
+  // As MonitorClient::JoinCgroups, before it is a pod's.
+  absl::Status JoinCgroups(const CgroupHandle& cgroup) const;
 
  private:
   friend class MonitorClient;
@@ -56,7 +58,6 @@ struct PodStart {
   const LaunchPlan* plan = nullptr;
   std::vector<int> plan_fds;  // that the plan names
   bool own_pid_namespace = false;
-  const CgroupHandle* cgroup = nullptr;  // its v1 hierarchies are joined
 };
 
 struct MonitorHello {
@@ -152,6 +153,9 @@ class MonitorClient {
   // Makes `monitor` the pod's, whose state directory exists (0700) and gets monitor.sock and
   // monitor.log. It is ready once Hello has been answered.
   absl::StatusOr<SpawnedProcess> SetUp(ReadyMonitor monitor, const PodStart& start) const;
+  // Sends the monitor into the cgroup's v1 hierarchies, before Hello, which has its errors. What
+  // the pod has started by then, its first process, does not go with it.
+  absl::Status JoinCgroups(const CgroupHandle& cgroup) const;
 
   // Nobody listens any more: the monitor has ended. One that hangs, or speaks another version of
   // the protocol, is not gone, whatever the requests below say.

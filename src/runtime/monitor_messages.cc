@@ -109,8 +109,8 @@ absl::StatusOr<Packet> Receive(int socket, Type wanted, absl::Time deadline,
   return packet;
 }
 
-std::vector<int> WithTasks(int plan, const CgroupHandle& cgroup) {
-  std::vector<int> fds = {plan};
+std::vector<int> TasksOf(const CgroupHandle& cgroup) {
+  std::vector<int> fds;
   for (const UniqueFd& tasks : cgroup.tasks) fds.push_back(tasks.get());
   return fds;
 }

@@ -49,7 +49,7 @@ absl::Status ErrorFrom(const Packet& packet, const LaunchPlan* plan);
 absl::StatusOr<Packet> Receive(int socket, wire::Type wanted, absl::Time deadline,
                                const LaunchPlan* plan = nullptr);
 
-// The plan's descriptor and the v1 `tasks` files, as messages begin their descriptors.
-std::vector<int> WithTasks(int plan, const CgroupHandle& cgroup);
+// The v1 `tasks` files.
+std::vector<int> TasksOf(const CgroupHandle& cgroup);
 
 }  // namespace berth

@@ -47,8 +47,10 @@ enum class Type : uint16_t {
   kLimitLogs = 15,    // LogLimits, of containers that start later; kOk
   kExecWithPlan = 16,  // as kExec, but the plan is in the packet, at kPlanOffset; zeros before it.
                        // Monitors that take this send kExitNothingLeft
-  kSetUp = 17,  // SetUpRequest, the first message of all, and taken only then: the pod, whose plan
-                // the monitor runs on itself. No answer: kHello has it
+  kSetUp = 17,  // SetUpRequest, on the first connection, once: the pod, whose plan the monitor
+                // runs on itself. No answer: kHello has it
+  kJoinCgroups = 18,  // empty; fds: `tasks` files of cgroup v1. Before or after kSetUp, and before
+                      // kHello, which has the answer
   // replies
   kOk = 100,
   kError = 101,  // ErrorReply
@@ -92,13 +94,11 @@ enum StartFlag : uint32_t {
   kStdinOnce = 64,         // StartRequest: stdin ends with that of the first who is attached to it
 };
 
-// The descriptors: the monitor's log, the listener of its socket, the pod's state directory;
-// `tasks` files of cgroup v1 to join; with kPlanInFile the plan, which is in the packet at
-// kPlanOffset otherwise; those that it names.
+// The descriptors: the monitor's log, the listener of its socket, the pod's state directory; with
+// kPlanInFile the plan, which is in the packet at kPlanOffset otherwise; those that it names.
 struct SetUpRequest {
   char pod_id[kIdBytes];
   uint32_t flags;  // SetUpFlag
-  uint32_t tasks;
 };
 
 enum SetUpFlag : uint32_t {

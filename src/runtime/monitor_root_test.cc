@@ -65,7 +65,7 @@ TEST_F(MonitorTest, SaysWhichStepOfThePodsPlanFailed) {
   LaunchPlan plan;
   plan.steps.push_back({.op = Op::kUnshare, .a = CLONE_NEWNS});
   plan.steps.push_back({.op = Op::kMount, .strings = {"nosuchfs", "/shm", ""}});
-  SetUpMonitor({.pod_id = "pod", .plan = &plan, .cgroup = &*cgroup});
+  SetUpMonitor({.pod_id = "pod", .plan = &plan}, *cgroup);
   const absl::Status failed = client_->Hello(plan).status();
   EXPECT_EQ(failed.message(), "create mount (mount a=0x0 nosuchfs /shm ): No such device");
   EXPECT_TRUE(client_->Shutdown().ok()) << "a monitor without a pod can still be ended";
@@ -77,9 +77,37 @@ TEST_F(MonitorTest, TakesALargePlanInAFile) {
   ASSERT_TRUE(cgroup.ok());
   LaunchPlan plan = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
   plan.steps.resize(plan.steps.size() + 2000, {.op = Op::kPrivateMounts});
-  SetUpMonitor({.pod_id = "pod", .plan = &plan, .cgroup = &*cgroup});
+  SetUpMonitor({.pod_id = "pod", .plan = &plan}, *cgroup);
   const absl::Status greeted = client_->Hello(plan).status();
   EXPECT_TRUE(greeted.ok()) << greeted;
+}
+
+TEST_F(MonitorTest, JoinsItsCgroupsWhenTheyAreThere) {
+  if (cgroups_->ClonesMonitors(cgroup_)) GTEST_SKIP() << "with cgroup2 it is cloned there";
+  client_ = std::make_unique<MonitorClient>(state_, std::make_shared<IdleConnection>());
+  const LaunchPlan plan = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
+  SetUpMonitor({.pod_id = "pod", .plan = &plan}, CgroupHandle());
+  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
+  ASSERT_TRUE(cgroup.ok());
+  ASSERT_TRUE(client_->JoinCgroups(*cgroup).ok());
+  ASSERT_TRUE(client_->Hello(plan).ok());
+  const std::string own =
+      ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", monitor_.pid, "/cgroup")).value_or("");
+  size_t joined = 0;
+  for (const absl::string_view line : absl::StrSplit(own, '\n', absl::SkipEmpty()))
+    joined += absl::EndsWith(line, cgroup_) ? 1 : 0;
+  EXPECT_EQ(joined, cgroup->tasks.size());
+}
+
+TEST_F(MonitorTest, SaysThatItCouldNotJoinACgroup) {
+  client_ = std::make_unique<MonitorClient>(state_, std::make_shared<IdleConnection>());
+  const LaunchPlan plan = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
+  SetUpMonitor({.pod_id = "pod", .plan = &plan}, CgroupHandle());
+  CgroupHandle none;
+  none.tasks.emplace_back(open("/dev/full", O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(client_->JoinCgroups(none).ok());
+  EXPECT_EQ(client_->Hello(plan).status().message(),
+            "monitor join cgroup: No space left on device");
 }
 
 TEST_F(MonitorTest, OneThatNoPodHasTakenEndsWithItsObject) {

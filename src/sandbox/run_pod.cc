@@ -1,4 +1,4 @@
-// RunPodSandbox: directories, cgroup, monitor, network; undone in reverse if a step fails.
+// RunPodSandbox: directories, monitor, cgroup, network; undone in reverse if a step fails.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -206,8 +206,6 @@ void Node::StopScope(const PodRecord& pod) const {
 }
 
 absl::StatusOr<LaunchPlan> Node::StartMonitor(PodRecord* pod, int network) {
-  RETURN_IF_FAULT("run_pod.cgroup");
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.CreateForMonitor(pod->status.cgroup));
   const PodSpec& namespaces = pod->config.namespaces;
   std::vector<OpenedVolume> volumes;
   std::vector<int> fds;
@@ -219,21 +217,36 @@ absl::StatusOr<LaunchPlan> Node::StartMonitor(PodRecord* pod, int network) {
   if (network >= 0) fds.push_back(network);
   LaunchPlan plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
                                  network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
+  const PodStart start = {.pod_id = pod->id,
+                          .plan = &plan,
+                          .plan_fds = fds,
+                          .own_pid_namespace = namespaces.pid == NamespaceMode::kPod};
+  auto runtime = std::make_unique<PodRuntime>();
+  const MonitorClient client(PodStateDir(pod->id), runtime->idle);
+  // Its cgroup is made while it carries out its plan, unless it is cloned there, or starts a
+  // process that is to be there.
+  const std::string& path = pod->status.cgroup;
+  const bool joins_later = !cgroups_.ClonesMonitors(path) && !start.own_pid_namespace;
+  CgroupHandle cgroup;
+  const auto make_cgroup = [&]() -> absl::Status {
+    RETURN_IF_FAULT("run_pod.cgroup");
+    ASSIGN_OR_RETURN(cgroup, cgroups_.CreateForMonitor(path));
+    return absl::OkStatus();
+  };
+  if (!joins_later) RETURN_IF_ERROR(make_cgroup());
   RETURN_IF_FAULT("run_pod.spawn");
   ASSIGN_OR_RETURN(ReadyMonitor monitor, TakeMonitor(cgroup));
-  auto runtime = std::make_unique<PodRuntime>();
-  ASSIGN_OR_RETURN(
-      SpawnedProcess process,
-      MonitorClient(PodStateDir(pod->id), runtime->idle)
-          .SetUp(std::move(monitor), {.pod_id = pod->id,
-                                      .plan = &plan,
-                                      .plan_fds = fds,
-                                      .own_pid_namespace = namespaces.pid == NamespaceMode::kPod,
-                                      .cgroup = &cgroup}));
+  if (!joins_later) RETURN_IF_ERROR(monitor.JoinCgroups(cgroup));
+  ASSIGN_OR_RETURN(SpawnedProcess process, client.SetUp(std::move(monitor), start));
   pod->status.monitor_pid = process.pid;
   runtime->monitor = SetAside(std::move(process.pidfd));
-  absl::MutexLock lock(&mu_);
-  runtimes_[pod->id] = std::move(runtime);
+  {
+    absl::MutexLock lock(&mu_);
+    runtimes_[pod->id] = std::move(runtime);
+  }
+  if (!joins_later) return plan;
+  RETURN_IF_ERROR(make_cgroup());
+  RETURN_IF_ERROR(client.JoinCgroups(cgroup));
   return plan;
 }
 

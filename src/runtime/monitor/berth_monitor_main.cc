@@ -63,7 +63,7 @@ class Monitor {
   // False: berthd is gone, or says nothing of this protocol.
   bool AwaitPod();
   void SetUpPod(const wire::SetUpRequest& request, Packet* packet);
-  bool JoinCgroups(const wire::SetUpRequest& request, const Packet& packet);
+  void JoinCgroups(const Packet& packet);
   void AcceptReady();
   void AddConnection(int fd);
   void ChildReady();
@@ -86,20 +86,26 @@ class Monitor {
 
 bool Monitor::AwaitPod() {
   pollfd wait = {.fd = wire::kFirstConnectionFd, .events = POLLIN, .revents = 0};
-  while (poll(&wait, 1, -1) < 0) {
+  while (listener_ < 0) {
+    if (poll(&wait, 1, -1) < 0) continue;
+    Packet packet;
+    wire::SetUpRequest request;
+    if (packet.Receive(wire::kFirstConnectionFd, pod_.PlanRoom()) != Packet::Result::kMessage)
+      return false;
+    if (packet.type() == wire::Type::kJoinCgroups) {
+      JoinCgroups(packet);
+      continue;
+    }
+    if (packet.type() != wire::Type::kSetUp || !packet.Read(&request) ||
+        packet.fd_count() < kPodFds) {
+      return false;
+    }
+    SetUpPod(request, &packet);
   }
-  Packet packet;
-  wire::SetUpRequest request;
-  if (packet.Receive(wire::kFirstConnectionFd, pod_.PlanRoom()) != Packet::Result::kMessage ||
-      packet.type() != wire::Type::kSetUp || !packet.Read(&request)) {
-    return false;
-  }
-  SetUpPod(request, &packet);
-  return listener_ >= 0;
+  return true;
 }
 
 void Monitor::SetUpPod(const wire::SetUpRequest& request, Packet* packet) {
-  if (packet->fd_count() < kPodFds) return;
   memcpy(name_, request.pod_id, sizeof(request.pod_id));
   dup2(packet->fds()[0], STDERR_FILENO);
   listener_ = packet->TakeFd(1);
@@ -108,12 +114,11 @@ void Monitor::SetUpPod(const wire::SetUpRequest& request, Packet* packet) {
     failure_ = {.step = -1, .error = errno, .call = "set up"};
     return;
   }
-  if (!JoinCgroups(request, *packet)) return;
+  if (failure_.error != 0) return;
   const bool in_file = (request.flags & wire::kPlanInFile) != 0;
-  const int plan_fd = kPodFds + static_cast<int>(request.tasks);
-  const int named = plan_fd + (in_file ? 1 : 0);
+  const int named = kPodFds + (in_file ? 1 : 0);
   Plan plan;
-  if (named > packet->fd_count() || !(in_file ? plan.Map(packet->fds()[plan_fd])
+  if (named > packet->fd_count() || !(in_file ? plan.Map(packet->fds()[kPodFds])
                                               : plan.View(packet->plan(), packet->plan_bytes()))) {
     failure_ = {.step = -1, .error = EBADMSG, .call = "read pod plan"};
     return;
@@ -133,14 +138,12 @@ void Monitor::SetUpPod(const wire::SetUpRequest& request, Packet* packet) {
 }
 
 // Of a single thread that joins by itself the kernel asks for no lock of the whole node.
-bool Monitor::JoinCgroups(const wire::SetUpRequest& request, const Packet& packet) {
-  const auto count = static_cast<uint32_t>(packet.fd_count() - kPodFds);
-  for (uint32_t i = 0; i < request.tasks; ++i) {
-    if (i < count && write(packet.fds()[kPodFds + i], "0", 1) == 1) continue;
-    failure_ = {.step = -1, .error = i < count ? errno : EBADMSG, .call = "join cgroup"};
-    return false;
+void Monitor::JoinCgroups(const Packet& packet) {
+  for (int i = 0; i < packet.fd_count(); ++i) {
+    if (write(packet.fds()[i], "0", 1) == 1) continue;
+    failure_ = {.step = -1, .error = errno, .call = "join cgroup"};
+    set_up_ = false;
   }
-  return true;
 }
 
 // What does not depend on the pod comes before it is there.
@@ -261,6 +264,7 @@ void Monitor::Hello(int fd) {
 
 void Monitor::Dispatch(Connection* connection, Packet* packet) {
   const int fd = connection->fd;
+  if (packet->type() == wire::Type::kJoinCgroups) return JoinCgroups(*packet);
   if (!set_up_ && packet->type() != wire::Type::kHello && packet->type() != wire::Type::kShutdown) {
     return SendError(fd, failure_.step, failure_.error, failure_.call);
   }

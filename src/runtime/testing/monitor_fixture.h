@@ -170,22 +170,22 @@ class MonitorTest : public testing::Test {
     pod_plan_ = BuildPodPlan(spec, 0);
     absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
     ASSERT_TRUE(cgroup.ok()) << cgroup.status();
-    SetUpMonitor({.pod_id = "pod",
-                  .plan = &pod_plan_,
-                  .own_pid_namespace = spec.pid == NamespaceMode::kPod,
-                  .cgroup = &*cgroup});
+    SetUpMonitor(
+        {.pod_id = "pod", .plan = &pod_plan_, .own_pid_namespace = spec.pid == NamespaceMode::kPod},
+        *cgroup);
     absl::StatusOr<MonitorHello> hello = client_->Hello(pod_plan_);
     ASSERT_TRUE(hello.ok()) << hello.status();
     EXPECT_EQ(hello->pid, monitor_.pid);
     hello_ = *std::move(hello);
   }
 
-  void SetUpMonitor(const PodStart& start) {
-    absl::StatusOr<ReadyMonitor> ready = ReadyMonitor::Start(
-        {.executable = executable_.get(),
-         .mount_namespace = mounts_.get(),
-         .cgroup_dir = start.cgroup->unified ? start.cgroup->directory.get() : -1});
+  void SetUpMonitor(const PodStart& start, const CgroupHandle& cgroup) {
+    absl::StatusOr<ReadyMonitor> ready =
+        ReadyMonitor::Start({.executable = executable_.get(),
+                             .mount_namespace = mounts_.get(),
+                             .cgroup_dir = cgroup.unified ? cgroup.directory.get() : -1});
     ASSERT_TRUE(ready.ok()) << ready.status();
+    ASSERT_TRUE(ready->JoinCgroups(cgroup).ok());
     absl::StatusOr<SpawnedProcess> monitor = client_->SetUp(*std::move(ready), start);
     ASSERT_TRUE(monitor.ok()) << monitor.status();
     monitor_ = *std::move(monitor);
