@@ -24,7 +24,30 @@ namespace {
 
 constexpr int64_t kTellDroppedMs = 1000;
 
+bool SendDropped(const Container& container, int connection) {
+  wire::LogDroppedEvent event = {.container_id = {}, .bytes = container.log.dropped_bytes()};
+  memcpy(event.container_id, container.id, wire::kIdBytes);
+  return Send(connection, wire::Type::kLogDropped, event);
+}
+
+// All there is to say of it.
+bool SendState(const Container& container, int connection) {
+  if (container.state == Container::State::kExited) return SendExit(container, connection);
+  return SendRunning(container, connection) &&
+         (container.log.dropped_bytes() == 0 || SendDropped(container, connection));
+}
+
 }  // namespace
+
+bool SendExit(const Container& container, int connection) {
+  return Send(connection, wire::Type::kExit, container.exit);
+}
+
+bool SendRunning(const Container& container, int connection) {
+  wire::RunningEvent event = {.container_id = {}, .pid = container.pid};
+  memcpy(event.container_id, container.id, wire::kIdBytes);
+  return Send(connection, wire::Type::kRunning, event);
+}
 
 bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
                 wire::ErrorReply* failed) {
@@ -75,27 +98,19 @@ void Pod::KillAll(Container* container) {
 
 // A watcher that does not read until its buffer is full must not miss an exit without knowing: its
 // connection is closed, and the next watch begins with all that there is.
-void Pod::Tell(int* watcher, wire::Type type, const void* payload, size_t bytes) {
-  if (*watcher < 0 || Send(*watcher, type, payload, bytes)) return;
-  shutdown(*watcher, SHUT_RDWR);
-  *watcher = -1;
+void Pod::HangUp(Watcher* watcher) {
+  EndList(watcher);
+  shutdown(watcher->connection, SHUT_RDWR);
+  watcher->connection = -1;
 }
 
-void Pod::Announce(const Container& container) {
-  for (int& watcher : watchers_)
-    Tell(&watcher, wire::Type::kExit, &container.exit, sizeof(container.exit));
-}
-
-void Pod::TellRunning(const Container& container, int* watcher) {
-  wire::RunningEvent event = {.container_id = {}, .pid = container.pid};
-  memcpy(event.container_id, container.id, wire::kIdBytes);
-  Tell(watcher, wire::Type::kRunning, &event, sizeof(event));
-}
-
-void Pod::TellDropped(const Container& container, int* watcher) {
-  wire::LogDroppedEvent event = {.container_id = {}, .bytes = container.log.dropped_bytes()};
-  memcpy(event.container_id, container.id, wire::kIdBytes);
-  Tell(watcher, wire::Type::kLogDropped, &event, sizeof(event));
+// A list that is being made comes to it, again if it had it already.
+void Pod::Tell(Container* container, bool (*send)(const Container& container, int connection)) {
+  container->listed = 0;
+  for (Watcher& watcher : watchers_) {
+    if (watcher.connection < 0 || watcher.listing) continue;
+    if (!send(*container, watcher.connection)) HangUp(&watcher);
+  }
 }
 
 // Watchers hear of it a second later, with all that was dropped until then.
@@ -106,8 +121,7 @@ void Pod::CountDropped(Container* container) {
                                   [](void* owner) {
                                     auto* self = static_cast<Container*>(owner);
                                     self->told_dropped = self->log.dropped_bytes();
-                                    for (int& watcher : self->pod->watchers_)
-                                      self->pod->TellDropped(*self, &watcher);
+                                    self->pod->Tell(self, SendDropped);
                                   },
                               .owner = container};
   loop_->Arm(&container->dropped_timer, kTellDroppedMs);
@@ -235,22 +249,50 @@ void Pod::HooksDone(int connection, const Packet& packet) {
 }
 
 void Pod::Watch(int connection) {
-  for (int& watcher : watchers_) {
-    if (watcher >= 0) continue;
-    watcher = connection;
-    for (const Container* container = containers_; container != nullptr;
-         container = container->next) {
-      if (container->state == Container::State::kStarting) continue;
-      if (container->state == Container::State::kExited) {
-        Tell(&watcher, wire::Type::kExit, &container->exit, sizeof(container->exit));
-      } else {
-        TellRunning(*container, &watcher);
-        if (container->log.dropped_bytes() > 0) TellDropped(*container, &watcher);
-      }
-    }
-    return Tell(&watcher, wire::Type::kOk, nullptr, 0);
+  for (int i = 0; i < kMaxWatchers; ++i) {
+    Watcher& watcher = watchers_[i];
+    if (watcher.connection >= 0) continue;
+    watcher.pod = this;
+    watcher.connection = connection;
+    watcher.bit = 1u << i;
+    watcher.listing = true;
+    for (Container* container = containers_; container != nullptr; container = container->next)
+      container->listed &= ~watcher.bit;
+    return List(&watcher);
   }
   SendError(connection, -1, EAGAIN, "watch");
+}
+
+void Pod::List(Watcher* watcher) {
+  for (Container* container = containers_; container != nullptr; container = container->next) {
+    if (container->state == Container::State::kStarting || (container->listed & watcher->bit) != 0)
+      continue;
+    if (!SendState(*container, watcher->connection)) return AwaitRoom(watcher);
+    container->listed |= watcher->bit;
+  }
+  if (!Send(watcher->connection, wire::Type::kOk, nullptr, 0)) return AwaitRoom(watcher);
+  EndList(watcher);
+}
+
+// The list may be longer than what the connection holds. The connection itself is in the loop to be
+// read from, so that another descriptor waits.
+void Pod::AwaitRoom(Watcher* watcher) {
+  if (errno != EAGAIN) return HangUp(watcher);
+  if (watcher->writer >= 0) return;
+  watcher->writer = fcntl(watcher->connection, F_DUPFD_CLOEXEC, 0);
+  watcher->writer_handler = {[](void* owner, int) {
+                               auto* self = static_cast<Watcher*>(owner);
+                               self->pod->List(self);
+                             },
+                             watcher, 0};
+  if (watcher->writer < 0 || !loop_->AddWriter(watcher->writer, &watcher->writer_handler))
+    HangUp(watcher);
+}
+
+void Pod::EndList(Watcher* watcher) {
+  watcher->listing = false;
+  if (watcher->writer >= 0) loop_->Remove(watcher->writer);
+  CloseFd(&watcher->writer);
 }
 
 void Pod::Shutdown(int connection) {
@@ -264,8 +306,10 @@ void Pod::Shutdown(int connection) {
 }
 
 void Pod::ConnectionClosed(int connection) {
-  for (int& watcher : watchers_) {
-    if (watcher == connection) watcher = -1;
+  for (Watcher& watcher : watchers_) {
+    if (watcher.connection != connection) continue;
+    EndList(&watcher);
+    watcher.connection = -1;
   }
   for (Container* container = containers_; container != nullptr; container = container->next) {
     if (container->requester != connection) continue;

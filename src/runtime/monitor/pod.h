@@ -63,6 +63,7 @@ struct Container {
   Handler channel_handler, output_handler[2], console_handler;
   Timer stop_timer, drain_timer, spare_timer, dropped_timer;
   uint64_t told_dropped = 0;
+  unsigned listed = 0;  // a bit (Watcher::bit) for each list that has it as it is now
 };
 
 struct Exec {
@@ -132,6 +133,20 @@ struct Dial {
   int ipv4_error = 0;
   Handler handler;
   Timer deadline;
+};
+
+// To one who watches; false, with errno: it could not be sent.
+bool SendExit(const Container& container, int connection);
+bool SendRunning(const Container& container, int connection);
+
+// One who is told what becomes of the containers; first of all what is there, as a list.
+struct Watcher {
+  Pod* pod = nullptr;
+  int connection = -1;  // -1: nobody
+  unsigned bit = 0;     // its own of Container::listed
+  bool listing = false;
+  int writer = -1;  // while the list waits for room: the connection, in the loop
+  Handler writer_handler;
 };
 
 class Pod {
@@ -263,11 +278,13 @@ class Pod {
   void Exited(Container* container, int status);
   void ExecExited(Exec* exec, int status);
   void FinishExit(Container* container);
-  void Announce(const Container& container);
-  void TellRunning(const Container& container, int* watcher);
-  void TellDropped(const Container& container, int* watcher);
+  void List(Watcher* watcher);
+  void AwaitRoom(Watcher* watcher);
+  void EndList(Watcher* watcher);
+  void HangUp(Watcher* watcher);
+  // What has become of `container`, to all who watch.
+  void Tell(Container* container, bool (*send)(const Container& container, int connection));
   void CountDropped(Container* container);
-  void Tell(int* watcher, wire::Type type, const void* payload, size_t bytes);
   void KillAll(Container* container);
   bool EnterLeaf(Exec* exec, ChildRequest* request);
   bool KeepLeaf(Exec* exec);
@@ -305,7 +322,7 @@ class Pod {
   Attachment* attachments_ = nullptr;
   Dial* dials_ = nullptr;
   wire::LogLimits log_limits_ = {};
-  int watchers_[kMaxWatchers] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  Watcher watchers_[kMaxWatchers];
 };
 
 }  // namespace berth::monitor

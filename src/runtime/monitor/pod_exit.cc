@@ -170,7 +170,7 @@ void Pod::FinishExit(Container* container) {
   CloseFd(&container->memory_cgroup);
   while (container->task_count > 0) CloseFd(&container->tasks[--container->task_count]);
   FAILPOINT("monitor.announce");
-  Announce(*container);
+  Tell(container, SendExit);
   EndAttachments(container->id, container->exit);
 }
 

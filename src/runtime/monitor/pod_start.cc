@@ -320,7 +320,7 @@ void Pod::Started(Container* container) {
   TakeUsualSlices();
   if (told) return;
   // Its requester is gone, and whoever watches by now was not told of it.
-  for (int& watcher : watchers_) TellRunning(*container, &watcher);
+  Tell(container, SendRunning);
 }
 
 // Its first process has ended. Nothing is left of it afterwards, the object included.
