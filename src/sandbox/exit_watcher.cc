@@ -83,7 +83,7 @@ void ExitWatcher::Run() {
       if (!told.ok()) Forget(found).reset();
     }
     if (!told.ok()) {
-      callbacks_.monitor_lost(pod_id);
+      callbacks_.watch_lost(pod_id);
     } else if (told->has_value()) {
       callbacks_.container_event(pod_id, **told);
     }

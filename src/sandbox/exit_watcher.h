@@ -21,7 +21,8 @@ class ExitWatcher {
   struct Callbacks {
     // On the watcher's thread.
     std::function<void(const std::string& pod_id, const WatchEvent& event)> container_event;
-    std::function<void(const std::string& pod_id)> monitor_lost;
+    // Its connection has ended, by the monitor's death or because it hung up; it is removed.
+    std::function<void(const std::string& pod_id)> watch_lost;
   };
   static absl::StatusOr<std::unique_ptr<ExitWatcher>> Start(Callbacks callbacks);
   ~ExitWatcher();

@@ -13,12 +13,12 @@
 namespace berth {
 namespace {
 
-// The watcher with the pods whose monitors it said to be lost, in that order.
+// The watcher with the pods whose watches it said to be lost, in that order.
 class ExitWatcherTest : public testing::Test {
  protected:
   void SetUp() override {
     auto watcher = ExitWatcher::Start({.container_event = [](const auto&, const auto&) {},
-                                       .monitor_lost =
+                                       .watch_lost =
                                            [this](const std::string& pod) {
                                              absl::MutexLock lock(&mu_);
                                              lost_.push_back(pod);
@@ -45,7 +45,7 @@ class ExitWatcherTest : public testing::Test {
   std::unique_ptr<ExitWatcher> watcher_;
 };
 
-TEST_F(ExitWatcherTest, TellsOnceThatAMonitorIsLost) {
+TEST_F(ExitWatcherTest, TellsOnceThatAWatchIsLost) {
   UniqueFd monitor = Watch("a"), other = Watch("b");
   monitor.reset();
   EXPECT_EQ(LostUntil("a"), std::vector<std::string>{"a"});

@@ -71,7 +71,8 @@ Node::~Node() {
   }
   if (layer_sampler_.joinable()) layer_sampler_.join();
   if (late_recovery_.joinable()) late_recovery_.join();
-  watcher_.reset();  // which the late recovery adds to, and whose thread uses all the rest
+  if (rewatcher_.joinable()) rewatcher_.join();
+  watcher_.reset();  // which both of them add to, and whose thread uses all the rest
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& database,
@@ -83,6 +84,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(Options options, Database& data
   RETURN_IF_ERROR(node->Recover());
   node->layer_sampler_ = std::thread([raw = node.get()] { raw->SampleWritableLayers(); });
   node->late_recovery_ = std::thread([raw = node.get()] { raw->RecoverLate(); });
+  node->rewatcher_ = std::thread([raw = node.get()] { raw->KeepWatching(); });
   return node;
 }
 
@@ -127,7 +129,7 @@ absl::Status Node::Prepare() {
       ExitWatcher::Start(
           {.container_event = [this](const std::string& pod_id,
                                      const WatchEvent& event) { OnContainerEvent(pod_id, event); },
-           .monitor_lost = [this](const std::string& pod_id) { OnMonitorLost(pod_id); }}));
+           .watch_lost = [this](const std::string& pod_id) { OnWatchLost(pod_id); }}));
   // The usual set is compiled now, so that the first container does not wait for it.
   return seccomp_.Default(DefaultCapabilities()).status();
 }

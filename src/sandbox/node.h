@@ -198,6 +198,12 @@ class Node {
   // An error: its monitor lives, but has not told what runs; what was known stays, and is to be
   // read later.
   absl::Status RecoverPod(const PodPtr& pod, absl::Duration patience);
+  // What a watch begins with. `before`: the pod's containers as they were known before it was asked
+  // for; one that ran then, and that the monitor does not know, has lost its exit.
+  absl::Status ReadWatch(int watch, const PodRecord& pod, const std::vector<ContainerPtr>& before,
+                         absl::Duration patience);
+  void KeepWatching();
+  void WatchAgain(const std::string& pod_id);
   void RecoverLate();
   // Its monitor has not told since berthd's start what runs.
   bool IsUnread(absl::string_view pod_id) const;
@@ -327,7 +333,11 @@ class Node {
 
   void OnContainerEvent(const std::string& pod_id, const WatchEvent& event);
   void CountLogDropped(const WatchEvent& event, ContainerStatus* status);
+  void OnWatchLost(const std::string& pod_id);
   void OnMonitorLost(const std::string& pod_id);
+  // The watch of its monitor, which is to end; from here on there is no other. Invalid: there is
+  // none.
+  UniqueFd TakeWatch(const std::string& pod_id);
   void MarkExited(absl::string_view id, const WatchEvent& event);
   void MarkLost(const PodRecord& pod, absl::string_view why);
 
@@ -360,6 +370,7 @@ class Node {
   absl::flat_hash_map<std::string, std::unique_ptr<PodRuntime>> runtimes_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, LayerUsage> layer_usage_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, std::string> unread_ ABSL_GUARDED_BY(mu_);  // pod -> why
+  absl::flat_hash_set<std::string> unwatched_ ABSL_GUARDED_BY(mu_);  // pods whose watch has ended
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::string> started_layers_ ABSL_GUARDED_BY(mu_);  // containers not sampled yet
 
@@ -369,7 +380,7 @@ class Node {
   std::unique_ptr<ReadyDirectories> ready_directories_;
   std::unique_ptr<ReadyPool<ReadyMonitor>> ready_monitors_;
   std::unique_ptr<RemovalQueue> removals_;
-  std::thread layer_sampler_, late_recovery_;
+  std::thread layer_sampler_, late_recovery_, rewatcher_;
 };
 
 }  // namespace berth

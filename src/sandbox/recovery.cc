@@ -90,6 +90,14 @@ void Node::OnContainerEvent(const std::string&, const WatchEvent& event) {
   if (container != nullptr) PersistContainer(event.container_id).IgnoreError();
 }
 
+// A monitor also hangs up on who did not read for too long, and goes on.
+void Node::OnWatchLost(const std::string& pod_id) {
+  if (Monitor(pod_id).IsGone()) return OnMonitorLost(pod_id);
+  log_.Warning("watch of a pod has ended; it is begun again", {{"pod", pod_id}});
+  absl::MutexLock lock(&mu_);
+  unwatched_.insert(pod_id);
+}
+
 void Node::OnMonitorLost(const std::string& pod_id) {
   const absl::StatusOr<PodPtr> pod = state_.FindPod(pod_id);
   if (!pod.ok()) return;
@@ -170,6 +178,7 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   }
   const MonitorClient monitor = Monitor(pod->id);
   RETURN_IF_FAULT("recover.hello");
+  const std::vector<ContainerPtr> before = Snapshot()->ContainersOf(pod->id);
   absl::StatusOr<MonitorHello> hello = monitor.Hello({}, patience);
   absl::StatusOr<UniqueFd> watch =
       hello.ok() ? monitor.Watch() : absl::StatusOr<UniqueFd>(hello.status());
@@ -183,19 +192,29 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
   runtime->netlink = SetAside(std::move(hello->netlink));
   runtime->user_namespace = std::move(hello->user_namespace);
   RETURN_IF_FAULT("recover.watch");
+  RETURN_IF_ERROR(ReadWatch(watch->get(), *pod, before, patience));
+  {
+    absl::MutexLock lock(&mu_);
+    runtimes_[pod->id] = std::move(runtime);
+  }
+  return watcher_->Add(pod->id, *std::move(watch));
+}
+
+absl::Status Node::ReadWatch(int watch, const PodRecord& pod,
+                             const std::vector<ContainerPtr>& before, absl::Duration patience) {
   absl::flat_hash_set<std::string> known;
   while (true) {
-    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch->get(), SteadyNow() + patience));
+    ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(watch, SteadyNow() + patience));
     ASSIGN_OR_RETURN(const std::optional<WatchEvent> event, ParseWatchEvent(packet.data));
     if (!event.has_value()) break;
     known.insert(event->container_id);
-    OnContainerEvent(pod->id, *event);
+    OnContainerEvent(pod.id, *event);
   }
   // A container that runs by its record but that the monitor does not know has lost its exit.
-  for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id)) {
+  for (const ContainerPtr& container : before) {
     const std::string& id = container->id;
     if (container->status.state == ContainerState::kRunning && !known.contains(id)) {
-      const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod->id), id);
+      const absl::StatusOr<WatchEvent> record = ReadExitRecord(PodStateDir(pod.id), id);
       MarkExited(id, record.ok() ? *record
                                  : WatchEvent{.container_id = id,
                                               .exit_code = kUnknownExitCode,
@@ -204,11 +223,51 @@ absl::Status Node::RecoverPod(const PodPtr& pod, absl::Duration patience) {
     if (container->status.unread)
       state_.UpdateContainer(id, [](ContainerRecord& read) { read.status.unread = false; });
   }
+  return absl::OkStatus();
+}
+
+// Each pod once in an interval, however often its monitor hangs up.
+void Node::KeepWatching() {
+  while (true) {
+    absl::flat_hash_set<std::string> unwatched;
+    {
+      absl::MutexLock lock(&mu_);
+      AwaitFor(mu_, absl::Condition(&stopping_), kLateInterval);
+      const auto woken = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return stopping_ || !unwatched_.empty();
+      };
+      mu_.Await(absl::Condition(&woken));
+      if (stopping_) return;
+      unwatched = unwatched_;
+    }
+    for (const std::string& id : unwatched) WatchAgain(id);
+  }
+}
+
+// Without the pod's lock: who stops a container or the pod holds it, and waits for what is read
+// here.
+void Node::WatchAgain(const std::string& pod_id) {
+  const absl::StatusOr<PodPtr> pod = state_.FindPod(pod_id);
+  if (!pod.ok()) {
+    absl::MutexLock lock(&mu_);
+    unwatched_.erase(pod_id);
+    return;
+  }
+  const MonitorClient monitor = Monitor(pod_id);
+  const std::vector<ContainerPtr> before = Snapshot()->ContainersOf(pod_id);
+  absl::StatusOr<UniqueFd> watch = monitor.Watch();
+  absl::Status watched =
+      watch.ok() ? ReadWatch(watch->get(), **pod, before, kLatePatience) : watch.status();
+  const bool gone = !watched.ok() && monitor.IsGone();
   {
     absl::MutexLock lock(&mu_);
-    runtimes_[pod->id] = std::move(runtime);
+    if (!unwatched_.contains(pod_id)) return;  // its monitor has been told to end meanwhile
+    if (watched.ok()) watched = watcher_->Add(pod_id, *std::move(watch));
+    if (!watched.ok() && !gone) return;
+    unwatched_.erase(pod_id);
   }
-  return watcher_->Add(pod->id, *std::move(watch));
+  if (gone) return OnMonitorLost(pod_id);
+  log_.Info("pod is watched again", {{"pod", pod_id}});
 }
 
 // Goes on asking monitors that did not answer at the start, until each has, or its pod is gone.

@@ -127,7 +127,7 @@ absl::Status Node::ReadOrEndMonitor(const PodPtr& pod) {
 void Node::EndHungMonitor(const PodRecord& pod) {
   log_.Error("monitor of a pod that is stopped does not answer; it is ended", {{"pod", pod.id}});
   ++counters_.monitors_lost;
-  watcher_->Remove(pod.id).reset();  // its end is known, and counted
+  TakeWatch(pod.id).reset();  // its end is known, and counted
   cgroups_.Kill(pod.status.cgroup);
   // What is killed runs until the kernel gets to it, and a pod is stopped when nothing of it runs.
   for (const ContainerPtr& container : Snapshot()->ContainersOf(pod.id)) {
@@ -162,8 +162,16 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   return operation.End(absl::OkStatus());
 }
 
+UniqueFd Node::TakeWatch(const std::string& pod_id) {
+  {
+    absl::MutexLock lock(&mu_);
+    unwatched_.erase(pod_id);
+  }
+  return watcher_->Remove(pod_id);
+}
+
 Node::EndingMonitor Node::AskMonitorToEnd(const PodRecord& pod) {
-  EndingMonitor monitor = {.process = UniqueFd(), .connection = watcher_->Remove(pod.id)};
+  EndingMonitor monitor = {.process = UniqueFd(), .connection = TakeWatch(pod.id)};
   {
     absl::MutexLock lock(&mu_);
     const auto runtime = runtimes_.find(pod.id);

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,8 +13,11 @@
 #include <map>
 #include <thread>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/unique_fd.h"
 #include "test/e2e/e2e_test.h"
 #include "test/e2e/monitor_process.h"
 #include "test/e2e/process_search.h"
@@ -253,6 +258,64 @@ TEST_F(RecoveryTest, I_14_PodOfAMonitorThatHangsCanBeStoppedAndRemovedWhole) {
   for (const std::string& id : {made, runs}) EXPECT_OK(client().Remove(id));
   EXPECT_OK(client().RemovePod(idle.id()));
   EXPECT_OK(client().RemovePod(busy.id()));
+}
+
+// The least that the kernel lets a socket's buffer be (socket(7), SO_SNDBUF), for all that the
+// monitor sends.
+void LeaveLittleRoom(pid_t monitor) {
+  const UniqueFd process(syscall(SYS_pidfd_open, monitor, 0));
+  ASSERT_TRUE(process.valid());
+  int sockets = 0;
+  for (const auto& entry : fs::directory_iterator(absl::StrCat("/proc/", monitor, "/fd"))) {
+    int number = -1;
+    ASSERT_TRUE(absl::SimpleAtoi(entry.path().filename().string(), &number));
+    const UniqueFd theirs(syscall(SYS_pidfd_getfd, process.get(), number, 0));
+    const int least = 1;
+    if (setsockopt(theirs.get(), SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)) == 0) ++sockets;
+  }
+  EXPECT_GT(sockets, 0);
+}
+
+// The monitor hangs up on a berthd that does not read, and lives.
+TEST_F(RecoveryTest, I_05_PodThatWasHungUpOnLivesAndItsExitsAreKnown) {
+  constexpr int kMore = 12;  // than a watch holds with so little room
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
+  ASSERT_OK_AND_ASSIGN(const std::string stays, pod.RunContainer(MakeProbe("stays", {"sleep"})));
+  std::map<std::string, pid_t> dies;
+  for (int i = 0; i < kMore; ++i) {
+    ASSERT_OK_AND_ASSIGN(const std::string id,
+                         pod.RunContainer(MakeProbe(absl::StrCat("c", i), {"sleep"})));
+    cri::ContainerStatusRequest request;
+    request.set_container_id(id);
+    request.set_verbose(true);
+    ASSERT_OK_AND_ASSIGN(const auto status, client().Call(&Runtime::ContainerStatus, request));
+    dies[id] = Json::parse(status.info().at("info"), nullptr, false).value("pid", 0);
+    ASSERT_GT(dies[id], 0);
+  }
+  ASSERT_NO_FATAL_FAILURE(LeaveLittleRoom(MonitorOf(pod.id())));
+  const size_t logged = node().daemon().Log().size();
+  ASSERT_EQ(kill(node().daemon().pid(), SIGSTOP), 0);
+  for (const auto& [id, pid] : dies) EXPECT_EQ(kill(pid, SIGKILL), 0);
+  for (const auto& [id, pid] : dies) {
+    const std::string record = absl::StrCat(Dir(), "/state/pods/", pod.id(), "/", id, ".exit");
+    EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return fs::exists(record); })) << id;
+  }
+  ASSERT_EQ(kill(node().daemon().pid(), SIGCONT), 0);
+  for (const auto& [id, pid] : dies) {
+    ASSERT_OK_AND_ASSIGN(const auto status, client().WaitExit(id));
+    EXPECT_EQ(status.exit_code(), 128 + SIGKILL);
+    EXPECT_EQ(status.reason(), "Error");
+  }
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] {
+    return absl::StrContains(node().daemon().Log().substr(logged), "pod is watched again");
+  }));
+  ASSERT_OK_AND_ASSIGN(const auto shown, client().PodStatus(pod.id()));
+  EXPECT_EQ(shown.state(), cri::SANDBOX_READY);
+  ASSERT_OK_AND_ASSIGN(const auto exec, client().Exec(stays, {"/probe", "exit", "3"}));
+  EXPECT_EQ(exec.exit_code(), 3);
+  EXPECT_OK(client().Stop(stays, 30));
+  ASSERT_OK_AND_ASSIGN(const auto stopped, client().ContainerStatus(stays));
+  EXPECT_EQ(stopped.state(), cri::CONTAINER_EXITED);
 }
 
 TEST_F(RecoveryTest, ThousandContainersAreListedRightlyAfterAKill) {
