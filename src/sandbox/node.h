@@ -294,8 +294,8 @@ class Node {
                                  const SeccompProgram& program) const;
   absl::Status CheckTarget(const ContainerRecord& container) const;
   absl::StatusOr<UniqueFd> PinFirstProcess(const ContainerRecord& container) const;
-  // -1: the node's.
-  int UserNamespaceOf(absl::string_view pod_id) const;
+  // -1: the node's. FailedPrecondition: the pod is to have its own, and it is not at hand.
+  absl::StatusOr<int> UserNamespaceOf(const PodRecord& pod) const;
   void RunAllHooks(const std::vector<Hook>& hooks, const OciState& state) const;
   void RunPoststopHooks(const ContainerRecord& container, const PodRecord& pod) const;
 

@@ -166,7 +166,7 @@ absl::StatusOr<ContainerStart> Node::PrepareStart(const ContainerRecord& contain
   start.volumes = std::move(prepared.volumes);
   RETURN_IF_FAULT("start_container.log");
   ASSIGN_OR_RETURN(start.log, OpenLog(container, pod));
-  start.user_namespace = UserNamespaceOf(pod.id);
+  ASSIGN_OR_RETURN(start.user_namespace, UserNamespaceOf(pod));
   if (options_.log_limits.bytes_per_second != 0 || options_.log_limits.max_bytes != 0)
     RETURN_IF_ERROR(Monitor(pod.id).LimitLogs(options_.log_limits));
   return start;
@@ -246,10 +246,18 @@ absl::Status Node::CheckTarget(const ContainerRecord& container) const {
   return absl::OkStatus();
 }
 
-int Node::UserNamespaceOf(absl::string_view pod_id) const {
-  absl::MutexLock lock(&mu_);
-  const auto runtime = runtimes_.find(pod_id);
-  return runtime == runtimes_.end() ? -1 : runtime->second->user_namespace.get();
+absl::StatusOr<int> Node::UserNamespaceOf(const PodRecord& pod) const {
+  int descriptor = -1;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto runtime = runtimes_.find(pod.id);
+    if (runtime != runtimes_.end()) descriptor = runtime->second->user_namespace.get();
+  }
+  if (descriptor < 0 && !pod.config.namespaces.user.IsNode()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("pod sandbox ", pod.id, ": its monitor has handed out no user namespace"));
+  }
+  return descriptor;
 }
 
 // Once nothing of the container is left (config.md, "Poststop"); an OCI runtime runs its own.

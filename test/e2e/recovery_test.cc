@@ -13,6 +13,7 @@
 #include <map>
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -258,6 +259,30 @@ TEST_F(RecoveryTest, I_14_PodOfAMonitorThatHangsCanBeStoppedAndRemovedWhole) {
   for (const std::string& id : {made, runs}) EXPECT_OK(client().Remove(id));
   EXPECT_OK(client().RemovePod(idle.id()));
   EXPECT_OK(client().RemovePod(busy.id()));
+}
+
+// By its record the pod has a user namespace, by its monitor it has none.
+TEST_F(RecoveryTest, ContainerOfAPodWithoutItsUserNamespaceIsNotStartedInTheNodes) {
+  cri::RunPodSandboxRequest request;
+  *request.mutable_config() = MakePodConfig(Name());
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), request.config()));
+  ASSERT_NO_FATAL_FAILURE(Stop());
+  cri::UserNamespace& user = *NamespaceOptions(*request.mutable_config())->mutable_userns_options();
+  user.set_mode(cri::POD);
+  for (cri::IDMapping* mapping : {user.add_uids(), user.add_gids()}) {
+    mapping->set_host_id(65536);
+    mapping->set_length(65536);
+  }
+  Change(absl::StrCat("UPDATE pods SET config = x'",
+                      absl::BytesToHexString(request.SerializeAsString()), "'"));
+  ASSERT_NO_FATAL_FAILURE(StartAgain());
+  cri::ContainerConfig config = MakeProbe("c", {"sleep"});
+  *NamespaceOptions(config)->mutable_userns_options() = user;
+  ASSERT_OK_AND_ASSIGN(const std::string id, pod.Create(config));
+  const absl::Status started = client().Start(id);
+  EXPECT_CODE(started, kFailedPrecondition);
+  EXPECT_THAT(std::string(started.message()), HasSubstr("no user namespace"));
+  EXPECT_EQ(ProcessWith("sleep"), 0);
 }
 
 // The least that the kernel lets a socket's buffer be (socket(7), SO_SNDBUF), for all that the
