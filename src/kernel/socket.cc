@@ -162,7 +162,11 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
   do {
     n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno != ECONNRESET) return ErrnoStatus("receive", "packet");
+  // Of a peer that had not read all when it closed. `control` has not been written, then: what is
+  // in it are the descriptors of some earlier message, which are somebody's.
+  if (n < 0 && errno == ECONNRESET)
+    return absl::UnavailableError("receive: the peer closed the connection");
+  if (n < 0) return ErrnoStatus("receive", "packet");
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
@@ -173,7 +177,7 @@ absl::StatusOr<Packet> ReceivePacket(int socket, absl::Time deadline, size_t max
       packet.fds.emplace_back(fd);
     }
   }
-  if (n <= 0) return absl::UnavailableError("receive: the peer closed the connection");
+  if (n == 0) return absl::UnavailableError("receive: the peer closed the connection");
   if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
     return absl::DataLossError("receive: message longer than allowed");
   packet.data.assign(buffer.data(), static_cast<size_t>(n));

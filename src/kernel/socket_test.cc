@@ -99,6 +99,19 @@ TEST(Packets, AClosedPeerIsUnavailable) {
   EXPECT_EQ(SendPacket(pair.b.get(), "x", {}).code(), absl::StatusCode::kUnavailable);
 }
 
+// recvmsg(2) fails then, and leaves the room for descriptors as an earlier message has filled it.
+TEST(Packets, APeerThatClosedBeforeItReadAllTakesNoDescriptorOfAnEarlierMessage) {
+  Pair earlier, pair;
+  ASSERT_TRUE(SendPacket(earlier.a.get(), "x", {earlier.a.get()}).ok());
+  ASSERT_TRUE(SendPacket(pair.b.get(), "unread", {}).ok());
+  pair.a.reset();
+  const absl::StatusOr<Packet> packet = Receive(earlier.b);
+  ASSERT_TRUE(packet.ok()) << packet.status();
+  EXPECT_EQ(Receive(pair.b).status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_EQ(packet->fds.size(), 1u);
+  EXPECT_EQ(fcntl(packet->fds[0].get(), F_GETFD), FD_CLOEXEC) << "it is open";
+}
+
 TEST(Packets, WhatWasSentBeforeTheCloseStillArrives) {
   Pair pair;
   ASSERT_TRUE(SendPacket(pair.a.get(), "last", {}).ok());
