@@ -84,7 +84,13 @@ TEST_F(RestartTest, MonitorsThatWaitForAPodEndWithTheDaemon) {
 }
 
 TEST_F(RestartTest, MonitorsThatSomebodyKilledAreNoPods) {
-  for (const pid_t pid : ReadyMonitors(node().daemon().pid())) ASSERT_EQ(kill(pid, SIGKILL), 0);
+  const std::vector<pid_t> waiting = ReadyMonitors(node().daemon().pid());
+  for (const pid_t pid : waiting) ASSERT_EQ(kill(pid, SIGKILL), 0);
+  ASSERT_TRUE(Eventually(absl::Seconds(10), [&] {
+    return std::all_of(waiting.begin(), waiting.end(), [](pid_t pid) {
+      return ContentOf(absl::StrCat("/proc/", pid, "/cmdline")).empty();
+    });
+  }));
   ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakePodConfig(Name())));
   ASSERT_OK(pod.RunContainer(MakeProbe("r", {"sleep"})).status());
 }
