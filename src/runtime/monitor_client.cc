@@ -188,7 +188,8 @@ absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
     message.resize(wire::kPlanOffset);
     message += plan;
   }
-  RETURN_IF_ERROR(SendPacket(monitor.connection_.get(), message, fds));
+  const absl::Status sent = SendPacket(monitor.connection_.get(), message, fds);
+  if (!sent.ok()) return Annotate(sent, "monitor");
   Keep(std::move(monitor.connection_));
   return std::move(monitor.process_);
 }

@@ -20,6 +20,14 @@ std::string RawMessage(uint32_t magic, uint16_t version, uint16_t type,
   return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + payload;
 }
 
+wire::ErrorReply ErrorIn(const Packet& answer) {
+  wire::ErrorReply reply = {};
+  EXPECT_EQ(answer.data.size(), sizeof(wire::Header) + sizeof(reply));
+  if (answer.data.size() == sizeof(wire::Header) + sizeof(reply))
+    std::memcpy(&reply, answer.data.data() + sizeof(wire::Header), sizeof(reply));
+  return reply;
+}
+
 TEST_F(MonitorTest, HangsUpOnWhatIsNotItsProtocol) {
   StartMonitor();
   for (const std::string& message : {std::string("x"), RawMessage(1, wire::kProtocolVersion, 1, ""),
@@ -50,9 +58,7 @@ TEST_F(MonitorTest, RefusesAMessageWhosePlanIsNone) {
     ASSERT_TRUE(SendPacket(socket->get(), empty + plan, {}).ok());
     const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
     ASSERT_TRUE(answer.ok()) << answer.status();
-    wire::ErrorReply reply;
-    ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
-    std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
+    const wire::ErrorReply reply = ErrorIn(*answer);
     EXPECT_STREQ(reply.call, "read plan");
     EXPECT_EQ(reply.error, EBADMSG);
   }
@@ -81,9 +87,7 @@ TEST_F(MonitorTest, TakesNoSecondPod) {
                   .ok());
   const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
   ASSERT_TRUE(answer.ok()) << answer.status();
-  wire::ErrorReply reply;
-  ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
-  std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
+  const wire::ErrorReply reply = ErrorIn(*answer);
   EXPECT_EQ(reply.error, ENOSYS);
   EXPECT_TRUE(client_->Hello(pod_plan_).ok());
 }
@@ -141,9 +145,7 @@ TEST_F(MonitorTest, RefusesDescriptorsThatDidNotCome) {
               .ok());
       const absl::StatusOr<Packet> answer = ReceivePacket(socket->get(), SteadyNow() + kPatience);
       ASSERT_TRUE(answer.ok()) << answer.status();
-      wire::ErrorReply reply;
-      ASSERT_EQ(answer->data.size(), sizeof(wire::Header) + sizeof(reply));
-      std::memcpy(&reply, answer->data.data() + sizeof(wire::Header), sizeof(reply));
+      const wire::ErrorReply reply = ErrorIn(*answer);
       EXPECT_STREQ(reply.call, "start request") << index << " field " << field;
       EXPECT_EQ(reply.error, EBADMSG);
     }
