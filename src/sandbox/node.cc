@@ -224,10 +224,13 @@ absl::StatusOr<FileSystemFacts> Node::DataFileSystem() const {
 }
 
 std::optional<Node::LayerUsage> Node::WritableLayerUsage(absl::string_view container_id) const {
-  absl::MutexLock lock(&mu_);
-  const auto found = layer_usage_.find(container_id);
-  if (found == layer_usage_.end()) return std::nullopt;
-  return found->second;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto found = layer_usage_.find(container_id);
+    if (found != layer_usage_.end()) return found->second;
+  }
+  const LayerUsage read = ReadWritableLayer(container_id);
+  return read.inodes > 0 ? std::optional(read) : std::nullopt;
 }
 
 Node::LayerUsage Node::ReadWritableLayer(absl::string_view container_id) const {
@@ -236,28 +239,15 @@ Node::LayerUsage Node::ReadWritableLayer(absl::string_view container_id) const {
   return {.bytes = tree.bytes, .inodes = tree.inodes, .at = absl::GetCurrentTimeNanos()};
 }
 
-// All of them at each interval; one that was just started does not wait for it, nor has the others
-// read for it.
 void Node::SampleWritableLayers() {
   while (true) {
     const std::shared_ptr<const NodeSnapshot> snapshot = Snapshot();
     absl::flat_hash_map<std::string, LayerUsage> usage;
     for (const auto& [id, container] : snapshot->containers) usage[id] = ReadWritableLayer(id);
-    const auto woken = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return stopping_ || !started_layers_.empty();
-    };
     const absl::Time next = SteadyNow() + kLayerSampleInterval;
     absl::MutexLock lock(&mu_);
     layer_usage_ = std::move(usage);
-    while (AwaitUntil(mu_, absl::Condition(&woken), next)) {
-      if (stopping_) return;
-      for (const std::string& id : std::exchange(started_layers_, {})) {
-        mu_.Unlock();
-        const LayerUsage read = ReadWritableLayer(id);
-        mu_.Lock();
-        layer_usage_[id] = read;
-      }
-    }
+    if (AwaitUntil(mu_, absl::Condition(&stopping_), next)) return;
   }
 }
 

@@ -145,8 +145,8 @@ class Node {
   absl::StatusOr<std::string> ContainerOciSpec(absl::string_view id) const;
   // Of the interfaces in a ready pod's network namespace. NotFound for pods on the node's network.
   absl::StatusOr<std::vector<InterfaceCounters>> PodInterfaces(absl::string_view pod_id) const;
-  // Bytes and inodes of the writable layer as of the last background pass, or of the start after
-  // it; nullopt before the first.
+  // Bytes and inodes of the writable layer as of the last background pass, of one made after it as
+  // they are; nullopt without a layer.
   struct LayerUsage {
     int64_t bytes = 0, inodes = 0, at = 0;
   };
@@ -372,7 +372,6 @@ class Node {
   absl::flat_hash_map<std::string, std::string> unread_ ABSL_GUARDED_BY(mu_);  // pod -> why
   absl::flat_hash_set<std::string> unwatched_ ABSL_GUARDED_BY(mu_);  // pods whose watch has ended
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<std::string> started_layers_ ABSL_GUARDED_BY(mu_);  // containers not sampled yet
 
   std::atomic<uint64_t> log_dropped_bytes_ = 0;
   std::unique_ptr<ExitWatcher> watcher_;

@@ -100,10 +100,6 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   PersistContainer(container->id).IgnoreError();
   // Who is attached already waits for a start that will not come.
   if (!pid.ok()) Monitor(pod->id).Forget(container->id).IgnoreError();
-  {
-    absl::MutexLock lock(&mu_);
-    started_layers_.push_back(container->id);
-  }
   RETURN_IF_FAULT("start_container.answer");
   return pid.ok()
              ? absl::OkStatus()
