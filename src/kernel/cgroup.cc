@@ -178,10 +178,15 @@ absl::Status Cgroups::Create(const std::string& path) const {
   return absl::OkStatus();
 }
 
-absl::Status Cgroups::CreateNew(const std::string& path) const {
+bool Cgroups::IsIn(Part part, const Hierarchy& hierarchy) {
+  return part == Part::kAll || hierarchy.unified == (part == Part::kCgroup2);
+}
+
+absl::Status Cgroups::CreateNew(const std::string& path, Part part) const {
   RETURN_IF_ERROR(CheckPath(path));
-  for (const Hierarchy& hierarchy : hierarchies_)
-    RETURN_IF_ERROR(CreateIn(hierarchy, path, Existing::kRefuse));
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    if (IsIn(part, hierarchy)) RETURN_IF_ERROR(CreateIn(hierarchy, path, Existing::kRefuse));
+  }
   return absl::OkStatus();
 }
 
@@ -233,9 +238,10 @@ absl::Status Cgroups::CreateTracking(const std::string& path) const {
                          : absl::FailedPreconditionError("there is neither cgroup2 nor pids");
 }
 
-absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
+absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path, Part part) const {
   CgroupHandle handle;
   for (const Hierarchy& hierarchy : hierarchies_) {
+    if (!IsIn(part, hierarchy)) continue;
     const std::string directory = hierarchy.mount_point + path;
     if (hierarchy.unified) {
       ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, directory));
@@ -249,7 +255,8 @@ absl::StatusOr<CgroupHandle> Cgroups::Open(const std::string& path) const {
       }
     }
   }
-  if (!handle.directory.valid()) {
+  if (part == Part::kCgroup2) return handle;
+  if (!handle.directory.valid() && part == Part::kAll) {
     ASSIGN_OR_RETURN(handle.directory, OpenDir(AT_FDCWD, PathOf("pids", path)));
   }
   if (const std::string memory = PathOf("memory", path); !memory.empty()) {

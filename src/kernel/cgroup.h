@@ -52,8 +52,11 @@ class Cgroups {
   // refused. Makes it and its missing parents, ready to be joined. Those that exist are left as
   // they are.
   absl::Status Create(const std::string& path) const;
+  // With kHybrid a process may be cloned into a cgroup's cgroup2 part while the rest is made, which
+  // it joins later.
+  enum class Part { kAll, kCgroup2, kV1 };
   // The same, but AlreadyExists if it is there in any hierarchy; what was made before stays.
-  absl::Status CreateNew(const std::string& path) const;
+  absl::Status CreateNew(const std::string& path, Part part = Part::kAll) const;
   // Where the monitor of the pod at `pod` runs: in the hierarchies that account memory, CPU and
   // pids, and where systemd counts a scope's processes. In v1 that is the pod's own cgroup, in
   // cgroup2 a leaf of it, because there what has cgroups below it has no processes ("no internal
@@ -80,7 +83,7 @@ class Cgroups {
   // which nothing may be opened. Without a devices controller (v1) there is no restriction.
   absl::Status RestrictDevices(const std::string& path,
                                const std::vector<DeviceRule>& more = {}) const;
-  absl::StatusOr<CgroupHandle> Open(const std::string& path) const;
+  absl::StatusOr<CgroupHandle> Open(const std::string& path, Part part = Part::kAll) const;
   // Detached clones of the mounts of the v1 hierarchies at `path`, in the order of V1Hierarchies():
   // what a process in `path` gets that mounts a hierarchy in a cgroup namespace of its own, without
   // the walk over all cgroups of the node that each such mount is (cgroup1_get_tree,
@@ -104,6 +107,7 @@ class Cgroups {
     bool unified = false;
     std::string options;  // of the unified one
   };
+  static bool IsIn(Part part, const Hierarchy& hierarchy);
   const Hierarchy* Find(absl::string_view controller) const;
   std::string PathOf(absl::string_view controller, const std::string& path) const;
   bool CountsMonitors(const Hierarchy& hierarchy, const std::string& pod) const;

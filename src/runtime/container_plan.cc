@@ -12,19 +12,20 @@ namespace {
 using wire::Op;
 
 // Namespaces that a container of an OCI bundle makes for itself; a pod's containers have the pod's.
-int64_t NewNamespaces(const ContainerNamespaces& namespaces, bool user_namespace) {
+int64_t NewNamespaces(const ContainerNamespaces& namespaces, const PlanFds& fds) {
   int64_t flags = 0;
   if (namespaces.new_network) flags |= CLONE_NEWNET;
   if (namespaces.new_ipc) flags |= CLONE_NEWIPC;
   if (namespaces.new_uts) flags |= CLONE_NEWUTS;
-  if (namespaces.private_cgroup || user_namespace) flags |= CLONE_NEWCGROUP;
+  if ((namespaces.private_cgroup && !fds.late_cgroups) || fds.user_namespace)
+    flags |= CLONE_NEWCGROUP;
   return flags;
 }
 
 void AddNamespaces(Steps& steps, const ContainerSpec& spec, const PlanFds& fds) {
   for (const auto& [type, index] : spec.namespaces.joined)
     steps.Add(Op::kSetNs, {}, VolumeFd(fds, index), type);
-  const int64_t flags = NewNamespaces(spec.namespaces, fds.user_namespace);
+  const int64_t flags = NewNamespaces(spec.namespaces, fds);
   if (flags != 0) steps.Add(Op::kUnshare, {}, flags);
   if (!spec.hostname.empty()) steps.Add(Op::kSetHostname, {spec.hostname});
   if (!spec.domainname.empty()) steps.Add(Op::kSetDomainname, {spec.domainname});

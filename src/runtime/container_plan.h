@@ -64,6 +64,9 @@ struct PlanFds {
   // Behind the volumes, and counted with them: the container's cgroups, one tree for each of
   // NodeFacts::v1_hierarchies. Where they are, the first one's index among the volumes.
   int first_cgroup_view = -1;
+  // Neither `tasks` files nor views of cgroups are among them: they come while the plan is carried
+  // out (kAwaitCgroups), views where the cgroup namespace is the container's own.
+  bool late_cgroups = false;
 };
 
 LaunchPlan BuildContainerPlan(const ContainerSpec& spec, const NodeFacts& node, const PlanFds& fds);

@@ -66,6 +66,28 @@ TEST(BuildContainerPlan, JoinsEachV1CgroupBeforeTheCgroupNamespaceIsMade) {
                           "unshare a=0x2000000"));
 }
 
+TEST(BuildContainerPlan, AwaitsLateCgroupsBeforeWhatNeedsThem) {
+  const NodeFacts v1 = {.v1_hierarchies = {"memory"}};
+  const PlanFds late = {.late_cgroups = true};
+  const std::vector<std::string> words = {"await-and-join-cgroups", "join-cgroup", "unshare",
+                                          "write-proc", "pivot-root"};
+  ContainerSpec spec = PlainSpec();
+  spec.identity.oom_score_adj = 7;
+  const std::vector<std::string> lines = Lines(spec, v1, late);
+  const auto await = std::find(lines.begin(), lines.end(), "await-and-join-cgroups");
+  ASSERT_NE(await, lines.end());
+  EXPECT_EQ(*std::next(await), "unshare a=0x2000000");
+  EXPECT_THAT(*std::next(await, 2), StartsWith("mount a=0xe tmpfs /sys/fs/cgroup"));
+  EXPECT_EQ(*std::next(await, 3), "bind a=0x10000 b=0x2 c=0xf /sys/fs/cgroup/memory");
+  // Without such a mount, and in the node's cgroup namespace, before the process changes.
+  std::erase_if(spec.mounts,
+                [](const MountSpec& mount) { return mount.kind == MountSpec::Kind::kCgroup; });
+  spec.namespaces.private_cgroup = false;
+  EXPECT_THAT(
+      Only(Lines(spec, v1, late), words),
+      ElementsAre("await-and-join-cgroups", "write-proc self/oom_score_adj 7", "pivot-root"));
+}
+
 TEST(BuildContainerPlan, MountsV1HierarchiesReadOnlyWithLinksForJoinedControllers) {
   const std::vector<std::string> lines =
       Lines(PlainSpec(), {.v1_hierarchies = {"cpu,cpuacct", "memory", "name=systemd"}});

@@ -68,6 +68,7 @@ constexpr OpText kOps[] = {
     {Op::kSetDomainname, "set-domain-name", false, false, false},
     {Op::kCreateUserNamespace, "create-user-namespace", true, false, false},
     {Op::kJoinContainerCgroups, "join-cgroups-of-container", false, false, false},
+    {Op::kAwaitCgroups, "await-and-join-cgroups", false, false, false},
 };
 
 std::optional<OpText> TextOf(Op op) {

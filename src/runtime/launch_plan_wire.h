@@ -82,10 +82,14 @@ enum class Op : uint16_t {
   kCreateUserNamespace = 40,  // s0=uid_map s1=gid_map (user_namespaces(7)) a=CLONE_NEW*: namespaces
                               // that the new user namespace owns; the monitor enters them, not it
   kJoinContainerCgroups = 41,  // the v1 cgroups that the container's own plan joined (exec)
+  kAwaitCgroups = 42,          // waits for the container's v1 cgroups (kStartRest), and joins them
 };
 
 inline constexpr int64_t TreeSlot(int n) { return -2 - n; }
 inline constexpr int kTreeSlots = 16;
+// "tree" operand: the nth view that came with the cgroups of kAwaitCgroups.
+inline constexpr int64_t kFirstCgroupView = 1 << 16;
+inline constexpr int64_t CgroupView(int n) { return kFirstCgroupView + n; }
 
 enum PathKind : int64_t { kDirectory = 0, kFile = 1 };
 

@@ -93,10 +93,33 @@ bool IsStillEnding(const Packet& packet) {
          absl::string_view(reply->call, strnlen(reply->call, sizeof(reply->call))) == "start";
 }
 
-// Waits for kStarted; nullopt: to be asked again. After an error of a callback the monitor still
-// answers, once the process is gone.
-absl::StatusOr<std::optional<pid_t>> AwaitStarted(int socket, const ContainerStart& start) {
-  absl::Status failed;
+// Makes it and sends it.
+absl::Status SupplyRest(int socket, const ContainerStart& start) {
+  const absl::StatusOr<StartRest> rest = start.make_rest();
+  if (!rest.ok()) {
+    const wire::StartRest none = {.error = ECANCELED, .flags = 0, .task_count = 0};
+    RETURN_IF_ERROR(SendPacket(socket, Message(Type::kStartRest, none), {}));
+    return rest.status();
+  }
+  wire::StartRest message = {
+      .error = 0, .flags = 0, .task_count = static_cast<uint32_t>(rest->cgroups.tasks.size())};
+  std::vector<int> fds;
+  const auto add = [&](const UniqueFd& fd, uint32_t flag) {
+    if (!fd.valid()) return;
+    message.flags |= flag;
+    fds.push_back(fd.get());
+  };
+  add(rest->cgroups.memory, wire::kHasMemory);
+  add(rest->log, wire::kHasLog);
+  for (const UniqueFd& tasks : rest->cgroups.tasks) fds.push_back(tasks.get());
+  for (const UniqueFd& view : rest->views) fds.push_back(view.get());
+  return SendPacket(socket, Message(Type::kStartRest, message), fds);
+}
+
+// Waits for kStarted; nullopt: to be asked again. After an error on this side, a callback's, the
+// monitor still answers, once the process is gone.
+absl::StatusOr<std::optional<pid_t>> AwaitStarted(int socket, const ContainerStart& start,
+                                                  absl::Status failed) {
   while (true) {
     absl::StatusOr<Packet> packet =
         ReceivePacket(socket, SteadyNow() + kAnswerTimeout + HookTime(*start.plan));
@@ -118,7 +141,7 @@ absl::StatusOr<std::optional<pid_t>> AwaitStarted(int socket, const ContainerSta
     if (type != Type::kError)
       return absl::DataLossError(
           absl::StrCat("monitor: unexpected answer ", static_cast<int>(type)));
-    if (IsStillEnding(*packet)) return std::nullopt;
+    if (!start.make_rest && IsStillEnding(*packet)) return std::nullopt;
     const absl::Status error = ErrorFrom(*packet, start.plan);
     const std::string said = start.pid_dir.valid() && absl::IsAborted(error)
                                  ? LastRuntimeError(start.pid_dir.get())
@@ -190,6 +213,7 @@ absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
   }
   const absl::Status sent = SendPacket(monitor.connection_.get(), message, fds);
   if (!sent.ok()) return Annotate(sent, "monitor");
+  if (idle_ != nullptr) idle_->takes_plans = idle_->of_this_version = true;
   Keep(std::move(monitor.connection_));
   return std::move(monitor.process_);
 }
@@ -238,6 +262,23 @@ absl::StatusOr<UniqueFd> MonitorClient::Send(absl::string_view message,
   return made;
 }
 
+absl::StatusOr<UniqueFd> MonitorClient::SendWithPlan(bool may_be_in_message, std::string with_plan,
+                                                     const std::string& request,
+                                                     const std::string& plan,
+                                                     const std::vector<int>& fds) const {
+  if (may_be_in_message && plan.size() <= wire::kPlanInMessageMaxBytes) {
+    with_plan.resize(wire::kPlanOffset);
+    with_plan += plan;
+    absl::StatusOr<UniqueFd> socket = Send(with_plan, fds);
+    // Where net.core.wmem_default is small.
+    if (!absl::IsOutOfRange(socket.status())) return socket;
+  }
+  ASSIGN_OR_RETURN(const UniqueFd plan_file, PlanFd(plan));
+  std::vector<int> with_file = {plan_file.get()};
+  with_file.insert(with_file.end(), fds.begin(), fds.end());
+  return Send(request, with_file);
+}
+
 absl::Status MonitorClient::Ask(absl::string_view message, const std::vector<int>& fds,
                                 absl::Duration patience) const {
   ASSIGN_OR_RETURN(UniqueFd socket, Send(message, fds));
@@ -276,14 +317,13 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
 }
 
 absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
-  ASSIGN_OR_RETURN(const UniqueFd plan, PlanFd(*start.plan));
+  ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*start.plan));
   std::vector<int> fds = TasksOf(*start.cgroup);
-  fds.insert(fds.begin(), plan.get());
   for (const UniqueFd& volume : start.volumes) fds.push_back(volume.get());
   const auto add = [&fds](int fd) {
     if (fd < 0) return -1;
     fds.push_back(fd);
-    return static_cast<int>(fds.size()) - 2;  // operands count from behind the plan
+    return static_cast<int>(fds.size()) - 1;
   };
   add(start.user_namespace);
   add(start.host_mounts);
@@ -301,14 +341,22 @@ absl::StatusOr<pid_t> MonitorClient::Start(ContainerStart start) const {
   request.memory_dir_fd = add(start.cgroup->memory.get());
   request.log_fd = add(start.log.get());
   request.pid_dir_fd = add(start.pid_dir.get());
-  if (fds.size() > wire::kMaxMessageFds) {
+  if (fds.size() >= wire::kMaxMessageFds) {
     return absl::InvalidArgumentError(
         absl::StrCat("mounts: ", start.volumes.size(), " are more than one container may have"));
   }
   const absl::Time deadline = SteadyNow() + kAnswerTimeout;
   while (true) {
-    ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kStart, request), fds));
-    ASSIGN_OR_RETURN(const std::optional<pid_t> pid, AwaitStarted(socket.get(), start));
+    ASSIGN_OR_RETURN(UniqueFd socket,
+                     SendWithPlan(IsOfThisVersion(), Message(Type::kStartWithPlan, request),
+                                  Message(Type::kStart, request), plan, fds));
+    absl::Status failed;
+    if (start.make_rest) {
+      start.volumes.clear();  // it is not asked again
+      failed = SupplyRest(socket.get(), start);
+    }
+    ASSIGN_OR_RETURN(const std::optional<pid_t> pid,
+                     AwaitStarted(socket.get(), start, std::move(failed)));
     Keep(std::move(socket));
     if (pid.has_value()) return *pid;
     if (SteadyNow() > deadline) return absl::DeadlineExceededError("monitor: does not end a start");

@@ -71,16 +71,25 @@ struct MonitorHello {
 // ends the start.
 using TakeSeccompListener = std::function<absl::Status(pid_t pid, UniqueFd listener)>;
 
+// What a start with PlanFds::late_cgroups has while its plan is carried out already.
+struct StartRest {
+  CgroupHandle cgroups;         // the v1 part (Cgroups::Part)
+  std::vector<UniqueFd> views;  // of them
+  UniqueFd log;                 // invalid: output is dropped
+};
+
 struct ContainerStart {
   std::string container_id;
   const LaunchPlan* plan = nullptr;
-  const CgroupHandle* cgroup = nullptr;  // the container's
+  const CgroupHandle* cgroup = nullptr;  // the container's; with make_rest its cgroup2 part
+  // With PlanFds::late_cgroups: called while the plan is carried out; an error ends the start.
+  std::function<absl::StatusOr<StartRest>()> make_rest;
   std::vector<UniqueFd> volumes;
   wire::PidMode pid_mode = wire::PidMode::kNew;
   bool terminal = false;
   bool stdin_open = false, stdin_once = false;
   std::string target_id;                      // PidMode::kContainer
-  UniqueFd log;                               // invalid: output is dropped
+  UniqueFd log;                               // without make_rest
   int user_namespace = -1, host_mounts = -1;  // descriptors behind the volumes (PlanFds)
   // The plan runs an OCI runtime's `create`; it leaves the container's pid in "<pid_dir>/pid".
   UniqueFd pid_dir;
@@ -136,8 +145,10 @@ class IdleConnection {
   UniqueFd Take();  // invalid: there is none
   void Put(UniqueFd connection);
 
-  // The monitor is known to take plans in messages.
+  // The monitor is known to take the plans of execs in messages.
   std::atomic<bool> takes_plans = false;
+  // It was set up by this berthd.
+  std::atomic<bool> of_this_version = false;
 
  private:
   absl::Mutex mu_;
@@ -164,6 +175,8 @@ class MonitorClient {
   // `plan` names the step in an error. DeadlineExceeded: no answer within `patience`.
   absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan,
                                      absl::Duration patience = kAnswerTimeout) const;
+  // It takes all that this berthd knows, ContainerStart::make_rest for instance.
+  bool IsOfThisVersion() const { return idle_ != nullptr && idle_->of_this_version; }
   // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the
   // text is for users.
   absl::StatusOr<pid_t> Start(ContainerStart start) const;
@@ -193,10 +206,13 @@ class MonitorClient {
   absl::StatusOr<UniqueFd> Connect() const;
   // Sends a request over a connection that no other one uses, and returns that.
   absl::StatusOr<UniqueFd> Send(absl::string_view message, const std::vector<int>& fds = {}) const;
-  // The same, of kExec or, where the monitor and the socket take it, kExecWithPlan. `fds` stand
-  // behind the plan.
+  // The same, of a request with a plan: in the message `with_plan` where it `may_be_in_message` and
+  // the socket takes that, else in a file before `fds`, with `request`.
+  absl::StatusOr<UniqueFd> SendWithPlan(bool may_be_in_message, std::string with_plan,
+                                        const std::string& request, const std::string& plan,
+                                        const std::vector<int>& fds) const;
   absl::StatusOr<UniqueFd> SendExec(const wire::ExecRequest& request, const std::string& plan,
-                                    std::vector<int> fds) const;
+                                    const std::vector<int>& fds) const;
   // A request that kOk answers.
   absl::Status Ask(absl::string_view message, const std::vector<int>& fds = {},
                    absl::Duration patience = kAnswerTimeout) const;

@@ -71,18 +71,9 @@ absl::Status AddPipe(bool client_writes, UniqueFd* own, std::vector<UniqueFd>* t
 
 absl::StatusOr<UniqueFd> MonitorClient::SendExec(const wire::ExecRequest& request,
                                                  const std::string& plan,
-                                                 std::vector<int> fds) const {
-  if (idle_ != nullptr && idle_->takes_plans && plan.size() <= wire::kPlanInMessageMaxBytes) {
-    std::string message = Message(Type::kExecWithPlan, request);
-    message.resize(wire::kPlanOffset);
-    message += plan;
-    absl::StatusOr<UniqueFd> socket = Send(message, fds);
-    // Where net.core.wmem_default is small.
-    if (!absl::IsOutOfRange(socket.status())) return socket;
-  }
-  ASSIGN_OR_RETURN(const UniqueFd plan_file, PlanFd(plan));
-  fds.insert(fds.begin(), plan_file.get());
-  return Send(Message(Type::kExec, request), fds);
+                                                 const std::vector<int>& fds) const {
+  return SendWithPlan(idle_ != nullptr && idle_->takes_plans, Message(Type::kExecWithPlan, request),
+                      Message(Type::kExec, request), plan, fds);
 }
 
 absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& request) const {
@@ -101,7 +92,7 @@ absl::StatusOr<ExecSyncResult> MonitorClient::ExecSync(const ExecSyncRequest& re
   }
   CopyId(request.container_id, message.container_id);
   message.timeout_ms = Milliseconds(request.timeout);
-  ASSIGN_OR_RETURN(UniqueFd socket, SendExec(message, plan, std::move(fds)));
+  ASSIGN_OR_RETURN(UniqueFd socket, SendExec(message, plan, fds));
 
   size_t room = request.max_output_bytes;
   bool exited = false, timed_out = false, nothing_left = false;

@@ -51,6 +51,9 @@ enum class Type : uint16_t {
                 // runs on itself. No answer: kHello has it
   kJoinCgroups = 18,  // empty; fds: `tasks` files of cgroup v1. Before or after kSetUp, and before
                       // kHello, which has the answer
+  kStartRest = 19,    // StartRest, on the connection of a start whose plan has kAwaitCgroups, which
+                      // has the answer
+  kStartWithPlan = 20,  // as kStart, but the plan is in the packet, at kPlanOffset; zeros before it
   // replies
   kOk = 100,
   kError = 101,  // ErrorReply
@@ -117,6 +120,16 @@ struct StartRequest {
   int32_t pid_dir_fd;     // index, with kLauncher; else -1
   char target_id[kIdBytes];  // PidMode::kContainer: a running container of the pod
 };
+
+// What is made while a start's plan is carried out. The descriptors: memory's directory and the
+// log, if there are; the `tasks` files; views (CgroupView).
+struct StartRest {
+  int32_t error;   // errno: it could not be made, and the start ends
+  uint32_t flags;  // StartRestFlag
+  uint32_t task_count;
+};
+
+enum StartRestFlag : uint32_t { kHasMemory = 1, kHasLog = 2 };
 
 struct StopRequest {
   char container_id[kIdBytes];

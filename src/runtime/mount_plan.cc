@@ -1,6 +1,7 @@
 #include "src/runtime/mount_plan.h"
 
 #include <linux/mount.h>
+#include <linux/sched.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -154,18 +155,33 @@ std::string MountPlan::UnifiedOptions(const char* of_own_namespace) const {
   return spec_.namespaces.private_cgroup ? of_own_namespace : node_.unified_options;
 }
 
+// As late as can be: they are made meanwhile.
+void MountPlan::AwaitCgroups() {
+  if (!fds_.late_cgroups || cgroups_awaited_) return;
+  cgroups_awaited_ = true;
+  steps_.Add(Op::kAwaitCgroups);
+  if (spec_.namespaces.private_cgroup) steps_.Add(Op::kUnshare, {}, CLONE_NEWCGROUP);
+}
+
+// -1: it is mounted instead.
+int64_t MountPlan::CgroupViewOperand(int hierarchy) const {
+  if (fds_.late_cgroups && spec_.namespaces.private_cgroup) return wire::CgroupView(hierarchy);
+  return fds_.first_cgroup_view < 0 ? -1 : VolumeFd(fds_, fds_.first_cgroup_view + hierarchy);
+}
+
 void MountPlan::AddCgroupV1(const MountSpec& mount) {
   const std::string& root = mount.target;
   const auto attributes = static_cast<int64_t>(mount.attributes);
   steps_.Add(Op::kMount, {"tmpfs", root, "mode=755\nsize=64k"},
              attributes & ~int64_t{MOUNT_ATTR_RDONLY});
-  int64_t view = fds_.first_cgroup_view;
+  int hierarchy = 0;
   for (const std::string& options : node_.v1_hierarchies) {
     const bool named = absl::StartsWith(options, "name=");
     const std::string directory = absl::StrCat(root, "/", named ? options.substr(5) : options);
     const std::string joined = absl::StrJoin(absl::StrSplit(options, ','), "\n");
+    const int64_t view = CgroupViewOperand(hierarchy++);
     if (view >= 0) {
-      steps_.Add(Op::kBind, {directory}, VolumeFd(fds_, static_cast<int>(view++)),
+      steps_.Add(Op::kBind, {directory}, view,
                  int64_t{wire::kDirectory} | wire::kBindRecursiveAttributes, attributes);
     } else {
       steps_.Add(Op::kMakeDir, {directory}, 0755);
@@ -206,6 +222,7 @@ void MountPlan::AddMounts() {
         AddBind(mount, mount.target);
         break;
       case MountSpec::Kind::kCgroup:
+        AwaitCgroups();
         AddCgroup(mount);
         break;
       case MountSpec::Kind::kImage: {
@@ -220,6 +237,7 @@ void MountPlan::AddMounts() {
       }
     }
   }
+  AwaitCgroups();
 }
 
 // A /dev that was brought along has its own nodes; making them would change the host's.

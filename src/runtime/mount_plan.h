@@ -21,6 +21,7 @@ class MountPlan {
   // The trees of volumes that a user namespace is to see with its own ids.
   void MapVolumes();
   void AddRoot();
+  // With PlanFds::late_cgroups the process is in its cgroups behind these, not before.
   void AddMounts();
   void AddDevices();
   void AddProtections();
@@ -41,6 +42,8 @@ class MountPlan {
   void AddBind(const MountSpec& mount, const std::string& target);
   void AddFileSystem(const MountSpec& mount);
   void AddCgroup(const MountSpec& mount);
+  void AwaitCgroups();
+  int64_t CgroupViewOperand(int hierarchy) const;
   std::string UnifiedOptions(const char* of_own_namespace) const;
   void AddCgroupV1(const MountSpec& mount);
   void AddImage(const MountSpec& mount, const std::string& target, int64_t slot_plus_one);
@@ -56,6 +59,7 @@ class MountPlan {
   std::map<std::string, int64_t> trees_;        // view path -> slot
   std::map<const MountSpec*, int64_t> images_;  // kImage -> slot
   int next_slot_ = 0;
+  bool cgroups_awaited_ = false;
 };
 
 }  // namespace berth

@@ -64,7 +64,10 @@ std::vector<TextCase> ExecCases() {
 
 std::vector<TextCase> CgroupViewCases() {
   const PlanFds fds = {.cgroup_tasks = 3, .volumes = 4, .first_cgroup_view = 1};
-  return {{"cgroup_views", TextOf(BuildContainerPlan(WithMounts({Volume("/v", 0)}), kV1, fds))}};
+  const PlanFds late = {.volumes = 1, .late_cgroups = true};
+  const ContainerSpec spec = WithMounts({Volume("/v", 0)});
+  return {{"cgroup_views", TextOf(BuildContainerPlan(spec, kV1, fds))},
+          {"late_cgroups", TextOf(BuildContainerPlan(spec, kV1, late))}};
 }
 
 std::vector<TextCase> RuntimeHandlerCases() {

@@ -279,8 +279,14 @@ class Node {
 
   absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod,
                              OperationLog::Operation& operation);
-  absl::Status MakeContainerCgroup(const ContainerRecord& container,
-                                   const std::vector<DeviceRule>& device_rules) const;
+  // A start's v1 cgroups and log are made while its plan is carried out.
+  bool TakesStartRest(const PodRecord& pod) const;
+  absl::Status MakeContainerCgroup(const ContainerRecord& container, Cgroups::Part part) const;
+  absl::Status LimitContainer(const ContainerRecord& container,
+                              const std::vector<DeviceRule>& device_rules) const;
+  absl::StatusOr<StartRest> MakeStartRest(const ContainerRecord& container, const PodRecord& pod,
+                                          const std::vector<DeviceRule>& device_rules,
+                                          bool with_views) const;
   absl::StatusOr<ContainerStart> PrepareStart(const ContainerRecord& container,
                                               const PodRecord& pod,
                                               PreparedContainer& prepared) const;

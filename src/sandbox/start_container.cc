@@ -114,10 +114,23 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
   ASSIGN_OR_RETURN(ContainerStart start, PrepareStart(container, pod, prepared));
   Undo undo;
   undo.Push([&] { cgroups_.Remove(container.cgroup).IgnoreError(); });
+  const bool late = TakesStartRest(pod);
   operation.Stage("cgroup");
-  RETURN_IF_ERROR(MakeContainerCgroup(container, prepared.device_rules));
+  RETURN_IF_ERROR(
+      MakeContainerCgroup(container, late ? Cgroups::Part::kCgroup2 : Cgroups::Part::kAll));
+  if (late) {
+    start.make_rest = [&, rules = prepared.device_rules,
+                       views = prepared.spec.namespaces.private_cgroup] {
+      return MakeStartRest(container, pod, rules, views);
+    };
+  } else {
+    RETURN_IF_ERROR(LimitContainer(container, prepared.device_rules));
+    ASSIGN_OR_RETURN(start.log, OpenLog(container, pod));
+  }
   RETURN_IF_FAULT("start_container.open");
-  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.Open(container.cgroup));
+  ASSIGN_OR_RETURN(
+      const CgroupHandle cgroup,
+      cgroups_.Open(container.cgroup, late ? Cgroups::Part::kCgroup2 : Cgroups::Part::kAll));
   start.cgroup = &cgroup;
   operation.Stage("launch");
   absl::StatusOr<int> pid =
@@ -128,23 +141,47 @@ absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodReco
   return pid;
 }
 
-absl::Status Node::MakeContainerCgroup(const ContainerRecord& container,
-                                       const std::vector<DeviceRule>& device_rules) const {
+// What a start in a user namespace, or by an OCI runtime, needs of its cgroups comes before its
+// mounts. The kernel clones into cgroup2 only.
+bool Node::TakesStartRest(const PodRecord& pod) const {
+  return cgroups_.mode() == Cgroups::Mode::kHybrid && pod.config.runtime_handler.empty() &&
+         pod.config.namespaces.user.IsNode() && Monitor(pod.id).IsOfThisVersion();
+}
+
+absl::Status Node::MakeContainerCgroup(const ContainerRecord& container, Cgroups::Part part) const {
   RETURN_IF_FAULT("start_container.cgroup");
-  absl::Status made = cgroups_.CreateNew(container.cgroup);
+  absl::Status made = cgroups_.CreateNew(container.cgroup, part);
   if (absl::IsAlreadyExists(made)) {
     // One that a start which was cut off has left: what is cloned into a cgroup that was killed
     // once is killed as well (kill_seq in kernel/cgroup/cgroup.c).
     RETURN_IF_ERROR(EmptyAndRemoveCgroup(container.cgroup));
-    made = cgroups_.Create(container.cgroup);
+    made = cgroups_.CreateNew(container.cgroup, part);
   }
-  RETURN_IF_ERROR(made);
-  RemoveVolatileMark(ContainerDir(container.id) + "/work");
+  return made;
+}
+
+absl::Status Node::LimitContainer(const ContainerRecord& container,
+                                  const std::vector<DeviceRule>& device_rules) const {
   CgroupLimits limits = LimitsOf(container);
   if (options_.pids_limit > 0) limits.pids = options_.pids_limit;
   RETURN_IF_FAULT("start_container.limits");
   RETURN_IF_ERROR(cgroups_.SetLimits(container.cgroup, limits));
   return cgroups_.RestrictDevices(container.cgroup, device_rules);
+}
+
+absl::StatusOr<StartRest> Node::MakeStartRest(const ContainerRecord& container,
+                                              const PodRecord& pod,
+                                              const std::vector<DeviceRule>& device_rules,
+                                              bool with_views) const {
+  StartRest rest;
+  RETURN_IF_ERROR(cgroups_.CreateNew(container.cgroup, Cgroups::Part::kV1));
+  RETURN_IF_ERROR(LimitContainer(container, device_rules));
+  ASSIGN_OR_RETURN(rest.cgroups, cgroups_.Open(container.cgroup, Cgroups::Part::kV1));
+  if (with_views) {
+    ASSIGN_OR_RETURN(rest.views, cgroups_.OpenViews(container.cgroup));
+  }
+  ASSIGN_OR_RETURN(rest.log, OpenLog(container, pod));
+  return rest;
 }
 
 absl::StatusOr<ContainerStart> Node::PrepareStart(const ContainerRecord& container,
@@ -160,8 +197,7 @@ absl::StatusOr<ContainerStart> Node::PrepareStart(const ContainerRecord& contain
   RETURN_IF_FAULT("start_container.volumes");
   RETURN_IF_ERROR(OpenContainerVolumes(&prepared));
   start.volumes = std::move(prepared.volumes);
-  RETURN_IF_FAULT("start_container.log");
-  ASSIGN_OR_RETURN(start.log, OpenLog(container, pod));
+  RemoveVolatileMark(ContainerDir(container.id) + "/work");
   ASSIGN_OR_RETURN(start.user_namespace, UserNamespaceOf(pod));
   if (options_.log_limits.bytes_per_second != 0 || options_.log_limits.max_bytes != 0)
     RETURN_IF_ERROR(Monitor(pod.id).LimitLogs(options_.log_limits));
@@ -182,8 +218,9 @@ absl::StatusOr<int> Node::LaunchBuiltIn(const ContainerRecord& container, const 
   }
   PlanFds fds{.cgroup_tasks = static_cast<int>(start.cgroup->tasks.size()),
               .user_namespace = start.user_namespace >= 0,
-              .host_mounts = start.host_mounts >= 0};
-  if (TakesCgroupViews(spec, static_cast<int>(start.volumes.size()))) {
+              .host_mounts = start.host_mounts >= 0,
+              .late_cgroups = start.make_rest != nullptr};
+  if (!fds.late_cgroups && TakesCgroupViews(spec, static_cast<int>(start.volumes.size()))) {
     ASSIGN_OR_RETURN(std::vector<UniqueFd> views, cgroups_.OpenViews(container.cgroup));
     fds.first_cgroup_view = static_cast<int>(start.volumes.size());
     std::move(views.begin(), views.end(), std::back_inserter(start.volumes));
@@ -284,6 +321,7 @@ void Node::RunAllHooks(const std::vector<Hook>& hooks, const OciState& state) co
 absl::StatusOr<UniqueFd> Node::OpenLog(const ContainerRecord& container,
                                        const PodRecord& pod) const {
   if (container.log_path.empty()) return UniqueFd();
+  RETURN_IF_FAULT("start_container.log");
   // Below the pod's log directory, whatever links a tenant may have put there.
   const std::string& relative = container.config.log_path;
   ASSIGN_OR_RETURN(UniqueFd directory, OpenDir(AT_FDCWD, pod.config.log_directory));
@@ -319,12 +357,14 @@ absl::StatusOr<LaunchPlan> Node::ContainerPlan(absl::string_view id) const {
   const int volumes = static_cast<int>(NumberVolumes(&prepared.spec).size());
   if (!pod->config.runtime_handler.empty())
     prepared.spec.host_view = HostView{.bundle = BundleDir(container->id)};
-  PlanFds fds{.cgroup_tasks = static_cast<int>(facts_.v1_hierarchies.size()),
+  const bool late = TakesStartRest(*pod);
+  PlanFds fds{.cgroup_tasks = late ? 0 : static_cast<int>(facts_.v1_hierarchies.size()),
               .volumes = volumes,
               .user_namespace = !pod->config.namespaces.user.IsNode(),
-              .host_mounts = prepared.spec.host_view.has_value()};
+              .host_mounts = prepared.spec.host_view.has_value(),
+              .late_cgroups = late};
   if (pod->config.runtime_handler.empty()) {
-    if (TakesCgroupViews(prepared.spec, volumes)) {
+    if (!late && TakesCgroupViews(prepared.spec, volumes)) {
       fds.first_cgroup_view = volumes;
       fds.volumes += static_cast<int>(facts_.v1_hierarchies.size());
     }

@@ -272,7 +272,10 @@ void Monitor::Dispatch(Connection* connection, Packet* packet) {
     case wire::Type::kHello:
       return Hello(fd);
     case wire::Type::kStart:
+    case wire::Type::kStartWithPlan:
       return pod_.Start(fd, packet);
+    case wire::Type::kStartRest:
+      return pod_.TakeStartRest(fd, packet);
     case wire::Type::kStop:
       return pod_.Stop(fd, *packet);
     case wire::Type::kExec:

@@ -12,26 +12,26 @@ namespace berth::monitor {
 
 static_assert(sizeof(wire::ErrorReply) <= sizeof(ChannelEvent::failure));
 
-bool SendChannel(int channel, ChannelMessage message, int fd) {
+bool SendChannel(int channel, ChannelMessage message, const int* fds, int fd_count) {
   iovec iov = {&message, sizeof(message)};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::kMaxMessageFds)];
   msghdr packet = {};
   packet.msg_iov = &iov;
   packet.msg_iovlen = 1;
-  if (fd >= 0) {
+  if (fd_count > 0) {
     packet.msg_control = control;
-    packet.msg_controllen = sizeof(control);
+    packet.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
     cmsghdr* header = CMSG_FIRSTHDR(&packet);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+    header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
+    memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
   }
   return sendmsg(channel, &packet, MSG_NOSIGNAL) == sizeof(message);
 }
 
 int AskChannel(int channel, ChannelTag tag, int fd) {
-  if (!SendChannel(channel, {.tag = tag, .value = 0}, fd)) return -1;
+  if (!SendChannel(channel, {.tag = tag, .value = 0}, &fd, fd >= 0 ? 1 : 0)) return -1;
   ChannelMessage answer;
   ssize_t n;
   do {
@@ -40,6 +40,30 @@ int AskChannel(int channel, ChannelTag tag, int fd) {
   if (n == sizeof(answer) && answer.tag == ChannelTag::kAnswer) return answer.value;
   if (n >= 0) errno = ECONNRESET;
   return -1;
+}
+
+bool ReceiveCgroups(int channel, ChannelMessage* message, int* fds, int* fd_count) {
+  iovec iov = {message, sizeof(*message)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::kMaxMessageFds)];
+  msghdr packet = {};
+  packet.msg_iov = &iov;
+  packet.msg_iovlen = 1;
+  packet.msg_control = control;
+  packet.msg_controllen = sizeof(control);
+  ssize_t n;
+  do {
+    n = recvmsg(channel, &packet, MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return false;
+  *fd_count = 0;
+  const cmsghdr* header = CMSG_FIRSTHDR(&packet);
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+    *fd_count = static_cast<int>((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(fds, CMSG_DATA(header), sizeof(int) * *fd_count);
+  }
+  if (n == sizeof(*message) && message->tag == ChannelTag::kCgroups) return true;
+  errno = ECONNRESET;
+  return false;
 }
 
 void ReceiveChannel(int channel, ChannelEvent* event) {

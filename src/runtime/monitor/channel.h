@@ -16,6 +16,8 @@ enum class ChannelTag : uint32_t {
   kAskPid = 4,    // which process am I? Answered by kAnswer, value the pid in the monitor's eyes
   kAskHooks = 5,  // waits for kAnswer
   kAnswer = 6,    // the monitor's; value: an errno, 0 to go on
+  kCgroups = 7,   // the monitor's, unasked; value: how many of the fds are `tasks` files, views are
+                  // behind them; or -errno
 };
 
 struct ChannelMessage {
@@ -24,10 +26,14 @@ struct ChannelMessage {
 };
 
 // False with errno.
-bool SendChannel(int channel, ChannelMessage message, int fd = -1);
+bool SendChannel(int channel, ChannelMessage message, const int* fds = nullptr, int fd_count = 0);
 
 // Sends, and waits for the answer: its value, or -1 with errno if the monitor is gone.
 int AskChannel(int channel, ChannelTag tag, int fd = -1);
+
+// Waits for kCgroups, before anything is asked. *message is that, with `fds`
+// (wire::kMaxMessageFds, the caller's); false with errno if something else comes, or the end.
+bool ReceiveCgroups(int channel, ChannelMessage* message, int* fds, int* fd_count);
 
 // What was received at the monitor's end (SO_PASSCRED is on).
 struct ChannelEvent {

@@ -10,6 +10,7 @@ namespace {
 // Of a message that has its plan with it, behind the header; 0: its type has none.
 size_t PayloadBytes(wire::Type type) {
   if (type == wire::Type::kExecWithPlan) return sizeof(wire::ExecRequest);
+  if (type == wire::Type::kStartWithPlan) return sizeof(wire::StartRequest);
   return type == wire::Type::kSetUp ? sizeof(wire::SetUpRequest) : 0;
 }
 
@@ -57,7 +58,7 @@ Packet::Result Packet::Receive(int socket, char* plan_room) {
     plan_ = plan_room;
     plan_bytes_ = bytes_ - sizeof(data_);
     bytes_ = sizeof(wire::Header) + PayloadBytes(type());
-  } else if (type() == wire::Type::kExecWithPlan) {
+  } else if (type() == wire::Type::kExecWithPlan || type() == wire::Type::kStartWithPlan) {
     return Result::kClosed;
   }
   return Result::kMessage;

@@ -35,6 +35,7 @@ struct Container {
   pid_t pid = -1;
   int pidfd = -1, channel = -1;
   int cgroup = -1, memory_cgroup = -1;
+  bool awaits_rest = false;    // kStartRest is to come yet
   int tasks[kMaxHierarchies];  // v1: where its processes join its cgroups
   int task_count = 0;
   // An empty leaf for its next exec: making one for each takes longer than /bin/true runs.
@@ -158,7 +159,9 @@ class Pod {
   bool SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
              wire::ErrorReply* failed);
 
-  void Start(int connection, Packet* packet);
+  void Start(int connection, Packet* packet);  // kStart and kStartWithPlan
+  // Of the start that `connection` asked for, if it has not failed already.
+  void TakeStartRest(int connection, Packet* packet);
   // Where a message is to be received: its plan goes to where it is run from.
   char* PlanRoom();
   void StartExec(int connection, Packet* packet);  // kExec, kExecWithPlan and kExecSession
@@ -220,6 +223,7 @@ class Pod {
   // Whether the zygote is to clone the exec of `packet`, whose plan *plan is then.
   bool PlanForZygote(const Packet& packet, Plan* plan);
   bool PlanForFork(const Packet& packet, Plan* plan);
+  void ReleasePlan(const Packet& packet);
   void TakeCloned();
   void ForkCloned();
   bool TakeForked(Exec* exec, const Child* child, const char* call, int error);

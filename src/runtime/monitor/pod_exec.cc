@@ -218,6 +218,11 @@ bool Pod::PlanForFork(const Packet& packet, Plan* plan) {
   return plan->View(plan_room, packet.plan_bytes());
 }
 
+// Once it has been forked: the child has its own.
+void Pod::ReleasePlan(const Packet& packet) {
+  if (packet.plan() != nullptr) madvise(plan_room, sizeof(plan_room), MADV_DONTNEED);
+}
+
 void Pod::StartExec(int connection, Packet* packet) {
   wire::ExecRequest wanted;
   Plan plan;
@@ -265,7 +270,7 @@ void Pod::StartExec(int connection, Packet* packet) {
   const bool ready = entered && StartChild(request, &child, &call);
   const int error = errno;
   CloseFd(&request.leaf_tasks);
-  if (first == 0) madvise(plan_room, sizeof(plan_room), MADV_DONTNEED);
+  ReleasePlan(*packet);
   if (!TakeForked(exec, ready ? &child : nullptr, call, error)) return;
   exec->channel_handler = {[](void* owner, int) {
                              auto* self = static_cast<Exec*>(owner);

@@ -22,9 +22,9 @@ namespace {
 
 constexpr char kConsoleSocket[] = "console.sock", kPidFile[] = "pid";
 
-// An index of a request among the descriptors behind the plan, or none.
-bool IsFdOrNone(const Packet& packet, int32_t index) {
-  return index >= -1 && index < packet.fd_count() - 1;
+// An index of a request among those of its descriptors that begin with `first`, or none.
+bool IsFdOrNone(const Packet& packet, int first, int32_t index) {
+  return index >= -1 && index < packet.fd_count() - first;
 }
 
 bool HasStep(const Plan& plan, wire::Op op) {
@@ -49,13 +49,13 @@ int CountTasks(const Plan& plan) {
 }
 
 // The v1 cgroups that the plan joins are those of the container's execs as well.
-void KeepTasks(const Plan& plan, Packet* packet, Container* container) {
+void KeepTasks(const Plan& plan, Packet* packet, int first, Container* container) {
   const char* at = plan.begin();
   for (uint32_t i = 0; i < plan.step_count(); ++i) {
     const Step step(at);
     at += step.bytes();
     if (step.op() != wire::Op::kJoinCgroup) continue;
-    const int tasks = packet->TakeFd(static_cast<int>(step.a()) + 1);
+    const int tasks = packet->TakeFd(static_cast<int>(step.a()) + first);
     if (tasks >= 0) container->tasks[container->task_count++] = tasks;
   }
 }
@@ -135,18 +135,19 @@ bool Pod::OpenPipes(Container* container, bool with_stdin, ChildRequest* request
 void Pod::Start(int connection, Packet* packet) {
   wire::StartRequest start;
   Plan plan;
-  if (!packet->Read(&start) || packet->fd_count() < 1 ||
-      !IsFdOrNone(*packet, start.cgroup_dir_fd) || !IsFdOrNone(*packet, start.memory_dir_fd) ||
-      !IsFdOrNone(*packet, start.log_fd) || !IsFdOrNone(*packet, start.pid_dir_fd)) {
+  const int first = packet->plan() != nullptr ? 0 : 1;  // of the descriptors that the plan names
+  if (!packet->Read(&start) || packet->fd_count() < first ||
+      !IsFdOrNone(*packet, first, start.cgroup_dir_fd) ||
+      !IsFdOrNone(*packet, first, start.memory_dir_fd) ||
+      !IsFdOrNone(*packet, first, start.log_fd) || !IsFdOrNone(*packet, first, start.pid_dir_fd)) {
     return SendError(connection, -1, EBADMSG, "start request");
   }
   if (const Container* other = Find(start.container_id); other != nullptr)
     return SendError(connection, -1, other->failed_start ? EAGAIN : EEXIST, "start");
-  if (!plan.Map(packet->fds()[0])) return SendError(connection, -1, errno, "read plan");
+  if (!PlanForFork(*packet, &plan)) return SendError(connection, -1, errno, "read plan");
   if (CountTasks(plan) > kMaxHierarchies) return SendError(connection, -1, E2BIG, "join cgroups");
-  // The plan's operands count from the first descriptor behind the plan.
   ChildRequest request = {
-      .plan = &plan, .fds = packet->fds() + 1, .fd_count = packet->fd_count() - 1};
+      .plan = &plan, .fds = packet->fds() + first, .fd_count = packet->fd_count() - first};
   if (!SetNamespaces(connection, start, &request)) return;
   Container* container = Make<Container>();
   if (container == nullptr) return SendError(connection, -1, ENOMEM, "start");
@@ -157,6 +158,7 @@ void Pod::Start(int connection, Packet* packet) {
   container->unified = start.flags & wire::kCgroupIsUnified;
   container->launcher = start.flags & wire::kLauncher;
   container->moving = HasStep(plan, wire::Op::kEnterUserNamespace);
+  container->awaits_rest = HasStep(plan, wire::Op::kAwaitCgroups);
   container->stdin_once = start.flags & wire::kStdinOnce;
   container->log.SetLimits(log_limits_);
   if (!ReserveExitRecord(container->id)) {
@@ -165,11 +167,11 @@ void Pod::Start(int connection, Packet* packet) {
     return SendError(connection, -1, error, "reserve exit record");
   }
 
-  const int cgroup_index = start.cgroup_dir_fd + 1, memory_index = start.memory_dir_fd + 1;
-  const int log_index = start.log_fd + 1;
+  const int cgroup_index = start.cgroup_dir_fd + first, memory_index = start.memory_dir_fd + first;
+  const int log_index = start.log_fd + first;
   if (container->unified && start.cgroup_dir_fd >= 0)
     request.clone_into_cgroup = packet->fds()[cgroup_index];
-  container->pid_dir = start.pid_dir_fd >= 0 ? packet->TakeFd(start.pid_dir_fd + 1) : -1;
+  container->pid_dir = start.pid_dir_fd >= 0 ? packet->TakeFd(start.pid_dir_fd + first) : -1;
 
   JoinWaiting(container, start.flags & wire::kStdinOpen);
   TakeShortSlices();  // the program would run first, and its start be told of when it pauses
@@ -182,13 +184,15 @@ void Pod::Start(int connection, Packet* packet) {
   CloseFd(&request.log_stderr);
   CloseFd(&request.stdin_pipe);
   if (!started) {
+    ReleasePlan(*packet);
     EndFailedStart(container);
     Discard(container);
     return SendError(connection, -1, error, call);
   }
   container->cgroup = start.cgroup_dir_fd >= 0 ? packet->TakeFd(cgroup_index) : -1;
   container->memory_cgroup = start.memory_dir_fd >= 0 ? packet->TakeFd(memory_index) : -1;
-  KeepTasks(plan, packet, container);
+  KeepTasks(plan, packet, first, container);
+  ReleasePlan(*packet);
   container->log.SetFile(start.log_fd >= 0 ? packet->TakeFd(log_index) : -1);
   container->pid = child.pid;
   container->pidfd = child.pidfd;
@@ -196,6 +200,30 @@ void Pod::Start(int connection, Packet* packet) {
   SetHandlers(container);
   container->next = containers_;
   containers_ = container;
+}
+
+void Pod::TakeStartRest(int connection, Packet* packet) {
+  Container* container = containers_;
+  while (container != nullptr && !(container->requester == connection && container->awaits_rest))
+    container = container->next;
+  if (container == nullptr) return;
+  container->awaits_rest = false;
+  wire::StartRest rest;
+  if (!packet->Read(&rest)) rest = {.error = EBADMSG, .flags = 0, .task_count = 0};
+  const int memory = (rest.flags & wire::kHasMemory) != 0 ? 0 : -1;
+  const int log = (rest.flags & wire::kHasLog) != 0 ? memory + 1 : -1;
+  const int first = (memory >= 0) + (log >= 0), cgroup_fds = packet->fd_count() - first;
+  if (rest.error == 0 && rest.task_count > static_cast<uint32_t>(kMaxHierarchies))
+    rest.error = E2BIG;
+  if (rest.error == 0 && static_cast<int>(rest.task_count) > cgroup_fds) rest.error = EBADMSG;
+  const int tasks = rest.error == 0 ? static_cast<int>(rest.task_count) : -rest.error;
+  SendChannel(container->channel, {.tag = ChannelTag::kCgroups, .value = tasks},
+              packet->fds() + first, rest.error == 0 ? cgroup_fds : 0);
+  if (rest.error != 0) return;
+  container->memory_cgroup = packet->TakeFd(memory);
+  container->log.SetFile(packet->TakeFd(log));
+  for (int i = 0; i < tasks; ++i) container->tasks[i] = packet->TakeFd(first + i);
+  container->task_count = tasks;
 }
 
 void Pod::SetHandlers(Container* container) {
@@ -242,6 +270,7 @@ void Pod::Relay(int channel, int requester, bool* asking, pid_t pid, ChannelEven
     case ChannelTag::kTerminal:
     case ChannelTag::kMoved:
     case ChannelTag::kAnswer:
+    case ChannelTag::kCgroups:
       return CloseFd(&event->fd);
   }
   CloseFd(&event->fd);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "src/runtime/monitor/channel.h"
 #include "src/runtime/monitor/mount_steps_child.h"
 #include "src/runtime/monitor/paths_child.h"
 #include "src/runtime/monitor/step_result.h"
@@ -87,6 +88,18 @@ int StepJoinContainerCgroups(const Step&, StepContext* context, const char** cal
   if (context->leaf_tasks >= 0 && write(context->leaf_tasks, "0", 1) != 1)
     return Fail(call, "join exec cgroup");
   return 0;
+}
+
+int StepAwaitCgroups(const Step& step, StepContext* context, const char** call) {
+  ChannelMessage came;
+  if (!ReceiveCgroups(context->channel, &came, context->cgroup_fds, &context->cgroup_fd_count))
+    return Fail(call, "await cgroups");
+  if (came.value < 0) errno = -came.value;
+  if (came.value > context->cgroup_fd_count) errno = EBADF;
+  if (came.value < 0 || came.value > context->cgroup_fd_count) return Fail(call, "await cgroups");
+  context->tasks = context->cgroup_fds;
+  context->task_count = came.value;
+  return StepJoinContainerCgroups(step, context, call);
 }
 
 int StepNewSession(const Step&, StepContext*, const char** call) {

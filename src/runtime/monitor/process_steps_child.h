@@ -8,6 +8,7 @@ namespace berth::monitor {
 
 int StepJoinCgroup(const Step& step, StepContext* context, const char** call);
 int StepJoinContainerCgroups(const Step& step, StepContext* context, const char** call);
+int StepAwaitCgroups(const Step& step, StepContext* context, const char** call);
 int StepNewSession(const Step& step, StepContext* context, const char** call);
 int StepSetUmask(const Step& step, StepContext* context, const char** call);
 int StepStdio(const Step& step, StepContext* context, const char** call);

@@ -36,8 +36,15 @@ inline int PlanFd(const StepContext& context, int64_t index) {
   return -1;
 }
 
-// The descriptor of a "tree" operand: one that came with the plan, or a slot. Borrowed.
+// The descriptor of a "tree" operand: one that came with the plan, a slot, or a view of a cgroup.
+// Borrowed.
 inline int TreeOperand(const StepContext& context, int64_t operand) {
+  if (operand >= wire::kFirstCgroupView) {
+    const int64_t index = context.task_count + (operand - wire::kFirstCgroupView);
+    if (index < context.cgroup_fd_count) return context.cgroup_fds[index];
+    errno = EBADF;
+    return -1;
+  }
   if (operand >= -1) return PlanFd(context, operand);
   const int64_t slot = wire::TreeSlot(0) - operand;
   if (slot < wire::kTreeSlots && context.trees[slot] >= 0) return context.trees[slot];

@@ -1,6 +1,7 @@
 #include "src/runtime/monitor/steps_child.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -62,20 +63,23 @@ constexpr Operation kOperations[] = {
     {wire::Op::kSetDomainname, StepSetDomainname},
     {wire::Op::kCreateUserNamespace, StepCreateUserNamespace},
     {wire::Op::kJoinContainerCgroups, StepJoinContainerCgroups},
+    {wire::Op::kAwaitCgroups, StepAwaitCgroups},
 };
 
 bool MakesEntry(wire::Op op) {
   return op == wire::Op::kMakeNode || op == wire::Op::kMakeDir || op == wire::Op::kSymlink;
 }
 
-bool KnowsWhatItCovers(wire::Op op) {
+bool KnowsWhatItCovers(const Step& step) {
+  const wire::Op op = step.op();
+  if (op == wire::Op::kUnshare) return (step.a() & CLONE_NEWNS) == 0;
   return MakesEntry(op) || op == wire::Op::kMount || op == wire::Op::kBind ||
-         op == wire::Op::kSetMountAttr;
+         op == wire::Op::kSetMountAttr || op == wire::Op::kAwaitCgroups;
 }
 
 int RunStep(const Step& step, StepContext* context, const char** call) {
   if (!MakesEntry(step.op())) LeaveParent(context);
-  if (!KnowsWhatItCovers(step.op())) LeaveOwn(context);
+  if (!KnowsWhatItCovers(step)) LeaveOwn(context);
   if (FAULT("launch.step") || (step.op() == wire::Op::kExec && FAULT("launch.exec"))) {
     *call = "failpoint";
     return -1;

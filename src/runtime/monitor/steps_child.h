@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "src/runtime/monitor/plan.h"
+#include "src/runtime/monitor_protocol.h"
 
 namespace berth::monitor {
 
@@ -26,6 +27,9 @@ struct StepContext {
   const int* tasks = nullptr;  // kJoinContainerCgroups
   int task_count = 0;
   int leaf_tasks = -1;  // behind them: below one of the container's
+  // kAwaitCgroups: `tasks` files, then views.
+  int cgroup_fds[wire::kMaxMessageFds];
+  int cgroup_fd_count = 0;
   // Where an exec's argument and environment pointers go; else, or where they do not fit, they are
   // mapped and never given back.
   char** pointers = nullptr;

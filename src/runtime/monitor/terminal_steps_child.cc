@@ -47,7 +47,7 @@ int StepTerminal(const Step& step, StepContext* context, const char** call) {
   if (ioctl(master, TIOCSWINSZ, &size) != 0) return Fail(call, "size pty");
   context->terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (context->terminal < 0) return Fail(call, "open pty");
-  if (!SendChannel(context->channel, {.tag = ChannelTag::kTerminal, .value = 0}, master))
+  if (!SendChannel(context->channel, {.tag = ChannelTag::kTerminal, .value = 0}, &master, 1))
     return Fail(call, "hand over pty");
   close(master);
   for (int fd = 0; fd <= 2; ++fd) {

@@ -94,6 +94,7 @@ struct StartOptions {
   std::vector<int> volumes;  // borrowed
   int user_namespace = -1;
   int host_mounts = -1;
+  std::function<absl::StatusOr<StartRest>()> make_rest;
   std::function<absl::Status(pid_t)> run_hooks;
   std::function<absl::Status(pid_t, UniqueFd)> take_seccomp_listener;
   std::string pid_dir;  // with it the plan is a launcher's
@@ -247,6 +248,7 @@ class MonitorTest : public testing::Test {
         {.container_id = container.id,
          .plan = &plan,
          .cgroup = &container.handle,
+         .make_rest = options.make_rest,
          .volumes = std::move(volumes),
          .pid_mode = options.pid_mode,
          .terminal = options.terminal,
