@@ -72,8 +72,11 @@ TEST_F(PluginCgroupsRootTest, IsInOneHierarchyOnly) {
 TEST_F(PluginCgroupsRootTest, WhatAProgramLeftInASessionOfItsOwnIsKilled) {
   auto slot = cgroups_->Take();
   ASSERT_TRUE(slot.ok()) << slot.status();
+  // It has its session when it is `sleep`: until then it ends with the program's process group.
+  const std::string script =
+      "setsid sleep 1000 & while read -r name </proc/$!/comm && [ \"$name\" != sleep ]; do :; done";
   const auto ran = RunBounded({.path = "/bin/sh",
-                               .argv = {"sh", "-c", "setsid sleep 1000 & echo $!"},
+                               .argv = {"sh", "-c", script},
                                .env = {"PATH=/usr/bin:/bin"},
                                .deadline = absl::Seconds(60),
                                .cgroup = &slot->handle});
