@@ -79,10 +79,17 @@ class ReadyPool {
   }
 
  private:
-  // A pod that is being started does not compete with the making of what the next one needs; but a
-  // pool that is half empty does not wait.
+  // A pod that is being started does not compete with the making of what the next one needs, as
+  // long as enough is left.
   static constexpr absl::Duration kQuiet = absl::Milliseconds(20);
+  static constexpr absl::Duration kHalfEmptyQuiet = absl::Milliseconds(5);
   static constexpr absl::Duration kRetryPause = absl::Seconds(1);
+
+  // How long nothing is to have been taken before one more is made.
+  absl::Duration Quiet() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (ready_.size() * 2 > options_.size) return kQuiet;
+    return ready_.size() * 4 > options_.size ? kHalfEmptyQuiet : absl::ZeroDuration();
+  }
 
   void Loop() {
     absl::MutexLock lock(&mu_);
@@ -92,9 +99,9 @@ class ReadyPool {
                                ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || taken_; };
     while (true) {
       mu_.Await(absl::Condition(&work));
-      while (!stopping_ && ready_.size() * 2 > options_.size) {
+      while (!stopping_ && Quiet() > absl::ZeroDuration()) {
         taken_ = false;
-        if (!AwaitFor(mu_, absl::Condition(&disturbed), kQuiet)) break;
+        if (!AwaitFor(mu_, absl::Condition(&disturbed), Quiet())) break;
       }
       if (stopping_) return;
       if (!ShouldFill()) continue;
