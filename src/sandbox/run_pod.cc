@@ -137,8 +137,10 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
 }
 
 absl::Status Node::WriteRecord(const PodRecord& pod, const std::string& name) const {
-  ASSIGN_OR_RETURN(const std::optional<AttachmentRow> attachment,
-                   FindAttachment(database_, pod.id));
+  std::optional<AttachmentRow> attachment;
+  if (pod.config.namespaces.network == NamespaceMode::kPod) {
+    ASSIGN_OR_RETURN(attachment, FindAttachment(database_, pod.id));
+  }
   return WriteRecordFile(
       PodDataDir(pod.id),
       {.row = {.id = pod.id,
