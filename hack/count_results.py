@@ -1,6 +1,6 @@
 """Sums the JUnit files that ctest wrote, one for each ring of tests: count_results.py FOLDER RING...
 
-Prints what failed and what was skipped and why, and as its last line "N passed, N failed, N skipped".
+Prints what was skipped and why, what failed and what that said, and as its last line "N passed, N failed, N skipped".
 Exits with 1 when a test failed, when a ring has no result file, or when a ring ran no test at all.
 A test that ctest could not start counts as failed; only a test that skipped itself counts as skipped.
 """
@@ -8,11 +8,19 @@ import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
 
+OUTPUT_LINES = 40  # of a failed test; who reads only the end of a long run sees them
 SKIPPED_ITSELF = ("SKIP_REGULAR_EXPRESSION_MATCHED", "SKIP_RETURN_CODE")
 
 
+def failure_lines(output):
+    """What a failed test said: of gtest's output, from the first failure on."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    first = next((at for at, line in enumerate(lines) if line.endswith(": Failure")), None)
+    return lines[-OUTPUT_LINES:] if first is None else lines[first:first + OUTPUT_LINES]
+
+
 def outcome(case):
-    """(passed, failed or skipped; reason) of one <testcase>."""
+    """(passed, failed or skipped; reason, or lines of the output) of one <testcase>."""
     if case.get("status") == "run":
         return "passed", ""
     skipped = case.find("skipped")
@@ -21,7 +29,7 @@ def outcome(case):
         if message.startswith(SKIPPED_ITSELF):
             return "skipped", skip_reason(case.findtext("system-out", ""))
         return "failed", message or "not run"
-    return "failed", ""
+    return "failed", "".join(f"\n    {line}" for line in failure_lines(case.findtext("system-out", "")))
 
 
 def skip_reason(output):
@@ -47,10 +55,13 @@ def main():
     folder, rings = pathlib.Path(sys.argv[1]), sys.argv[2:]
     results = [result for ring in rings for result in ring_outcomes(folder / f"{ring}.xml")]
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for ring, test, verdict, reason in results:
-        counts[verdict] += 1
-        if verdict != "passed":
-            print(f"{verdict}: {ring}: {test}" + (f": {reason}" if reason else ""))
+    for wanted in ("skipped", "failed", "passed"):
+        for ring, test, verdict, reason in results:
+            if verdict != wanted:
+                continue
+            counts[verdict] += 1
+            if verdict != "passed":
+                print(f"{verdict}: {ring}: {test}" + (f": {reason}" if reason else ""))
     print(", ".join(f"{number} {verdict}" for verdict, number in counts.items()))
     sys.exit(1 if counts["failed"] or not counts["passed"] else 0)
 

@@ -39,6 +39,14 @@ class CountResults(unittest.TestCase):
         self.assertEqual((code, lines[-1]), (1, "1 passed, 1 failed, 0 skipped"))
         self.assertIn("failed: unit: A.Fails", lines)
 
+    def test_tells_what_a_failed_test_said_behind_all_else(self):
+        said = FAILED.replace("</testcase>", "<system-out>[ RUN      ] A.Fails\nnoise\nsrc/a_test.cc:7: Failure\n"
+                              "Expected: 1\n" + "more\n" * 100 + "</system-out></testcase>")
+        _, lines = self.count(unit=[said, SKIPPED])
+        self.assertEqual(lines[:4], ["skipped: unit: A.Skips: needs root", "failed: unit: A.Fails: ",
+                                     "    src/a_test.cc:7: Failure", "    Expected: 1"])
+        self.assertLess(len(lines), 50)
+
     def test_counts_a_test_that_could_not_start_as_failed(self):
         code, lines = self.count(unit=[PASSED, NOT_STARTED])
         self.assertEqual((code, lines[-1]), (1, "1 passed, 1 failed, 0 skipped"))
