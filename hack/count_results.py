@@ -20,15 +20,16 @@ def failure_lines(output):
 
 
 def outcome(case):
-    """(passed, failed or skipped; reason, or lines of the output) of one <testcase>."""
+    """(passed, failed or skipped; what is told behind its name) of one <testcase>."""
     if case.get("status") == "run":
         return "passed", ""
     skipped = case.find("skipped")
     if case.get("status") == "notrun" and skipped is not None:
         message = skipped.get("message", "")
         if message.startswith(SKIPPED_ITSELF):
-            return "skipped", skip_reason(case.findtext("system-out", ""))
-        return "failed", message or "not run"
+            reason = skip_reason(case.findtext("system-out", ""))
+            return "skipped", f": {reason}" if reason else ""
+        return "failed", f": {message or 'not run'}"
     return "failed", "".join(f"\n    {line}" for line in failure_lines(case.findtext("system-out", "")))
 
 
@@ -40,14 +41,14 @@ def skip_reason(output):
 
 
 def ring_outcomes(path):
-    """[(ring, test, outcome, reason)] of one result file; one failure for a ring without tests."""
+    """[(ring, test, outcome, what is told)] of one result file; one failure for a ring without tests."""
     ring = path.stem
     try:
         cases = ElementTree.parse(path).getroot().findall("testcase")
     except (OSError, ElementTree.ParseError) as error:
-        return [(ring, "ctest", "failed", f"left no result: {error}")]
+        return [(ring, "ctest", "failed", f": left no result: {error}")]
     if not cases:
-        return [(ring, "ctest", "failed", "found no test")]
+        return [(ring, "ctest", "failed", ": found no test")]
     return [(ring, case.get("name"), *outcome(case)) for case in cases]
 
 
@@ -56,12 +57,12 @@ def main():
     results = [result for ring in rings for result in ring_outcomes(folder / f"{ring}.xml")]
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for wanted in ("skipped", "failed", "passed"):
-        for ring, test, verdict, reason in results:
+        for ring, test, verdict, told in results:
             if verdict != wanted:
                 continue
             counts[verdict] += 1
             if verdict != "passed":
-                print(f"{verdict}: {ring}: {test}" + (f": {reason}" if reason else ""))
+                print(f"{verdict}: {ring}: {test}{told}")
     print(", ".join(f"{number} {verdict}" for verdict, number in counts.items()))
     sys.exit(1 if counts["failed"] or not counts["passed"] else 0)
 

@@ -43,7 +43,7 @@ class CountResults(unittest.TestCase):
         said = FAILED.replace("</testcase>", "<system-out>[ RUN      ] A.Fails\nnoise\nsrc/a_test.cc:7: Failure\n"
                               "Expected: 1\n" + "more\n" * 100 + "</system-out></testcase>")
         _, lines = self.count(unit=[said, SKIPPED])
-        self.assertEqual(lines[:4], ["skipped: unit: A.Skips: needs root", "failed: unit: A.Fails: ",
+        self.assertEqual(lines[:4], ["skipped: unit: A.Skips: needs root", "failed: unit: A.Fails",
                                      "    src/a_test.cc:7: Failure", "    Expected: 1"])
         self.assertLess(len(lines), 50)
 
