@@ -13,10 +13,15 @@ SKIPPED_ITSELF = ("SKIP_REGULAR_EXPRESSION_MATCHED", "SKIP_RETURN_CODE")
 
 
 def failure_lines(output):
-    """What a failed test said: of gtest's output, from the first failure on."""
+    """What a failed test said: of gtest's output, from a test's first failure to its end."""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    first = next((at for at, line in enumerate(lines) if line.endswith(": Failure")), None)
-    return lines[-OUTPUT_LINES:] if first is None else lines[first:first + OUTPUT_LINES]
+    told, failing = [], False
+    for line in lines:
+        failing = failing or line.endswith(": Failure")
+        if failing:
+            told.append(line)
+        failing = failing and not line.startswith("[  FAILED  ]")
+    return told[:OUTPUT_LINES] or lines[-OUTPUT_LINES:]
 
 
 def outcome(case):

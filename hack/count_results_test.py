@@ -47,6 +47,14 @@ class CountResults(unittest.TestCase):
                                      "    src/a_test.cc:7: Failure", "    Expected: 1"])
         self.assertLess(len(lines), 50)
 
+    def test_tells_of_a_failed_test_among_others_only_its_own(self):
+        said = FAILED.replace("</testcase>", "<system-out>[ RUN      ] A.Fails\nsrc/a_test.cc:7: Failure\n"
+                              "[  FAILED  ] A.Fails (1 ms)\n[ RUN      ] B.Passes\n[       OK ] B.Passes\n"
+                              "[  FAILED  ] A.Fails\n</system-out></testcase>")
+        _, lines = self.count(unit=[said])
+        self.assertEqual(lines, ["failed: unit: A.Fails", "    src/a_test.cc:7: Failure",
+                                 "    [  FAILED  ] A.Fails (1 ms)", "0 passed, 1 failed, 0 skipped"])
+
     def test_counts_a_test_that_could_not_start_as_failed(self):
         code, lines = self.count(unit=[PASSED, NOT_STARTED])
         self.assertEqual((code, lines[-1]), (1, "1 passed, 1 failed, 0 skipped"))

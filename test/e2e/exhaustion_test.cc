@@ -230,7 +230,9 @@ TEST_F(ExhaustionTest, I_27_WithoutDescriptorsErrorsAreClearAndAllWorksAfterward
     ASSERT_EQ(prlimit(daemon, RLIMIT_NOFILE, &before, nullptr), 0);
     ASSERT_OK_AND_ASSIGN(const auto pods, client.ListPods());
     for (const cri::PodSandbox& each : pods) {
-      if (each.id() != pod.id()) EXPECT_OK(client.RemovePod(each.id()));
+      if (each.id() != pod.id()) {
+        EXPECT_OK(client.RemovePod(each.id()));
+      }
     }
   }
   EXPECT_OK(client.Stop(id, 30));

@@ -80,7 +80,9 @@ class DeadFileSystem {
     mounted_ = device_.valid() && mount("dead", path.c_str(), "fuse", 0, options.c_str()) == 0;
   }
   ~DeadFileSystem() {
-    if (mounted_) EXPECT_EQ(umount2(path_.c_str(), MNT_DETACH), 0);
+    if (mounted_) {
+      EXPECT_EQ(umount2(path_.c_str(), MNT_DETACH), 0);
+    }
     device_.reset();  // ends all who wait
     rmdir(path_.c_str());
   }

@@ -334,6 +334,16 @@ static int write_file(int argc, char** argv) {
   return close(fd) ? errno : 0;
 }
 
+// save FILE: creates or truncates FILE and fills it with stdin, to its end; the exit code is the errno.
+static int save_stdin(int argc, char** argv) {
+  char block[4096];
+  if (argc < 3) return EINVAL;
+  int fd = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return errno;
+  for (ssize_t n; (n = read(0, block, sizeof block)) > 0;) write_all(fd, block, (size_t)n);
+  return close(fd) ? errno : 0;
+}
+
 static int read_file(int argc, char** argv) {
   static char block[1 << 16];
   if (argc < 3) return EINVAL;
@@ -461,7 +471,8 @@ int behave(int argc, char** argv) {
                {"ask", ask},
                {"signals", signals},     {"mount", mount_tmpfs},
                {"unmount", unmount},     {"stdin", run_stdin},
-               {"put", put_text},        {"swap", swap},
+               {"put", put_text},        {"save", save_stdin},
+               {"swap", swap},
                {"kill", send_signal},    {"die-of", run_abort}};
   for (size_t i = 0; i < sizeof modes / sizeof modes[0]; ++i) {
     if (!strcmp(argv[1], modes[i].name)) return modes[i].run(argc, argv);
