@@ -31,7 +31,7 @@ inline constexpr const char* kFailpoints[] = {
     "pull.directory", "pull.spawn", "pull.place_tree", "pull.place_layer", "pull.sync",
     "pull.record", "pull.answer",  //
     "run_pod.record", "run_pod.files", "run_pod.state", "run_pod.cgroup", "run_pod.spawn",
-    "run_pod.hello", "run_pod.network", "run_pod.hosts", "run_pod.watch", "run_pod.ready",
+    "run_pod.hello", "run_pod.network", "run_pod.hosts", "run_pod.ready",
     "run_pod.answer",  //
     "network.namespace", "network.link", "network.configure", "network.addresses", "network.up",
     "network.ports", "network.release", "network.reap", "network.forget",  //

@@ -161,14 +161,14 @@ absl::Status Cgroups::GetControllers(const Hierarchy& hierarchy, const std::stri
 }
 
 absl::Status Cgroups::CreateForChildren(const Hierarchy& hierarchy, const std::string& path) const {
+  if (hierarchy.controllers.empty()) return CreateIn(hierarchy, path);
   const std::string directory = hierarchy.mount_point + path;
-  const bool existed = Exists(directory);
-  RETURN_IF_ERROR(CreateIn(hierarchy, path));
-  if (hierarchy.controllers.empty()) return absl::OkStatus();
-  // One that is new has no processes.
+  // One that is new has no processes, and most parents hand on all that there is.
   const std::string all = absl::StrCat("+", absl::StrJoin(hierarchy.controllers, " +"));
-  if (!existed && WriteFileAt(AT_FDCWD, directory + "/cgroup.subtree_control", all).ok())
+  if (::mkdir(directory.c_str(), 0755) == 0 &&
+      WriteFileAt(AT_FDCWD, directory + "/cgroup.subtree_control", all).ok())
     return absl::OkStatus();
+  RETURN_IF_ERROR(CreateIn(hierarchy, path));
   return EnableControllers(directory);
 }
 

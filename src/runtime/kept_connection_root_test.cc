@@ -101,9 +101,11 @@ TEST_F(KeptConnectionTest, IsMadeAnewAfterTheMonitorsEnd) {
   EXPECT_EQ(gone.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(gone.message(), HasSubstr("monitor is gone"));
   EXPECT_EQ(Kept(), 0u);
+  std::filesystem::remove_all(state_);
   StartMonitor();
   ASSERT_TRUE(client_->LimitLogs({}).ok());
   EndMonitor();
+  std::filesystem::remove_all(state_);
   StartMonitor();
   EXPECT_TRUE(client_->LimitLogs({}).ok()) << "the one before is closed";
   EXPECT_NE(Kept(), first);

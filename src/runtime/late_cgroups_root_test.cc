@@ -90,7 +90,9 @@ TEST_F(LateCgroupsTest, WhatIsStartedIsInAllOfThemAndSeesThem) {
   const absl::StatusOr<ExecSyncResult> exec = Exec(container, "cat /proc/self/cgroup");
   ASSERT_TRUE(exec.ok()) << exec.status();
   for (absl::string_view line : absl::StrSplit(exec->output, '\n', absl::SkipEmpty())) {
-    if (!absl::StartsWith(line, "0::")) EXPECT_THAT(std::string(line), EndsWith(":/"));
+    if (!absl::StartsWith(line, "0::")) {
+      EXPECT_THAT(std::string(line), EndsWith(":/"));
+    }
   }
 }
 

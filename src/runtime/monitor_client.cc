@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@
 #include "src/base/failpoint.h"
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
+#include "src/base/undo.h"
 #include "src/kernel/file.h"
 #include "src/kernel/reap.h"
 #include "src/kernel/socket.h"
@@ -154,15 +157,28 @@ absl::StatusOr<std::optional<pid_t>> AwaitStarted(int socket, const ContainerSta
 }  // namespace
 
 absl::StatusOr<ReadyMonitor> ReadyMonitor::Start(const Options& options) {
+  if (::mkdir(options.state_dir.c_str(), 0700) != 0) return ErrnoStatus("mkdir", options.state_dir);
+  Undo undo;
+  undo.Push([&] { RemoveTreeAt(AT_FDCWD, options.state_dir).IgnoreError(); });
+  ASSIGN_OR_RETURN(const UniqueFd state_dir, OpenDir(AT_FDCWD, options.state_dir));
+  ASSIGN_OR_RETURN(const UniqueFd log,
+                   OpenFile(state_dir.get(), "monitor.log", O_WRONLY | O_CREAT | O_APPEND, 0600));
+  ASSIGN_OR_RETURN(const UniqueFd listener,
+                   ListenUnix(options.state_dir + "/monitor.sock", SOCK_SEQPACKET, 0600));
   ASSIGN_OR_RETURN(SocketPair connection, ConnectedPair());
+  ASSIGN_OR_RETURN(SocketPair watch, ConnectedPair());
+  RETURN_IF_ERROR(SendPacket(watch.ours.get(), Message(Type::kWatch), {}));  // read with a pod
   // Both words become the pod's id, which is where people look for it.
   const std::string name = "ready", room(wire::kIdBytes - name.size() - 1, ' ');
   ASSIGN_OR_RETURN(SpawnedProcess process,
                    Spawn({.executable_fd = options.executable,
                           .argv = {"berth-monitor", name, room},
-                          .fds = {-1, -1, -1, connection.theirs.get(), -1, options.mount_namespace},
+                          .fds = {-1, -1, log.get(), connection.theirs.get(), state_dir.get(),
+                                  options.mount_namespace, listener.get(), watch.theirs.get()},
                           .cgroup_dir = options.cgroup_dir}));
-  ReadyMonitor monitor(std::move(process), std::move(connection.ours));
+  undo.Commit();
+  ReadyMonitor monitor(options.state_dir, std::move(process), std::move(connection.ours),
+                       std::move(watch.ours));
   const pid_t pid = monitor.process_.pid;
   rlimit descriptors = {};
   if (options.descriptor_limit > 0 && ::prlimit(pid, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
@@ -174,7 +190,9 @@ absl::StatusOr<ReadyMonitor> ReadyMonitor::Start(const Options& options) {
 }
 
 ReadyMonitor::~ReadyMonitor() {
-  if (process_.pidfd.valid()) KillAndReap(std::move(process_.pidfd), /*hangs=*/false);
+  if (!process_.pidfd.valid()) return;
+  KillAndReap(std::move(process_.pidfd), /*hangs=*/false);
+  RemoveTreeAt(AT_FDCWD, state_dir_).IgnoreError();
 }
 
 absl::Status ReadyMonitor::JoinCgroups(const CgroupHandle& cgroup) const {
@@ -186,17 +204,13 @@ bool ReadyMonitor::HasEnded() const {
   return ::poll(&closed, 1, 0) != 0;
 }
 
-absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
-                                                    const PodStart& start) const {
-  ASSIGN_OR_RETURN(const UniqueFd listener,
-                   ListenUnix(state_dir_ + "/monitor.sock", SOCK_SEQPACKET, 0600));
-  ASSIGN_OR_RETURN(const UniqueFd state_dir, OpenDir(AT_FDCWD, state_dir_));
-  ASSIGN_OR_RETURN(const UniqueFd log,
-                   OpenFile(state_dir.get(), "monitor.log", O_WRONLY | O_CREAT | O_APPEND, 0600));
+absl::StatusOr<PodMonitor> MonitorClient::SetUp(ReadyMonitor monitor, const PodStart& start) const {
+  if (::rename(monitor.state_dir_.c_str(), state_dir_.c_str()) != 0)
+    return ErrnoStatus("rename", monitor.state_dir_);
   wire::SetUpRequest request = {.pod_id = {},
                                 .flags = start.own_pid_namespace ? wire::kOwnPidNamespace : 0u};
   CopyId(start.pod_id, request.pod_id);
-  std::vector<int> fds = {log.get(), listener.get(), state_dir.get()};
+  std::vector<int> fds;
   ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*start.plan));
   UniqueFd plan_file;
   const bool in_file = plan.size() > kPodPlanInMessageBytes;
@@ -215,7 +229,7 @@ absl::StatusOr<SpawnedProcess> MonitorClient::SetUp(ReadyMonitor monitor,
   if (!sent.ok()) return Annotate(sent, "monitor");
   if (idle_ != nullptr) idle_->takes_plans = idle_->of_this_version = true;
   Keep(std::move(monitor.connection_));
-  return std::move(monitor.process_);
+  return PodMonitor{.process = std::move(monitor.process_), .watch = std::move(monitor.watch_)};
 }
 
 absl::Status MonitorClient::JoinCgroups(const CgroupHandle& cgroup) const {
@@ -298,9 +312,16 @@ bool MonitorClient::IsGone() const {
 
 absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
                                                   absl::Duration patience) const {
-  ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kHello)));
+  ASSIGN_OR_RETURN(UniqueFd asked, AskHello());
+  return AwaitHello(std::move(asked), plan, patience);
+}
+
+absl::StatusOr<UniqueFd> MonitorClient::AskHello() const { return Send(Message(Type::kHello)); }
+
+absl::StatusOr<MonitorHello> MonitorClient::AwaitHello(UniqueFd asked, const LaunchPlan& plan,
+                                                       absl::Duration patience) const {
   ASSIGN_OR_RETURN(Packet packet,
-                   Receive(socket.get(), Type::kHelloReply, SteadyNow() + patience, &plan));
+                   Receive(asked.get(), Type::kHelloReply, SteadyNow() + patience, &plan));
   ASSIGN_OR_RETURN(const wire::HelloReply reply, Payload<wire::HelloReply>(packet));
   MonitorHello hello{.pid = reply.pid, .pod_init_pid = reply.pod_init_pid};
   const size_t network = reply.has_network != 0 ? 2 : 0,
@@ -312,7 +333,7 @@ absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
     hello.netlink = std::move(packet.fds[1]);
   }
   if (user != 0) hello.user_namespace = std::move(packet.fds[network]);
-  Keep(std::move(socket));
+  Keep(std::move(asked));
   return hello;
 }
 

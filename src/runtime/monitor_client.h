@@ -26,10 +26,12 @@ namespace berth {
 // A monitor answers within milliseconds; one that does not for this long is stopped or stuck.
 inline constexpr absl::Duration kAnswerTimeout = absl::Seconds(30);
 
-// A monitor's process that has no pod yet. One that no pod has taken ends with this object.
+// A monitor's process that has no pod yet, and the directory that becomes the pod's state
+// directory. What no pod has taken ends with this object.
 class ReadyMonitor {
  public:
   struct Options {
+    std::string state_dir;          // made (0700), with monitor.sock and monitor.log in it
     int executable = -1;            // sealed copy of berth-monitor
     int mount_namespace = -1;       // the node's minimal mount namespace
     uint64_t descriptor_limit = 0;  // soft RLIMIT_NOFILE that the pod inherits; 0: berthd's own
@@ -46,11 +48,15 @@ class ReadyMonitor {
 
  private:
   friend class MonitorClient;
-  ReadyMonitor(SpawnedProcess process, UniqueFd connection)
-      : process_(std::move(process)), connection_(std::move(connection)) {}
+  ReadyMonitor(std::string state_dir, SpawnedProcess process, UniqueFd connection, UniqueFd watch)
+      : state_dir_(std::move(state_dir)),
+        process_(std::move(process)),
+        connection_(std::move(connection)),
+        watch_(std::move(watch)) {}
 
+  std::string state_dir_;
   SpawnedProcess process_;
-  UniqueFd connection_;
+  UniqueFd connection_, watch_;
 };
 
 struct PodStart {
@@ -58,6 +64,12 @@ struct PodStart {
   const LaunchPlan* plan = nullptr;
   std::vector<int> plan_fds;  // that the plan names
   bool own_pid_namespace = false;
+};
+
+// A pod's monitor from now on.
+struct PodMonitor {
+  SpawnedProcess process;
+  UniqueFd watch;  // as of MonitorClient::Watch
 };
 
 struct MonitorHello {
@@ -161,9 +173,9 @@ class MonitorClient {
   explicit MonitorClient(std::string state_dir, std::shared_ptr<IdleConnection> idle = nullptr)
       : state_dir_(std::move(state_dir)), idle_(std::move(idle)) {}
 
-  // Makes `monitor` the pod's, whose state directory exists (0700) and gets monitor.sock and
-  // monitor.log. It is ready once Hello has been answered.
-  absl::StatusOr<SpawnedProcess> SetUp(ReadyMonitor monitor, const PodStart& start) const;
+  // Makes `monitor` the pod's, and its directory the pod's state directory, which is not there yet,
+  // or empty. It is ready once Hello has been answered.
+  absl::StatusOr<PodMonitor> SetUp(ReadyMonitor monitor, const PodStart& start) const;
   // Sends the monitor into the cgroup's v1 hierarchies, before Hello, which has its errors. What
   // the pod has started by then, its first process, does not go with it.
   absl::Status JoinCgroups(const CgroupHandle& cgroup) const;
@@ -175,6 +187,10 @@ class MonitorClient {
   // `plan` names the step in an error. DeadlineExceeded: no answer within `patience`.
   absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan,
                                      absl::Duration patience = kAnswerTimeout) const;
+  // Hello in two parts, for who has something to do meanwhile.
+  absl::StatusOr<UniqueFd> AskHello() const;
+  absl::StatusOr<MonitorHello> AwaitHello(UniqueFd asked, const LaunchPlan& plan,
+                                          absl::Duration patience = kAnswerTimeout) const;
   // It takes all that this berthd knows, ContainerStart::make_rest for instance.
   bool IsOfThisVersion() const { return idle_ != nullptr && idle_->of_this_version; }
   // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the

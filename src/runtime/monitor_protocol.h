@@ -18,8 +18,10 @@ inline constexpr uint32_t kPlanInMessageMaxBytes = 48 << 10;
 // Descriptors that berth-monitor is started with, before it has a pod.
 enum StartFd : int {
   kFirstConnectionFd = 3,  // SOCK_SEQPACKET: kSetUp comes, then what any connection takes
-  kStateDirFd = 4,         // /dev/null; from kSetUp on the pod's state directory: exit records
-  kMountNsFd = 5           // the node's minimal mount namespace
+  kStateDirFd = 4,         // what becomes the pod's state directory: exit records
+  kMountNsFd = 5,          // the node's minimal mount namespace
+  kListenerFd = 6,         // of the socket in the state directory
+  kSecondConnectionFd = 7  // what any connection takes, once there is a pod
 };
 
 enum class Type : uint16_t {
@@ -97,8 +99,8 @@ enum StartFlag : uint32_t {
   kStdinOnce = 64,         // StartRequest: stdin ends with that of the first who is attached to it
 };
 
-// The descriptors: the monitor's log, the listener of its socket, the pod's state directory; with
-// kPlanInFile the plan, which is in the packet at kPlanOffset otherwise; those that it names.
+// The descriptors: with kPlanInFile the plan, which is in the packet at kPlanOffset otherwise;
+// those that it names.
 struct SetUpRequest {
   char pod_id[kIdBytes];
   uint32_t flags;  // SetUpFlag

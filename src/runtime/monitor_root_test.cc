@@ -113,13 +113,33 @@ TEST_F(MonitorTest, SaysThatItCouldNotJoinACgroup) {
 TEST_F(MonitorTest, OneThatNoPodHasTakenEndsWithItsObject) {
   {
     const absl::StatusOr<ReadyMonitor> ready =
-        ReadyMonitor::Start({.executable = executable_.get(), .mount_namespace = mounts_.get()});
+        ReadyMonitor::Start({.state_dir = root_ + "/ready",
+                             .executable = executable_.get(),
+                             .mount_namespace = mounts_.get()});
     ASSERT_TRUE(ready.ok()) << ready.status();
     EXPECT_FALSE(ready->HasEnded());
+    EXPECT_TRUE(std::filesystem::exists(root_ + "/ready/monitor.sock"));
     EXPECT_EQ(waitid(P_ALL, 0, nullptr, WEXITED | WNOHANG | WNOWAIT), 0) << "there is a child";
   }
   EXPECT_EQ(waitid(P_ALL, 0, nullptr, WEXITED | WNOHANG | WNOWAIT), -1);
   EXPECT_EQ(errno, ECHILD);
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/ready"));
+}
+
+TEST_F(MonitorTest, IsWatchedFromItsStart) {
+  StartMonitor();
+  const absl::StatusOr<Packet> listed = ReceivePacket(watch_.get(), SteadyNow() + kPatience);
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  const auto end = ParseWatchEvent(listed->data);
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_FALSE(end->has_value()) << "nothing was started yet";
+  Container& container = MakeContainer();
+  ASSERT_TRUE(Start(container, "exit 7").ok());
+  const absl::StatusOr<Packet> packet = ReceivePacket(watch_.get(), SteadyNow() + kPatience);
+  ASSERT_TRUE(packet.ok()) << packet.status();
+  const auto running = ParseWatchEvent(packet->data);
+  ASSERT_TRUE(running.ok()) << running.status();
+  EXPECT_EQ((*running)->container_id, container.id);
 }
 
 TEST_F(MonitorTest, TellsAndRecordsHowAContainerExited) {

@@ -94,6 +94,8 @@ absl::Status Node::Prepare() {
     SpreadOverBlockGroups(options_.data_dir + directory);
   }
   RETURN_IF_ERROR(MakeDirs(options_.state_dir + "/pods", 0700));
+  RemoveTreeAt(AT_FDCWD, ReadyMonitorsDir()).IgnoreError();  // an earlier berthd's have ended
+  RETURN_IF_ERROR(MakeDirs(ReadyMonitorsDir(), 0700));
   ASSIGN_OR_RETURN(data_dir_fd_, OpenDir(AT_FDCWD, options_.data_dir));
   const absl::Status mount_points = MakeMountPoints(options_.data_dir);
   has_mount_points_ = mount_points.ok();
@@ -106,10 +108,10 @@ absl::Status Node::Prepare() {
   ASSIGN_OR_RETURN(copy_executable_, SealedCopy(options_.copy_path));
   ASSIGN_OR_RETURN(mount_namespace_,
                    MakeNodeMountNamespace(monitor_executable_.get(), options_.data_dir));
-  ready_monitors_ = std::make_unique<ReadyPool<ReadyMonitor>>(
-      ReadyPool<ReadyMonitor>::Options{
-          .what = "monitor", .size = options_.ready_monitors, .log = &log_},
-      [this] { return MakeMonitor(/*cgroup_dir=*/-1); });
+  ASSIGN_OR_RETURN(ready_monitors_,
+                   ReadyPool<ReadyMonitor>::Create(
+                       {.what = "monitor", .size = options_.ready_monitors, .log = &log_},
+                       [this] { return MakeMonitor(/*cgroup_dir=*/-1); }));
   facts_.overlay_by_fsopen = KernelIsAtLeast(6, 8);
   facts_.idmapped_layers = KernelIsAtLeast(5, 19);
   facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;
@@ -140,6 +142,7 @@ std::string Node::PodDataDir(absl::string_view id) const {
 std::string Node::PodStateDir(absl::string_view id) const {
   return absl::StrCat(options_.state_dir, "/pods/", id);
 }
+std::string Node::ReadyMonitorsDir() const { return options_.state_dir + "/ready"; }
 std::string Node::ContainerDir(absl::string_view id) const {
   return absl::StrCat(options_.data_dir, "/containers/", id);
 }

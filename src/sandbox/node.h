@@ -219,6 +219,7 @@ class Node {
 
   std::string PodDataDir(absl::string_view id) const;
   std::string PodStateDir(absl::string_view id) const;
+  std::string ReadyMonitorsDir() const;
   std::string ContainerDir(absl::string_view id) const;
   std::string BundleDir(absl::string_view container_id) const;
   MonitorClient Monitor(absl::string_view pod_id) const;
@@ -227,9 +228,12 @@ class Node {
                                       OperationLog::Operation& operation);
   // What the pod can be known by again without its row.
   absl::Status WriteRecord(const PodRecord& pod, const std::string& name) const;
-  // The plan that the monitor carries out from now on. `network`: the pod's namespace; -1: the
-  // monitor makes it.
-  absl::StatusOr<LaunchPlan> StartMonitor(PodRecord* pod, int network);
+  struct StartedMonitor {
+    LaunchPlan plan;  // that it carries out from now on
+    UniqueFd watch;
+  };
+  // `network`: the pod's namespace; -1: the monitor makes it.
+  absl::StatusOr<StartedMonitor> StartMonitor(PodRecord* pod, int network);
   // A process that is to be a monitor, for a pod with this cgroup: one that waits, where it can
   // enter that by itself.
   absl::StatusOr<ReadyMonitor> TakeMonitor(const CgroupHandle& cgroup);

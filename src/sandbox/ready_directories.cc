@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 #include "src/base/id.h"
-#include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/sandbox/pod_files.h"
@@ -26,6 +27,15 @@ absl::Status Make(ReadyDirectories::Kind kind, const std::string& path) {
   return MakeDirs(path + "/work", 0700);
 }
 
+absl::StatusOr<std::string> MakeIn(const std::string& root, ReadyDirectories::Kind kind) {
+  const std::string path = absl::StrCat(root, "/", NewId());
+  if (const absl::Status made = Make(kind, path); !made.ok()) {
+    RemoveTreeAt(AT_FDCWD, path).IgnoreError();
+    return made;
+  }
+  return path;
+}
+
 }  // namespace
 
 void SpreadOverBlockGroups(const std::string& path) {
@@ -39,64 +49,27 @@ void SpreadOverBlockGroups(const std::string& path) {
 absl::StatusOr<std::unique_ptr<ReadyDirectories>> ReadyDirectories::Start(std::string root) {
   RemoveTreeAt(AT_FDCWD, root).IgnoreError();  // or at the next start
   if (MakeDirs(root, 0700).ok()) SpreadOverBlockGroups(root);
-  std::unique_ptr<ReadyDirectories> ready(new ReadyDirectories(std::move(root)));
-  ASSIGN_OR_RETURN(ready->refiller_,
-                   StartThread("that makes directories", [raw = ready.get()] { raw->Refill(); }));
-  return ready;
-}
-
-ReadyDirectories::~ReadyDirectories() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  if (refiller_.joinable()) refiller_.join();
+  const auto start = [&](Kind kind) -> absl::StatusOr<std::unique_ptr<Pool>> {
+    // Whoever needs one that is not ready makes it, and tells why that cannot be done.
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool,
+                     Pool::Create({.what = "directory", .size = kReady, .log = nullptr},
+                                  [root, kind] { return MakeIn(root, kind); }));
+    pool->Start();
+    return pool;
+  };
+  ASSIGN_OR_RETURN(std::unique_ptr<Pool> pods, start(Kind::kPod));
+  ASSIGN_OR_RETURN(std::unique_ptr<Pool> containers, start(Kind::kContainer));
+  return std::unique_ptr<ReadyDirectories>(
+      new ReadyDirectories(std::move(pods), std::move(containers)));
 }
 
 absl::Status ReadyDirectories::Take(Kind kind, const std::string& path) {
-  std::string ready;
-  {
-    absl::MutexLock lock(&mu_);
-    failing_ = false;
-    std::vector<std::string>& paths = (kind == Kind::kPod ? pods_ : containers_).paths;
-    if (!paths.empty()) {
-      ready = std::move(paths.back());
-      paths.pop_back();
-    }
-  }
-  if (!ready.empty()) {
-    if (::rename(ready.c_str(), path.c_str()) == 0) return absl::OkStatus();
-    RemoveTreeAt(AT_FDCWD, ready).IgnoreError();  // or at the next start
+  const std::optional<std::string> ready = (kind == Kind::kPod ? pods_ : containers_)->Take();
+  if (ready.has_value()) {
+    if (::rename(ready->c_str(), path.c_str()) == 0) return absl::OkStatus();
+    RemoveTreeAt(AT_FDCWD, *ready).IgnoreError();  // or at the next start
   }
   return Make(kind, path);
-}
-
-ReadyDirectories::Stock* ReadyDirectories::Lacking() {
-  for (Stock* stock : {&pods_, &containers_}) {
-    if (stock->paths.size() < kReady) return stock;
-  }
-  return nullptr;
-}
-
-void ReadyDirectories::Refill() {
-  while (true) {
-    const std::string path = absl::StrCat(root_, "/", NewId());
-    Kind kind;
-    {
-      const auto wanted = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-        return stopping_ || (!failing_ && Lacking() != nullptr);
-      };
-      absl::MutexLock lock(&mu_, absl::Condition(&wanted));
-      if (stopping_) return;
-      kind = Lacking()->kind;
-    }
-    const absl::Status status = Make(kind, path);
-    if (!status.ok()) RemoveTreeAt(AT_FDCWD, path).IgnoreError();
-    absl::MutexLock lock(&mu_);
-    // Whoever needs one makes it, and tells why that cannot be done.
-    failing_ = !status.ok();
-    if (status.ok()) (kind == Kind::kPod ? pods_ : containers_).paths.push_back(path);
-  }
 }
 
 }  // namespace berth

@@ -5,13 +5,11 @@
 
 #include <memory>
 #include <string>
-#include <thread>
-#include <vector>
+#include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "src/base/ready_pool.h"
 
 namespace berth {
 
@@ -28,32 +26,20 @@ class ReadyDirectories {
   };
 
   // Keeps some of each kind in `root`, which is emptied first: what an earlier one left belongs to
-  // nobody. A thread makes new ones. ResourceExhausted when there is no thread to be had.
+  // nobody. ResourceExhausted when there is no thread to be had.
   static absl::StatusOr<std::unique_ptr<ReadyDirectories>> Start(std::string root);
-  ~ReadyDirectories();
 
   // Moves a ready one to `path`, or makes one there when none is ready. `path` must not exist, and
   // be on the file system of the root. 0700, and all in it has the modes it is used with.
   absl::Status Take(Kind kind, const std::string& path);
 
  private:
-  struct Stock {
-    Kind kind;
-    std::vector<std::string> paths;
-  };
+  using Pool = ReadyPool<std::string>;  // of paths
 
-  explicit ReadyDirectories(std::string root) : root_(std::move(root)) {}
-  void Refill();
-  // The stock that lacks one, or null.
-  Stock* Lacking() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ReadyDirectories(std::unique_ptr<Pool> pods, std::unique_ptr<Pool> containers)
+      : pods_(std::move(pods)), containers_(std::move(containers)) {}
 
-  const std::string root_;
-  absl::Mutex mu_;
-  Stock pods_ ABSL_GUARDED_BY(mu_) = {.kind = Kind::kPod, .paths = {}};
-  Stock containers_ ABSL_GUARDED_BY(mu_) = {.kind = Kind::kContainer, .paths = {}};
-  bool failing_ ABSL_GUARDED_BY(mu_) = false;  // until somebody needs one again
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread refiller_;
+  const std::unique_ptr<Pool> pods_, containers_;
 };
 
 }  // namespace berth

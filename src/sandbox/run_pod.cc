@@ -85,13 +85,14 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
     ASSIGN_OR_RETURN(record->status.selinux_level, selinux_categories_.Allocate());
   }
   operation.Stage("monitor");
-  RETURN_IF_FAULT("run_pod.state");
-  RETURN_IF_ERROR(MakeDirs(PodStateDir(record->id), 0700));
   ParkedProcess parked;
   if (options_.systemd_cgroups) {
     ASSIGN_OR_RETURN(parked, MakeScope(*record));
   }
-  ASSIGN_OR_RETURN(const LaunchPlan plan, StartMonitor(record.get(), claim.netns.get()));
+  ASSIGN_OR_RETURN(StartedMonitor started, StartMonitor(record.get(), claim.netns.get()));
+  const MonitorClient monitor = Monitor(record->id);
+  RETURN_IF_FAULT("run_pod.hello");
+  ASSIGN_OR_RETURN(UniqueFd greeted, monitor.AskHello());
   // While it carries out its plan.
   operation.Stage("files");
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
@@ -109,8 +110,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   const bool attach_at_once = claim.complete && pod.config.namespaces.sysctls.empty();
   if (attach_at_once) RETURN_IF_ERROR(attach(MonitorHello()));
   operation.Stage("monitor ready");
-  RETURN_IF_FAULT("run_pod.hello");
-  ASSIGN_OR_RETURN(MonitorHello hello, Monitor(record->id).Hello(plan));
+  ASSIGN_OR_RETURN(MonitorHello hello, monitor.AwaitHello(std::move(greeted), started.plan));
   parked.End();  // reaped before there is a container: it keeps controllers off
   record->status.pod_init_pid = hello.pod_init_pid;
   if (own_network && !attach_at_once) RETURN_IF_ERROR(attach(hello));
@@ -121,15 +121,13 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
     if (own_network) runtime.netlink = SetAside(std::move(hello.netlink));
   }
   operation.Stage("ready");
-  RETURN_IF_FAULT("run_pod.watch");
-  ASSIGN_OR_RETURN(UniqueFd watch, Monitor(record->id).Watch());
   record->status.state = PodState::kReady;
   RETURN_IF_FAULT("run_pod.ready");
   RETURN_IF_ERROR(UpdatePodStatus(database_, record->id, EncodePodStatus(record->status)));
   RETURN_IF_ERROR(WriteRecord(*record, name));
   state_.PutPod(record);
   undo.Commit();
-  const absl::Status watching = watcher_->Add(record->id, std::move(watch));
+  const absl::Status watching = watcher_->Add(record->id, std::move(started.watch));
   if (!watching.ok())
     log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});
   RETURN_IF_FAULT("run_pod.answer");
@@ -207,7 +205,7 @@ void Node::StopScope(const PodRecord& pod) const {
     log_.Warning("scope not stopped", {{"pod", pod.id}, {"error", stopped.message()}});
 }
 
-absl::StatusOr<LaunchPlan> Node::StartMonitor(PodRecord* pod, int network) {
+absl::StatusOr<Node::StartedMonitor> Node::StartMonitor(PodRecord* pod, int network) {
   const PodSpec& namespaces = pod->config.namespaces;
   std::vector<OpenedVolume> volumes;
   std::vector<int> fds;
@@ -217,10 +215,11 @@ absl::StatusOr<LaunchPlan> Node::StartMonitor(PodRecord* pod, int network) {
     fds.push_back(volumes[0].tree.get());
   }
   if (network >= 0) fds.push_back(network);
-  LaunchPlan plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
-                                 network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
+  StartedMonitor started;
+  started.plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
+                              network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
   const PodStart start = {.pod_id = pod->id,
-                          .plan = &plan,
+                          .plan = &started.plan,
                           .plan_fds = fds,
                           .own_pid_namespace = namespaces.pid == NamespaceMode::kPod};
   auto runtime = std::make_unique<PodRuntime>();
@@ -239,17 +238,19 @@ absl::StatusOr<LaunchPlan> Node::StartMonitor(PodRecord* pod, int network) {
   RETURN_IF_FAULT("run_pod.spawn");
   ASSIGN_OR_RETURN(ReadyMonitor monitor, TakeMonitor(cgroup));
   if (!joins_later) RETURN_IF_ERROR(monitor.JoinCgroups(cgroup));
-  ASSIGN_OR_RETURN(SpawnedProcess process, client.SetUp(std::move(monitor), start));
-  pod->status.monitor_pid = process.pid;
-  runtime->monitor = SetAside(std::move(process.pidfd));
+  RETURN_IF_FAULT("run_pod.state");
+  ASSIGN_OR_RETURN(PodMonitor set_up, client.SetUp(std::move(monitor), start));
+  started.watch = std::move(set_up.watch);
+  pod->status.monitor_pid = set_up.process.pid;
+  runtime->monitor = SetAside(std::move(set_up.process.pidfd));
   {
     absl::MutexLock lock(&mu_);
     runtimes_[pod->id] = std::move(runtime);
   }
-  if (!joins_later) return plan;
+  if (!joins_later) return started;
   RETURN_IF_ERROR(make_cgroup());
   RETURN_IF_ERROR(client.JoinCgroups(cgroup));
-  return plan;
+  return started;
 }
 
 absl::StatusOr<ReadyMonitor> Node::TakeMonitor(const CgroupHandle& cgroup) {
@@ -262,7 +263,8 @@ absl::StatusOr<ReadyMonitor> Node::TakeMonitor(const CgroupHandle& cgroup) {
 }
 
 absl::StatusOr<ReadyMonitor> Node::MakeMonitor(int cgroup_dir) const {
-  return ReadyMonitor::Start({.executable = monitor_executable_.get(),
+  return ReadyMonitor::Start({.state_dir = absl::StrCat(ReadyMonitorsDir(), "/", NewId()),
+                              .executable = monitor_executable_.get(),
                               .mount_namespace = mount_namespace_.get(),
                               .descriptor_limit = options_.descriptor_limit,
                               .cgroup_dir = cgroup_dir});

@@ -15,7 +15,8 @@
 namespace berth::e2e {
 namespace {
 
-constexpr int kReadyNetworks = 3;  // as daemon.cc configures it
+constexpr int kReadyNetworks = 3;      // as daemon.cc configures it
+constexpr int kReadyDirectories = 32;  // ready_directories.cc: for pods and for containers
 constexpr size_t kReadyMonitors = 4;
 
 // With cgroup2 they are born where they belong, and none waits.
@@ -76,8 +77,10 @@ bool Node::IsSettled() const {
   const absl::StatusOr<Snapshot> snapshot = TakeSnapshot(oracle_scope());
   if (!snapshot.ok()) return false;
   const auto links = snapshot->find("link bth*");
+  const auto directories = snapshot->find("file data/ready/*");
   return links != snapshot->end() && links->second == kReadyNetworks &&
          ReadyMonitors(daemon_->pid()).size() == WantedMonitors() &&
+         directories != snapshot->end() && directories->second == kReadyDirectories &&
          std::none_of(snapshot->begin(), snapshot->end(), [](const auto& entry) {
            return absl::StartsWith(entry.first, "row addresses") ||
                   absl::StrContains(entry.first, "/trash/");

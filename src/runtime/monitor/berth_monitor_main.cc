@@ -43,8 +43,6 @@
 namespace berth::monitor {
 namespace {
 
-constexpr int kPodFds = 3;  // of kSetUp: log, listener, state directory
-
 class Monitor {
  public:
   // `name` has room for an id.
@@ -62,7 +60,7 @@ class Monitor {
 
   // False: berthd is gone, or says nothing of this protocol.
   bool AwaitPod();
-  void SetUpPod(const wire::SetUpRequest& request, Packet* packet);
+  void SetUpPod(const wire::SetUpRequest& request, const Packet& packet);
   void JoinCgroups(const Packet& packet);
   void AcceptReady();
   void AddConnection(int fd);
@@ -74,7 +72,7 @@ class Monitor {
   void Hello(int fd);
 
   char* const name_;
-  int listener_ = -1;
+  bool has_pod_ = false;
   Loop loop_;
   Pod pod_;
   bool set_up_ = false;
@@ -86,7 +84,7 @@ class Monitor {
 
 bool Monitor::AwaitPod() {
   pollfd wait = {.fd = wire::kFirstConnectionFd, .events = POLLIN, .revents = 0};
-  while (listener_ < 0) {
+  while (!has_pod_) {
     if (poll(&wait, 1, -1) < 0) continue;
     Packet packet;
     wire::SetUpRequest request;
@@ -96,30 +94,25 @@ bool Monitor::AwaitPod() {
       JoinCgroups(packet);
       continue;
     }
-    if (packet.type() != wire::Type::kSetUp || !packet.Read(&request) ||
-        packet.fd_count() < kPodFds) {
-      return false;
-    }
-    SetUpPod(request, &packet);
+    if (packet.type() != wire::Type::kSetUp || !packet.Read(&request)) return false;
+    SetUpPod(request, packet);
+    has_pod_ = true;
   }
   return true;
 }
 
-void Monitor::SetUpPod(const wire::SetUpRequest& request, Packet* packet) {
+void Monitor::SetUpPod(const wire::SetUpRequest& request, const Packet& packet) {
   memcpy(name_, request.pod_id, sizeof(request.pod_id));
-  dup2(packet->fds()[0], STDERR_FILENO);
-  listener_ = packet->TakeFd(1);
-  dup3(packet->fds()[2], wire::kStateDirFd, O_CLOEXEC);
   if (FAULT("monitor.setup")) {
     failure_ = {.step = -1, .error = errno, .call = "set up"};
     return;
   }
   if (failure_.error != 0) return;
   const bool in_file = (request.flags & wire::kPlanInFile) != 0;
-  const int named = kPodFds + (in_file ? 1 : 0);
+  const int named = in_file ? 1 : 0;
   Plan plan;
-  if (named > packet->fd_count() || !(in_file ? plan.Map(packet->fds()[kPodFds])
-                                              : plan.View(packet->plan(), packet->plan_bytes()))) {
+  if (named > packet.fd_count() ||
+      !(in_file ? plan.Map(packet.fds()[0]) : plan.View(packet.plan(), packet.plan_bytes()))) {
     failure_ = {.step = -1, .error = EBADMSG, .call = "read pod plan"};
     return;
   }
@@ -133,7 +126,7 @@ void Monitor::SetUpPod(const wire::SetUpRequest& request, Packet* packet) {
       has_network_ = true;
     at += step.bytes();
   }
-  set_up_ = pod_.SetUp(plan, packet->fds() + named, packet->fd_count() - named,
+  set_up_ = pod_.SetUp(plan, packet.fds() + named, packet.fd_count() - named,
                        (request.flags & wire::kOwnPidNamespace) != 0, &failure_);
 }
 
@@ -162,14 +155,15 @@ int Monitor::Run() {
     return 1;
   }
   close(wire::kMountNsFd);
-  if (!AwaitPod() || !loop_.Add(listener_, &accept_handler_)) return 1;
+  if (!AwaitPod() || !loop_.Add(wire::kListenerFd, &accept_handler_)) return 1;
   AddConnection(wire::kFirstConnectionFd);
+  AddConnection(wire::kSecondConnectionFd);
   loop_.Run();
   return 0;
 }
 
 void Monitor::AcceptReady() {
-  const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+  const int fd = accept4(wire::kListenerFd, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd < 0) return;
   ucred peer;
   socklen_t length = sizeof(peer);

@@ -182,14 +182,16 @@ class MonitorTest : public testing::Test {
 
   void SetUpMonitor(const PodStart& start, const CgroupHandle& cgroup) {
     absl::StatusOr<ReadyMonitor> ready =
-        ReadyMonitor::Start({.executable = executable_.get(),
+        ReadyMonitor::Start({.state_dir = root_ + "/ready",
+                             .executable = executable_.get(),
                              .mount_namespace = mounts_.get(),
                              .cgroup_dir = cgroup.unified ? cgroup.directory.get() : -1});
     ASSERT_TRUE(ready.ok()) << ready.status();
     ASSERT_TRUE(ready->JoinCgroups(cgroup).ok());
-    absl::StatusOr<SpawnedProcess> monitor = client_->SetUp(*std::move(ready), start);
+    absl::StatusOr<PodMonitor> monitor = client_->SetUp(*std::move(ready), start);
     ASSERT_TRUE(monitor.ok()) << monitor.status();
-    monitor_ = *std::move(monitor);
+    monitor_ = std::move(monitor->process);
+    watch_ = std::move(monitor->watch);
   }
 
   Container& MakeContainer() {
@@ -412,6 +414,7 @@ class MonitorTest : public testing::Test {
   std::unique_ptr<MonitorClient> client_;
   LaunchPlan pod_plan_;
   SpawnedProcess monitor_;
+  UniqueFd watch_;  // asked for before it was there
   MonitorHello hello_;
   std::vector<std::unique_ptr<Container>> containers_;
 };

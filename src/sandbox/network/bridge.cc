@@ -181,12 +181,11 @@ absl::Status BridgeNetworkImpl::Start() {
   reaper_ = std::make_unique<LinkReaper>(
       LinkReaper::Options{.bridge = options_.bridge, .log = options_.log}, std::move(reaper_route),
       [this](const std::vector<LinkReaper::Job>& jobs) { return GiveBack(jobs); });
-  ready_ = std::make_unique<ReadyPool<ReadyNetwork>>(
-      ReadyPool<ReadyNetwork>::Options{
-          .what = "pod network",
-          .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
-          .log = options_.log},
-      [this] { return MakeSpare(); });
+  ASSIGN_OR_RETURN(ready_, ReadyPool<ReadyNetwork>::Create(
+                               {.what = "pod network",
+                                .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
+                                .log = options_.log},
+                               [this] { return MakeSpare(); }));
   RETURN_IF_ERROR(Load());
   ASSIGN_OR_RETURN(
       watch_, TableWatch::Start(NatTableName(options_.bridge), nft_port, [this] { MendTable(); }));

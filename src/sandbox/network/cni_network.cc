@@ -140,16 +140,16 @@ CniNetworkImpl::~CniNetworkImpl() {
 
 absl::Status CniNetworkImpl::Start() {
   RETURN_IF_ERROR(Load());
-  ready_ = std::make_unique<ReadyPool<ReadyNetwork>>(
-      ReadyPool<ReadyNetwork>::Options{
-          .what = "pod network",
-          .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
-          .log = options_.log},
-      [this]() -> absl::StatusOr<ReadyNetwork> {
-        ASSIGN_OR_RETURN(MadeNamespace made, MakeNetworkNamespace(options_.monitor_path, {}));
-        RETURN_IF_ERROR(SetLoopbackUp(made.netlink.get()));
-        return ReadyNetwork{.id = "", .netns = std::move(made.netns)};
-      });
+  ASSIGN_OR_RETURN(ready_, ReadyPool<ReadyNetwork>::Create(
+                               {.what = "pod network",
+                                .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
+                                .log = options_.log},
+                               [this]() -> absl::StatusOr<ReadyNetwork> {
+                                 ASSIGN_OR_RETURN(MadeNamespace made,
+                                                  MakeNetworkNamespace(options_.monitor_path, {}));
+                                 RETURN_IF_ERROR(SetLoopbackUp(made.netlink.get()));
+                                 return ReadyNetwork{.id = "", .netns = std::move(made.netns)};
+                               }));
   ASSIGN_OR_RETURN(watch_, CniWatch::Start({.conf_dir = options_.conf_dir,
                                             .bin_dirs = options_.bin_dirs,
                                             .default_network = options_.default_network,
