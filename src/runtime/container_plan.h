@@ -99,6 +99,10 @@ struct PodSpec {
   UserNamespace user;
 };
 
+// What the plans of most pods begin with: mounts and IPC of their own, and /dev/shm.
+LaunchPlan BuildCommonPodPlan();
+bool BeginsWithCommonPlan(const PodSpec& spec);
+
 // What the pod's monitor does to itself: namespaces, host name, /dev/shm. With ipc kNode,
 // `host_shm_fd` is the index of a detached bind of the node's /dev/shm. `network_fd` is that of a
 // network namespace that was made for the pod, with kPodNetworkSettings; -1 for one that the

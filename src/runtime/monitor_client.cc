@@ -56,6 +56,12 @@ std::string LastRuntimeError(int directory) {
   return message;
 }
 
+// `message`, with the plan where the monitor looks for it.
+std::string WithPlan(std::string message, const std::string& plan) {
+  message.resize(wire::kPlanOffset);
+  return message += plan;
+}
+
 bool ClonesPidNamespace(const LaunchPlan& plan) {
   return std::any_of(plan.steps.begin(), plan.steps.end(), [](const PlanStep& step) {
     return step.op == wire::Op::kEnterUserNamespace && (step.b & CLONE_NEWPID) != 0;
@@ -186,6 +192,11 @@ absl::StatusOr<ReadyMonitor> ReadyMonitor::Start(const Options& options) {
     if (::prlimit(pid, RLIMIT_NOFILE, &descriptors, nullptr) != 0)
       return ErrnoStatus("prlimit", "berth-monitor");
   }
+  if (options.plan != nullptr) {
+    ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*options.plan));
+    RETURN_IF_ERROR(
+        SendPacket(monitor.connection_.get(), WithPlan(Message(Type::kPrepare), plan), {}));
+  }
   return monitor;
 }
 
@@ -193,10 +204,6 @@ ReadyMonitor::~ReadyMonitor() {
   if (!process_.pidfd.valid()) return;
   KillAndReap(std::move(process_.pidfd), /*hangs=*/false);
   RemoveTreeAt(AT_FDCWD, state_dir_).IgnoreError();
-}
-
-absl::Status ReadyMonitor::JoinCgroups(const CgroupHandle& cgroup) const {
-  return SendPacket(connection_.get(), Message(Type::kJoinCgroups), TasksOf(cgroup));
 }
 
 bool ReadyMonitor::HasEnded() const {
@@ -207,10 +214,12 @@ bool ReadyMonitor::HasEnded() const {
 absl::StatusOr<PodMonitor> MonitorClient::SetUp(ReadyMonitor monitor, const PodStart& start) const {
   if (::rename(monitor.state_dir_.c_str(), state_dir_.c_str()) != 0)
     return ErrnoStatus("rename", monitor.state_dir_);
-  wire::SetUpRequest request = {.pod_id = {},
-                                .flags = start.own_pid_namespace ? wire::kOwnPidNamespace : 0u};
-  CopyId(start.pod_id, request.pod_id);
   std::vector<int> fds;
+  if (start.cgroup != nullptr) fds = TasksOf(*start.cgroup);
+  wire::SetUpRequest request = {.pod_id = {},
+                                .flags = start.own_pid_namespace ? wire::kOwnPidNamespace : 0u,
+                                .task_count = static_cast<uint32_t>(fds.size())};
+  CopyId(start.pod_id, request.pod_id);
   ASSIGN_OR_RETURN(const std::string plan, PlanBytes(*start.plan));
   UniqueFd plan_file;
   const bool in_file = plan.size() > kPodPlanInMessageBytes;
@@ -220,22 +229,14 @@ absl::StatusOr<PodMonitor> MonitorClient::SetUp(ReadyMonitor monitor, const PodS
     fds.push_back(plan_file.get());
   }
   fds.insert(fds.end(), start.plan_fds.begin(), start.plan_fds.end());
-  std::string message = Message(Type::kSetUp, request);
-  if (!in_file) {
-    message.resize(wire::kPlanOffset);
-    message += plan;
-  }
-  const absl::Status sent = SendPacket(monitor.connection_.get(), message, fds);
+  const std::string message = Message(Type::kSetUp, request);
+  const absl::Status sent =
+      SendPacket(monitor.connection_.get(), in_file ? message : WithPlan(message, plan), fds);
   if (!sent.ok()) return Annotate(sent, "monitor");
   if (idle_ != nullptr) idle_->takes_plans = idle_->of_this_version = true;
-  Keep(std::move(monitor.connection_));
-  return PodMonitor{.process = std::move(monitor.process_), .watch = std::move(monitor.watch_)};
-}
-
-absl::Status MonitorClient::JoinCgroups(const CgroupHandle& cgroup) const {
-  ASSIGN_OR_RETURN(UniqueFd socket, Send(Message(Type::kJoinCgroups), TasksOf(cgroup)));
-  Keep(std::move(socket));
-  return absl::OkStatus();
+  return PodMonitor{.process = std::move(monitor.process_),
+                    .greeting = std::move(monitor.connection_),
+                    .watch = std::move(monitor.watch_)};
 }
 
 UniqueFd IdleConnection::Take() {
@@ -281,9 +282,7 @@ absl::StatusOr<UniqueFd> MonitorClient::SendWithPlan(bool may_be_in_message, std
                                                      const std::string& plan,
                                                      const std::vector<int>& fds) const {
   if (may_be_in_message && plan.size() <= wire::kPlanInMessageMaxBytes) {
-    with_plan.resize(wire::kPlanOffset);
-    with_plan += plan;
-    absl::StatusOr<UniqueFd> socket = Send(with_plan, fds);
+    absl::StatusOr<UniqueFd> socket = Send(WithPlan(std::move(with_plan), plan), fds);
     // Where net.core.wmem_default is small.
     if (!absl::IsOutOfRange(socket.status())) return socket;
   }
@@ -312,11 +311,14 @@ bool MonitorClient::IsGone() const {
 
 absl::StatusOr<MonitorHello> MonitorClient::Hello(const LaunchPlan& plan,
                                                   absl::Duration patience) const {
-  ASSIGN_OR_RETURN(UniqueFd asked, AskHello());
+  ASSIGN_OR_RETURN(UniqueFd asked, Send(Message(Type::kHello)));
   return AwaitHello(std::move(asked), plan, patience);
 }
 
-absl::StatusOr<UniqueFd> MonitorClient::AskHello() const { return Send(Message(Type::kHello)); }
+absl::StatusOr<MonitorHello> MonitorClient::AwaitGreeting(UniqueFd greeting,
+                                                          const LaunchPlan& plan) const {
+  return AwaitHello(std::move(greeting), plan, kAnswerTimeout);
+}
 
 absl::StatusOr<MonitorHello> MonitorClient::AwaitHello(UniqueFd asked, const LaunchPlan& plan,
                                                        absl::Duration patience) const {

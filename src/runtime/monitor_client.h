@@ -36,6 +36,7 @@ class ReadyMonitor {
     int mount_namespace = -1;       // the node's minimal mount namespace
     uint64_t descriptor_limit = 0;  // soft RLIMIT_NOFILE that the pod inherits; 0: berthd's own
     int cgroup_dir = -1;            // cgroup2: where it runs, from its start; -1: where berthd does
+    const LaunchPlan* plan = nullptr;  // that it carries out at once: what its pod's begins with
   };
   static absl::StatusOr<ReadyMonitor> Start(const Options& options);
   ReadyMonitor(ReadyMonitor&&) = default;
@@ -43,8 +44,6 @@ class ReadyMonitor {
   ~ReadyMonitor();
 
   bool HasEnded() const;  // somebody has killed it
-  // As MonitorClient::JoinCgroups, before it is a pod's.
-  absl::Status JoinCgroups(const CgroupHandle& cgroup) const;
 
  private:
   friend class MonitorClient;
@@ -61,15 +60,17 @@ class ReadyMonitor {
 
 struct PodStart {
   std::string pod_id;
-  const LaunchPlan* plan = nullptr;
-  std::vector<int> plan_fds;  // that the plan names
+  const CgroupHandle* cgroup = nullptr;  // whose v1 hierarchies it joins; null: none
+  const LaunchPlan* plan = nullptr;      // the rest of it, if it has carried out some already
+  std::vector<int> plan_fds;             // that the plan names
   bool own_pid_namespace = false;
 };
 
 // A pod's monitor from now on.
 struct PodMonitor {
   SpawnedProcess process;
-  UniqueFd watch;  // as of MonitorClient::Watch
+  UniqueFd greeting;  // for MonitorClient::AwaitGreeting
+  UniqueFd watch;     // as of MonitorClient::Watch
 };
 
 struct MonitorHello {
@@ -174,11 +175,10 @@ class MonitorClient {
       : state_dir_(std::move(state_dir)), idle_(std::move(idle)) {}
 
   // Makes `monitor` the pod's, and its directory the pod's state directory, which is not there yet,
-  // or empty. It is ready once Hello has been answered.
+  // or empty. It is ready once it greets.
   absl::StatusOr<PodMonitor> SetUp(ReadyMonitor monitor, const PodStart& start) const;
-  // Sends the monitor into the cgroup's v1 hierarchies, before Hello, which has its errors. What
-  // the pod has started by then, its first process, does not go with it.
-  absl::Status JoinCgroups(const CgroupHandle& cgroup) const;
+  // `plan`: PodStart's, which names the step in an error. DeadlineExceeded.
+  absl::StatusOr<MonitorHello> AwaitGreeting(UniqueFd greeting, const LaunchPlan& plan) const;
 
   // Nobody listens any more: the monitor has ended. One that hangs, or speaks another version of
   // the protocol, is not gone, whatever the requests below say.
@@ -187,10 +187,6 @@ class MonitorClient {
   // `plan` names the step in an error. DeadlineExceeded: no answer within `patience`.
   absl::StatusOr<MonitorHello> Hello(const LaunchPlan& plan,
                                      absl::Duration patience = kAnswerTimeout) const;
-  // Hello in two parts, for who has something to do meanwhile.
-  absl::StatusOr<UniqueFd> AskHello() const;
-  absl::StatusOr<MonitorHello> AwaitHello(UniqueFd asked, const LaunchPlan& plan,
-                                          absl::Duration patience = kAnswerTimeout) const;
   // It takes all that this berthd knows, ContainerStart::make_rest for instance.
   bool IsOfThisVersion() const { return idle_ != nullptr && idle_->of_this_version; }
   // Returns the pid once the process has been exec'ed. NotFound: the executable is missing; the
@@ -229,6 +225,8 @@ class MonitorClient {
                                         const std::vector<int>& fds) const;
   absl::StatusOr<UniqueFd> SendExec(const wire::ExecRequest& request, const std::string& plan,
                                     const std::vector<int>& fds) const;
+  absl::StatusOr<MonitorHello> AwaitHello(UniqueFd asked, const LaunchPlan& plan,
+                                          absl::Duration patience) const;
   // A request that kOk answers.
   absl::Status Ask(absl::string_view message, const std::vector<int>& fds = {},
                    absl::Duration patience = kAnswerTimeout) const;

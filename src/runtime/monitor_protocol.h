@@ -49,12 +49,12 @@ enum class Type : uint16_t {
   kLimitLogs = 15,    // LogLimits, of containers that start later; kOk
   kExecWithPlan = 16,  // as kExec, but the plan is in the packet, at kPlanOffset; zeros before it.
                        // Monitors that take this send kExitNothingLeft
-  kSetUp = 17,  // SetUpRequest, on the first connection, once: the pod, whose plan the monitor
-                // runs on itself. No answer: kHello has it
-  kJoinCgroups = 18,  // empty; fds: `tasks` files of cgroup v1. Before or after kSetUp, and before
-                      // kHello, which has the answer
-  kStartRest = 19,    // StartRest, on the connection of a start whose plan has kAwaitCgroups, which
-                      // has the answer
+  kSetUp = 17,    // SetUpRequest, on the first connection, once: the pod, whose cgroups the monitor
+                  // joins and whose plan it runs on itself; as kHello
+  kPrepare = 18,  // on the first connection, before kSetUp: what the pod's plan begins with, in the
+                  // packet at kPlanOffset; zeros before it. No answer: kSetUp has it
+  kStartRest = 19,  // StartRest, on the connection of a start whose plan has kAwaitCgroups, which
+                    // has the answer
   kStartWithPlan = 20,  // as kStart, but the plan is in the packet, at kPlanOffset; zeros before it
   // replies
   kOk = 100,
@@ -99,11 +99,12 @@ enum StartFlag : uint32_t {
   kStdinOnce = 64,         // StartRequest: stdin ends with that of the first who is attached to it
 };
 
-// The descriptors: with kPlanInFile the plan, which is in the packet at kPlanOffset otherwise;
-// those that it names.
+// The descriptors: the `tasks` files of cgroup v1; with kPlanInFile the plan, which is in the
+// packet at kPlanOffset otherwise; those that it names.
 struct SetUpRequest {
   char pod_id[kIdBytes];
   uint32_t flags;  // SetUpFlag
+  uint32_t task_count;
 };
 
 enum SetUpFlag : uint32_t {

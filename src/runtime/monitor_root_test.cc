@@ -82,32 +82,51 @@ TEST_F(MonitorTest, TakesALargePlanInAFile) {
   EXPECT_TRUE(greeted.ok()) << greeted;
 }
 
-TEST_F(MonitorTest, JoinsItsCgroupsWhenTheyAreThere) {
+TEST_F(MonitorTest, JoinsItsCgroups) {
   if (cgroups_->ClonesMonitors(cgroup_)) GTEST_SKIP() << "with cgroup2 it is cloned there";
-  client_ = std::make_unique<MonitorClient>(state_, std::make_shared<IdleConnection>());
-  const LaunchPlan plan = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
-  SetUpMonitor({.pod_id = "pod", .plan = &plan}, CgroupHandle());
-  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
-  ASSERT_TRUE(cgroup.ok());
-  ASSERT_TRUE(client_->JoinCgroups(*cgroup).ok());
-  ASSERT_TRUE(client_->Hello(plan).ok());
+  StartMonitor();
   const std::string own =
       ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", monitor_.pid, "/cgroup")).value_or("");
   size_t joined = 0;
   for (const absl::string_view line : absl::StrSplit(own, '\n', absl::SkipEmpty()))
     joined += absl::EndsWith(line, cgroup_) ? 1 : 0;
-  EXPECT_EQ(joined, cgroup->tasks.size());
+  EXPECT_EQ(joined, cgroups_->CreateForMonitor(cgroup_)->tasks.size());
 }
 
 TEST_F(MonitorTest, SaysThatItCouldNotJoinACgroup) {
-  client_ = std::make_unique<MonitorClient>(state_, std::make_shared<IdleConnection>());
   const LaunchPlan plan = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
-  SetUpMonitor({.pod_id = "pod", .plan = &plan}, CgroupHandle());
   CgroupHandle none;
   none.tasks.emplace_back(open("/dev/full", O_WRONLY | O_CLOEXEC));
-  ASSERT_TRUE(client_->JoinCgroups(none).ok());
-  EXPECT_EQ(client_->Hello(plan).status().message(),
+  SetUpMonitor({.pod_id = "pod", .plan = &plan}, none);
+  EXPECT_EQ(client_->AwaitGreeting(std::move(greeting_), plan).status().message(),
             "monitor join cgroup: No space left on device");
+}
+
+TEST_F(MonitorTest, CarriesOutWhatItsPlanBeginsWithBeforeItHasAPod) {
+  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
+  ASSERT_TRUE(cgroup.ok());
+  const LaunchPlan common = BuildCommonPodPlan();
+  LaunchPlan rest = BuildPodPlan({.network = NamespaceMode::kNode}, 0);
+  ASSERT_EQ(rest.steps.size(), common.steps.size()) << "a pod on the node's network has no more";
+  rest.steps.clear();
+  SetUpMonitor({.pod_id = "pod", .plan = &rest}, *cgroup, &common);
+  ASSERT_TRUE(client_->AwaitGreeting(std::move(greeting_), rest).ok());
+  const std::string mounts =
+      ReadFileAt(AT_FDCWD, absl::StrCat("/proc/", monitor_.pid, "/mounts")).value_or("");
+  EXPECT_THAT(mounts, HasSubstr(" /shm tmpfs "));
+  Container& container = MakeContainer();
+  EXPECT_TRUE(Start(container, "test -d /dev/shm").ok());
+}
+
+TEST_F(MonitorTest, SaysThatWhatItsPlanBeginsWithFailed) {
+  const absl::StatusOr<CgroupHandle> cgroup = cgroups_->CreateForMonitor(cgroup_);
+  ASSERT_TRUE(cgroup.ok());
+  LaunchPlan common;
+  common.steps.push_back({.op = Op::kMount, .strings = {"nosuchfs", "/shm", ""}});
+  const LaunchPlan rest;
+  SetUpMonitor({.pod_id = "pod", .plan = &rest}, *cgroup, &common);
+  EXPECT_EQ(client_->AwaitGreeting(std::move(greeting_), rest).status().message(),
+            "monitor create mount: No such device");
 }
 
 TEST_F(MonitorTest, OneThatNoPodHasTakenEndsWithItsObject) {

@@ -85,40 +85,57 @@ void AddNamespaces(Steps& steps, const PodSpec& spec, int network_fd) {
   int64_t flags = 0;
   if (spec.network == NamespaceMode::kPod)
     flags |= CLONE_NEWUTS | (network_fd < 0 ? CLONE_NEWNET : 0);
-  if (spec.ipc == NamespaceMode::kPod) flags |= CLONE_NEWIPC;
-  const bool own_user = !spec.user.IsNode();
-  steps.Add(Op::kUnshare, {}, CLONE_NEWNS | (own_user ? 0 : flags));
-  steps.Add(Op::kPrivateMounts);
-  if (own_user) {
+  if (!spec.user.IsNode()) {
+    if (spec.ipc == NamespaceMode::kPod) flags |= CLONE_NEWIPC;
     steps.Add(Op::kCreateUserNamespace, {MapText(spec.user.uids), MapText(spec.user.gids)}, flags);
+  } else if (flags != 0) {
+    steps.Add(Op::kUnshare, {}, flags);
   }
   if (network_fd >= 0) steps.Add(Op::kSetNs, {}, network_fd, CLONE_NEWNET);
 }
 
-void AddSharedMemory(Steps& steps, const PodSpec& spec, int host_shm_fd) {
-  if (spec.ipc != NamespaceMode::kPod) {
-    steps.Add(Op::kBind, {"/shm"}, host_shm_fd, wire::kDirectory);
-    return;
-  }
+void AddPrivateMounts(Steps& steps, int64_t more_namespaces) {
+  steps.Add(Op::kUnshare, {}, CLONE_NEWNS | more_namespaces);
+  steps.Add(Op::kPrivateMounts);
+}
+
+// Of an IPC namespace of the pod's own.
+void AddSharedMemory(Steps& steps, const UserNamespace& user) {
   std::string options = "mode=1777\nsize=65536k";
-  if (!spec.user.IsNode()) {
-    absl::StrAppend(&options, "\nuid=", HostRoot(spec.user.uids),
-                    "\ngid=", HostRoot(spec.user.gids));
-  }
+  if (!user.IsNode())
+    absl::StrAppend(&options, "\nuid=", HostRoot(user.uids), "\ngid=", HostRoot(user.gids));
   steps.Add(Op::kMount, {"tmpfs", "/shm", options},
             MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 }  // namespace
 
-LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd, int network_fd) {
+LaunchPlan BuildCommonPodPlan() {
   LaunchPlan plan;
   Steps steps(&plan);
+  AddPrivateMounts(steps, CLONE_NEWIPC);
+  AddSharedMemory(steps, UserNamespace());
+  return plan;
+}
+
+bool BeginsWithCommonPlan(const PodSpec& spec) {
+  return spec.ipc == NamespaceMode::kPod && spec.user.IsNode();
+}
+
+LaunchPlan BuildPodPlan(const PodSpec& spec, int host_shm_fd, int network_fd) {
+  const bool common = BeginsWithCommonPlan(spec);
+  LaunchPlan plan = common ? BuildCommonPodPlan() : LaunchPlan();
+  Steps steps(&plan);
+  if (!common) AddPrivateMounts(steps, 0);
   AddNamespaces(steps, spec, network_fd);
   if (spec.network == NamespaceMode::kPod && !spec.hostname.empty())
     steps.Add(Op::kSetHostname, {spec.hostname});
   AddSysctls(steps, spec, network_fd);
-  AddSharedMemory(steps, spec, host_shm_fd);
+  if (spec.ipc == NamespaceMode::kNode) {
+    steps.Add(Op::kBind, {"/shm"}, host_shm_fd, wire::kDirectory);
+  } else if (!common) {
+    AddSharedMemory(steps, spec.user);
+  }
   return plan;
 }
 

@@ -111,7 +111,7 @@ absl::Status Node::Prepare() {
   ASSIGN_OR_RETURN(ready_monitors_,
                    ReadyPool<ReadyMonitor>::Create(
                        {.what = "monitor", .size = options_.ready_monitors, .log = &log_},
-                       [this] { return MakeMonitor(/*cgroup_dir=*/-1); }));
+                       [this] { return MakeMonitor(/*cgroup_dir=*/-1, /*prepared=*/true); }));
   facts_.overlay_by_fsopen = KernelIsAtLeast(6, 8);
   facts_.idmapped_layers = KernelIsAtLeast(5, 19);
   facts_.cgroup_v2 = cgroups_.mode() == Cgroups::Mode::kV2;

@@ -230,14 +230,15 @@ class Node {
   absl::Status WriteRecord(const PodRecord& pod, const std::string& name) const;
   struct StartedMonitor {
     LaunchPlan plan;  // that it carries out from now on
-    UniqueFd watch;
+    UniqueFd greeting, watch;
   };
   // `network`: the pod's namespace; -1: the monitor makes it.
   absl::StatusOr<StartedMonitor> StartMonitor(PodRecord* pod, int network);
   // A process that is to be a monitor, for a pod with this cgroup: one that waits, where it can
   // enter that by itself.
-  absl::StatusOr<ReadyMonitor> TakeMonitor(const CgroupHandle& cgroup);
-  absl::StatusOr<ReadyMonitor> MakeMonitor(int cgroup_dir) const;
+  // `prepared`: it carries out the common plan (BuildCommonPodPlan), or has.
+  absl::StatusOr<ReadyMonitor> TakeMonitor(const CgroupHandle& cgroup, bool prepared);
+  absl::StatusOr<ReadyMonitor> MakeMonitor(int cgroup_dir, bool prepared) const;
   absl::StatusOr<std::vector<std::string>> AttachNetwork(const PodRecord& pod,
                                                          const MonitorHello& monitor);
   // `operation` may be null.
@@ -387,6 +388,7 @@ class Node {
   std::unique_ptr<ExitWatcher> watcher_;
   bool has_mount_points_ = false;  // set at the start
   std::unique_ptr<ReadyDirectories> ready_directories_;
+  const LaunchPlan common_pod_plan_ = BuildCommonPodPlan();
   std::unique_ptr<ReadyPool<ReadyMonitor>> ready_monitors_;
   std::unique_ptr<RemovalQueue> removals_;
   std::thread layer_sampler_, late_recovery_, rewatcher_;

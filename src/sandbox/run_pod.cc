@@ -90,9 +90,6 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
     ASSIGN_OR_RETURN(parked, MakeScope(*record));
   }
   ASSIGN_OR_RETURN(StartedMonitor started, StartMonitor(record.get(), claim.netns.get()));
-  const MonitorClient monitor = Monitor(record->id);
-  RETURN_IF_FAULT("run_pod.hello");
-  ASSIGN_OR_RETURN(UniqueFd greeted, monitor.AskHello());
   // While it carries out its plan.
   operation.Stage("files");
   if (!pod.config.log_directory.empty()) RETURN_IF_ERROR(MakeDirs(pod.config.log_directory, 0755));
@@ -110,7 +107,9 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   const bool attach_at_once = claim.complete && pod.config.namespaces.sysctls.empty();
   if (attach_at_once) RETURN_IF_ERROR(attach(MonitorHello()));
   operation.Stage("monitor ready");
-  ASSIGN_OR_RETURN(MonitorHello hello, monitor.AwaitHello(std::move(greeted), started.plan));
+  RETURN_IF_FAULT("run_pod.hello");
+  ASSIGN_OR_RETURN(MonitorHello hello,
+                   Monitor(record->id).AwaitGreeting(std::move(started.greeting), started.plan));
   parked.End();  // reaped before there is a container: it keeps controllers off
   record->status.pod_init_pid = hello.pod_init_pid;
   if (own_network && !attach_at_once) RETURN_IF_ERROR(attach(hello));
@@ -215,59 +214,53 @@ absl::StatusOr<Node::StartedMonitor> Node::StartMonitor(PodRecord* pod, int netw
     fds.push_back(volumes[0].tree.get());
   }
   if (network >= 0) fds.push_back(network);
-  StartedMonitor started;
-  started.plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
-                              network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
-  const PodStart start = {.pod_id = pod->id,
-                          .plan = &started.plan,
-                          .plan_fds = fds,
-                          .own_pid_namespace = namespaces.pid == NamespaceMode::kPod};
-  auto runtime = std::make_unique<PodRuntime>();
-  const MonitorClient client(PodStateDir(pod->id), runtime->idle);
-  // Its cgroup is made while it carries out its plan, unless it is cloned there, or starts a
-  // process that is to be there.
-  const std::string& path = pod->status.cgroup;
-  const bool joins_later = !cgroups_.ClonesMonitors(path) && !start.own_pid_namespace;
-  CgroupHandle cgroup;
-  const auto make_cgroup = [&]() -> absl::Status {
-    RETURN_IF_FAULT("run_pod.cgroup");
-    ASSIGN_OR_RETURN(cgroup, cgroups_.CreateForMonitor(path));
-    return absl::OkStatus();
-  };
-  if (!joins_later) RETURN_IF_ERROR(make_cgroup());
+  RETURN_IF_FAULT("run_pod.cgroup");
+  ASSIGN_OR_RETURN(const CgroupHandle cgroup, cgroups_.CreateForMonitor(pod->status.cgroup));
   RETURN_IF_FAULT("run_pod.spawn");
-  ASSIGN_OR_RETURN(ReadyMonitor monitor, TakeMonitor(cgroup));
-  if (!joins_later) RETURN_IF_ERROR(monitor.JoinCgroups(cgroup));
+  const bool prepared = BeginsWithCommonPlan(namespaces);
+  ASSIGN_OR_RETURN(ReadyMonitor monitor, TakeMonitor(cgroup, prepared));
+  LaunchPlan plan = BuildPodPlan(namespaces, /*host_shm_fd=*/0,
+                                 network < 0 ? -1 : static_cast<int>(fds.size()) - 1);
+  if (prepared)
+    plan.steps.erase(plan.steps.begin(), plan.steps.begin() + common_pod_plan_.steps.size());
+  auto runtime = std::make_unique<PodRuntime>();
   RETURN_IF_FAULT("run_pod.state");
-  ASSIGN_OR_RETURN(PodMonitor set_up, client.SetUp(std::move(monitor), start));
-  started.watch = std::move(set_up.watch);
-  pod->status.monitor_pid = set_up.process.pid;
-  runtime->monitor = SetAside(std::move(set_up.process.pidfd));
+  ASSIGN_OR_RETURN(
+      PodMonitor started,
+      MonitorClient(PodStateDir(pod->id), runtime->idle)
+          .SetUp(std::move(monitor), {.pod_id = pod->id,
+                                      .cgroup = &cgroup,
+                                      .plan = &plan,
+                                      .plan_fds = fds,
+                                      .own_pid_namespace = namespaces.pid == NamespaceMode::kPod}));
+  pod->status.monitor_pid = started.process.pid;
+  runtime->monitor = SetAside(std::move(started.process.pidfd));
   {
     absl::MutexLock lock(&mu_);
     runtimes_[pod->id] = std::move(runtime);
   }
-  if (!joins_later) return started;
-  RETURN_IF_ERROR(make_cgroup());
-  RETURN_IF_ERROR(client.JoinCgroups(cgroup));
-  return started;
+  return StartedMonitor{.plan = std::move(plan),
+                        .greeting = std::move(started.greeting),
+                        .watch = std::move(started.watch)};
 }
 
-absl::StatusOr<ReadyMonitor> Node::TakeMonitor(const CgroupHandle& cgroup) {
-  if (cgroup.unified) return MakeMonitor(cgroup.directory.get());
+absl::StatusOr<ReadyMonitor> Node::TakeMonitor(const CgroupHandle& cgroup, bool prepared) {
+  if (cgroup.unified || !prepared)
+    return MakeMonitor(cgroup.unified ? cgroup.directory.get() : -1, prepared);
   ready_monitors_->Start();
   while (std::optional<ReadyMonitor> ready = ready_monitors_->Take()) {
     if (!ready->HasEnded()) return *std::move(ready);
   }
-  return MakeMonitor(/*cgroup_dir=*/-1);
+  return MakeMonitor(/*cgroup_dir=*/-1, prepared);
 }
 
-absl::StatusOr<ReadyMonitor> Node::MakeMonitor(int cgroup_dir) const {
+absl::StatusOr<ReadyMonitor> Node::MakeMonitor(int cgroup_dir, bool prepared) const {
   return ReadyMonitor::Start({.state_dir = absl::StrCat(ReadyMonitorsDir(), "/", NewId()),
                               .executable = monitor_executable_.get(),
                               .mount_namespace = mount_namespace_.get(),
                               .descriptor_limit = options_.descriptor_limit,
-                              .cgroup_dir = cgroup_dir});
+                              .cgroup_dir = cgroup_dir,
+                              .plan = prepared ? &common_pod_plan_ : nullptr});
 }
 
 }  // namespace berth

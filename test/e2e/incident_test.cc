@@ -60,7 +60,7 @@ TEST_F(IncidentTest, I_01_RetriesOfSlowCreatesJoinThemAndGetTheirResult) {
 // Neither the create nor its undoing succeeds: the name is not taken for ever.
 TEST_F(IncidentTest, I_01_NameOfAPodThatCouldNotBeUndoneIsFreeForARetry) {
   const cri::PodSandboxConfig config = MakePodConfig(Name());
-  FailpointFiles::Arm({.point = "run_pod.hello", .kind = "delay", .value = 700});
+  FailpointFiles::Arm({.point = "monitor.setup", .kind = "delay", .value = 700});
   absl::Status first;
   std::thread caller([&] {
     Client own(daemon().socket());

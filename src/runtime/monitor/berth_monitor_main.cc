@@ -60,8 +60,8 @@ class Monitor {
 
   // False: berthd is gone, or says nothing of this protocol.
   bool AwaitPod();
+  void Prepare(const Packet& packet);
   void SetUpPod(const wire::SetUpRequest& request, const Packet& packet);
-  void JoinCgroups(const Packet& packet);
   void AcceptReady();
   void AddConnection(int fd);
   void ChildReady();
@@ -90,8 +90,8 @@ bool Monitor::AwaitPod() {
     wire::SetUpRequest request;
     if (packet.Receive(wire::kFirstConnectionFd, pod_.PlanRoom()) != Packet::Result::kMessage)
       return false;
-    if (packet.type() == wire::Type::kJoinCgroups) {
-      JoinCgroups(packet);
+    if (packet.type() == wire::Type::kPrepare) {
+      Prepare(packet);
       continue;
     }
     if (packet.type() != wire::Type::kSetUp || !packet.Read(&request)) return false;
@@ -99,6 +99,15 @@ bool Monitor::AwaitPod() {
     has_pod_ = true;
   }
   return true;
+}
+
+void Monitor::Prepare(const Packet& packet) {
+  Plan plan;
+  if (!plan.View(packet.plan(), packet.plan_bytes())) {
+    failure_ = {.step = -1, .error = EBADMSG, .call = "read common plan"};
+  } else {
+    pod_.Prepare(plan, &failure_);
+  }
 }
 
 void Monitor::SetUpPod(const wire::SetUpRequest& request, const Packet& packet) {
@@ -109,11 +118,18 @@ void Monitor::SetUpPod(const wire::SetUpRequest& request, const Packet& packet) 
   }
   if (failure_.error != 0) return;
   const bool in_file = (request.flags & wire::kPlanInFile) != 0;
-  const int named = in_file ? 1 : 0;
+  const uint32_t tasks = request.task_count;
+  const int named = static_cast<int>(tasks) + (in_file ? 1 : 0);
   Plan plan;
-  if (named > packet.fd_count() ||
-      !(in_file ? plan.Map(packet.fds()[0]) : plan.View(packet.plan(), packet.plan_bytes()))) {
+  if (tasks > static_cast<uint32_t>(wire::kMaxMessageFds) || named > packet.fd_count() ||
+      !(in_file ? plan.Map(packet.fds()[tasks]) : plan.View(packet.plan(), packet.plan_bytes()))) {
     failure_ = {.step = -1, .error = EBADMSG, .call = "read pod plan"};
+    return;
+  }
+  // Of a single thread that joins by itself the kernel asks for no lock of the whole node.
+  for (uint32_t i = 0; i < tasks; ++i) {
+    if (write(packet.fds()[i], "0", 1) == 1) continue;
+    failure_ = {.step = -1, .error = errno, .call = "join cgroup"};
     return;
   }
   // The pod has a network of its own exactly if its plan makes or joins one.
@@ -128,15 +144,6 @@ void Monitor::SetUpPod(const wire::SetUpRequest& request, const Packet& packet) 
   }
   set_up_ = pod_.SetUp(plan, packet.fds() + named, packet.fd_count() - named,
                        (request.flags & wire::kOwnPidNamespace) != 0, &failure_);
-}
-
-// Of a single thread that joins by itself the kernel asks for no lock of the whole node.
-void Monitor::JoinCgroups(const Packet& packet) {
-  for (int i = 0; i < packet.fd_count(); ++i) {
-    if (write(packet.fds()[i], "0", 1) == 1) continue;
-    failure_ = {.step = -1, .error = errno, .call = "join cgroup"};
-    set_up_ = false;
-  }
 }
 
 // What does not depend on the pod comes before it is there.
@@ -155,9 +162,12 @@ int Monitor::Run() {
     return 1;
   }
   close(wire::kMountNsFd);
-  if (!AwaitPod() || !loop_.Add(wire::kListenerFd, &accept_handler_)) return 1;
+  pod_.Open();
+  if (!loop_.Add(wire::kListenerFd, &accept_handler_)) return 1;
   AddConnection(wire::kFirstConnectionFd);
   AddConnection(wire::kSecondConnectionFd);
+  if (!AwaitPod()) return 1;
+  Hello(wire::kFirstConnectionFd);
   loop_.Run();
   return 0;
 }
@@ -258,7 +268,6 @@ void Monitor::Hello(int fd) {
 
 void Monitor::Dispatch(Connection* connection, Packet* packet) {
   const int fd = connection->fd;
-  if (packet->type() == wire::Type::kJoinCgroups) return JoinCgroups(*packet);
   if (!set_up_ && packet->type() != wire::Type::kHello && packet->type() != wire::Type::kShutdown) {
     return SendError(fd, failure_.step, failure_.error, failure_.call);
   }

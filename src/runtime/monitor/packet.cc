@@ -7,11 +7,12 @@
 namespace berth::monitor {
 namespace {
 
-// Of a message that has its plan with it, behind the header; 0: its type has none.
-size_t PayloadBytes(wire::Type type) {
+// Of a message that has its plan with it, behind the header; -1: its type has none.
+ssize_t PayloadBytes(wire::Type type) {
   if (type == wire::Type::kExecWithPlan) return sizeof(wire::ExecRequest);
   if (type == wire::Type::kStartWithPlan) return sizeof(wire::StartRequest);
-  return type == wire::Type::kSetUp ? sizeof(wire::SetUpRequest) : 0;
+  if (type == wire::Type::kPrepare) return 0;
+  return type == wire::Type::kSetUp ? sizeof(wire::SetUpRequest) : -1;
 }
 
 }  // namespace
@@ -54,10 +55,11 @@ Packet::Result Packet::Receive(int socket, char* plan_room) {
   if (header_.magic != wire::kProtocolMagic || header_.version != wire::kProtocolVersion)
     return Result::kClosed;
   if (bytes_ > sizeof(data_)) {
-    if (PayloadBytes(type()) == 0) return Result::kClosed;
+    const ssize_t payload = PayloadBytes(type());
+    if (payload < 0) return Result::kClosed;
     plan_ = plan_room;
     plan_bytes_ = bytes_ - sizeof(data_);
-    bytes_ = sizeof(wire::Header) + PayloadBytes(type());
+    bytes_ = sizeof(wire::Header) + payload;
   } else if (type() == wire::Type::kExecWithPlan || type() == wire::Type::kStartWithPlan) {
     return Result::kClosed;
   }

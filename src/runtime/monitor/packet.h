@@ -33,7 +33,8 @@ class Packet {
   int fd_count() const { return fd_count_; }
   // Takes descriptor `index` out; -1 if there is none.
   int TakeFd(int index);
-  // What came with kExecWithPlan, kStartWithPlan or kSetUp, in the room for it; else null, and 0.
+  // What came with kExecWithPlan, kStartWithPlan, kPrepare or kSetUp, in the room for it; else
+  // null, and 0.
   const char* plan() const { return plan_; }
   size_t plan_bytes() const { return plan_bytes_; }
 

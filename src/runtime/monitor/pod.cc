@@ -49,10 +49,23 @@ bool SendRunning(const Container& container, int connection) {
   return Send(connection, wire::Type::kRunning, event);
 }
 
-bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
-                wire::ErrorReply* failed) {
+void Pod::Open() {
   own_pid_namespace_ = syscall(SYS_pidfd_open, getpid(), 0);
   proc_ = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool Pod::Prepare(const Plan& plan, wire::ErrorReply* failed) {
+  StepContext context;
+  const StepFailure failure = RunSteps(plan, &context);
+  if (failure.error == 0) return true;
+  failed->step = -1;
+  failed->error = failure.error;
+  strncpy(failed->call, failure.call, sizeof(failed->call) - 1);
+  return false;
+}
+
+bool Pod::SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
+                wire::ErrorReply* failed) {
   StepContext context;
   context.fds = fds;
   context.fd_count = fd_count;

@@ -154,8 +154,12 @@ class Pod {
  public:
   Pod(Loop* loop, int state_dir) : loop_(loop), state_dir_(state_dir) {}
 
-  // Runs the pod's own plan on this process, and starts the pod's init if there is to be one.
-  // False after *failed is filled.
+  // In the node's minimal mount namespace, before all else.
+  void Open();
+  // Runs what the pod's plan begins with on this process, before there is a pod. False after
+  // *failed is filled.
+  bool Prepare(const Plan& plan, wire::ErrorReply* failed);
+  // Runs the rest, or all of it, and starts the pod's init if there is to be one. The same.
   bool SetUp(const Plan& plan, const int* fds, int fd_count, bool pod_pid_namespace,
              wire::ErrorReply* failed);
 

@@ -174,23 +174,27 @@ class MonitorTest : public testing::Test {
     SetUpMonitor(
         {.pod_id = "pod", .plan = &pod_plan_, .own_pid_namespace = spec.pid == NamespaceMode::kPod},
         *cgroup);
-    absl::StatusOr<MonitorHello> hello = client_->Hello(pod_plan_);
+    absl::StatusOr<MonitorHello> hello = client_->AwaitGreeting(std::move(greeting_), pod_plan_);
     ASSERT_TRUE(hello.ok()) << hello.status();
     EXPECT_EQ(hello->pid, monitor_.pid);
     hello_ = *std::move(hello);
   }
 
-  void SetUpMonitor(const PodStart& start, const CgroupHandle& cgroup) {
+  // `common`: what it carries out before it has its pod.
+  void SetUpMonitor(PodStart start, const CgroupHandle& cgroup,
+                    const LaunchPlan* common = nullptr) {
+    start.cgroup = &cgroup;
     absl::StatusOr<ReadyMonitor> ready =
         ReadyMonitor::Start({.state_dir = root_ + "/ready",
                              .executable = executable_.get(),
                              .mount_namespace = mounts_.get(),
-                             .cgroup_dir = cgroup.unified ? cgroup.directory.get() : -1});
+                             .cgroup_dir = cgroup.unified ? cgroup.directory.get() : -1,
+                             .plan = common});
     ASSERT_TRUE(ready.ok()) << ready.status();
-    ASSERT_TRUE(ready->JoinCgroups(cgroup).ok());
     absl::StatusOr<PodMonitor> monitor = client_->SetUp(*std::move(ready), start);
     ASSERT_TRUE(monitor.ok()) << monitor.status();
     monitor_ = std::move(monitor->process);
+    greeting_ = std::move(monitor->greeting);
     watch_ = std::move(monitor->watch);
   }
 
@@ -414,7 +418,7 @@ class MonitorTest : public testing::Test {
   std::unique_ptr<MonitorClient> client_;
   LaunchPlan pod_plan_;
   SpawnedProcess monitor_;
-  UniqueFd watch_;  // asked for before it was there
+  UniqueFd greeting_, watch_;  // of PodMonitor
   MonitorHello hello_;
   std::vector<std::unique_ptr<Container>> containers_;
 };
