@@ -96,6 +96,18 @@ static const char* list(const char* pid, const char* dir) {
   return result;
 }
 
+// The name of a process; empty if it has ended.
+static const char* name_of(const char* pid) {
+  static char name[32];
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%.20s/comm", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? 0 : read(fd, name, sizeof name);
+  if (fd >= 0) close(fd);
+  name[n > 0 ? n - 1 : 0] = 0;
+  return name;
+}
+
 int spy(void) {
   DIR* stream = opendir("/proc");
   json_open(NULL, '{');
@@ -104,8 +116,6 @@ int spy(void) {
     const char* pid = entry->d_name;
     if (pid[0] < '0' || pid[0] > '9' || atoi(pid) == getpid()) continue;
     json_open(pid, '{');
-    snprintf(path, sizeof path, "/proc/%s/comm", pid);
-    json_file("comm", path);
     json_text("environ", peek(pid, "environ"));
     json_text("mem", peek(pid, "maps"));
     json_text("fd", list(pid, "fd"));
@@ -114,6 +124,7 @@ int spy(void) {
     json_text("exe_write", open_result(path, O_WRONLY));
     snprintf(path, sizeof path, "/proc/%s/root/", pid);
     json_text("root", open_result(path, O_RDONLY | O_DIRECTORY));
+    json_text("comm", name_of(pid));  // last: what has a name was there for all of it
     json_close();
   }
   json_close();
