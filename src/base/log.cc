@@ -60,7 +60,7 @@ std::string EscapeForLog(absl::string_view text) {
 
 void Log::Write(LogLevel level, absl::string_view message,
                 std::initializer_list<LogField> fields) const {
-  if (level < level_) return;
+  if (!Writes(level)) return;
   const std::string time =
       absl::FormatTime("%Y-%m-%dT%H:%M:%E6S%Ez", absl::Now(), absl::UTCTimeZone());
   const char* name = kLevelNames[static_cast<size_t>(level)];

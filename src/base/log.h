@@ -34,6 +34,9 @@ class Log {
     format_ = format;
   }
 
+  // Whether a line of that level would be written: for those that cost something to put together.
+  bool Writes(LogLevel level) const { return level >= level_; }
+
   void Debug(absl::string_view message, std::initializer_list<LogField> fields = {}) const {
     Write(LogLevel::kDebug, message, fields);
   }

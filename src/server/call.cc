@@ -100,9 +100,11 @@ grpc::Status Calls::Serve(absl::string_view operation, grpc::ServerContextBase* 
   const std::string code = absl::StatusCodeToString(status.code());
   metrics_.CountOperation(operation, code, took);
   if (status.ok()) {
-    log_.Debug("served", {{"operation", operation},
-                          {"took", absl::FormatDuration(took)},
-                          {"caller", CallerOf(*context)}});
+    if (log_.Writes(LogLevel::kDebug)) {
+      log_.Debug("served", {{"operation", operation},
+                            {"took", absl::FormatDuration(took)},
+                            {"caller", CallerOf(*context)}});
+    }
     return grpc::Status::OK;
   }
   log_.Warning("failed", {{"operation", operation},
