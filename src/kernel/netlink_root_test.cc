@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "src/kernel/file.h"
 #include "src/kernel/nftables.h"
 #include "src/kernel/rtnetlink.h"
 #include "src/kernel/testing/network_namespace.h"
@@ -18,6 +20,14 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
+
+// Of a sysfs of the caller's network namespace.
+std::string ReadSysfs(const char* path) {
+  const UniqueFd context(fsopen("sysfs", FSOPEN_CLOEXEC));
+  EXPECT_EQ(fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0), 0);
+  const UniqueFd mount(fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+  return ReadFileAt(mount.get(), path).value_or("unreadable");
+}
 
 class NetlinkRootTest : public ::testing::Test {
  protected:
@@ -52,6 +62,7 @@ TEST_F(NetlinkRootTest, PutsThePeerOfAVethIntoTheOtherNamespace) {
   ASSERT_TRUE(route_->Run(std::move(batch)).ok());
   const Link bridge = GetLink(*route_, "br0").value();
   EXPECT_EQ(bridge.kind, "bridge");
+  EXPECT_EQ(ReadSysfs("class/net/br0/bridge/multicast_snooping"), "0\n");
   ASSERT_TRUE(Veth("v0", bridge.index).ok());
   const Link host_end = GetLink(*route_, "v0").value();
   EXPECT_EQ(host_end.kind, "veth");

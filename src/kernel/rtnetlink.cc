@@ -183,6 +183,9 @@ void AddBridge(NetlinkBatch& batch, const BridgeSpec& spec) {
   mnl_attr_put(request, IFLA_ADDRESS, spec.mac.size(), spec.mac.data());
   nlattr* info = mnl_attr_nest_start(request, IFLA_LINKINFO);
   PutString(request, IFLA_INFO_KIND, "bridge");
+  nlattr* data = mnl_attr_nest_start(request, IFLA_INFO_DATA);
+  mnl_attr_put_u8(request, IFLA_BR_MCAST_SNOOPING, 0);
+  mnl_attr_nest_end(request, data);
   mnl_attr_nest_end(request, info);
 }
 

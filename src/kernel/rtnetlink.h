@@ -27,6 +27,8 @@ struct BridgeSpec {
   std::string name;
   MacAddress mac;
 };
+// Without snooping of multicast: it needs a querier to leave a port out (RFC 4541, 3), and without
+// one the bridge asks each port that comes up, and floods as it does when it does not look.
 // AlreadyExists when the name is taken.
 void AddBridge(NetlinkBatch& batch, const BridgeSpec& spec);
 
