@@ -1,13 +1,9 @@
 #include "src/kernel/process.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,58 +12,10 @@
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
 #include "src/kernel/spawn_child.h"
+#include "src/kernel/vfork.h"
 
 namespace berth {
 namespace {
-
-constexpr size_t kStackBytes = 64 << 10;
-
-// clone3(2) with a new stack: the child calls function(argument) and exits with its result. The C
-// library has no public wrapper for it, and a child that shares our memory must not run on our
-// stack.
-long Clone3OnStack(clone_args* args, int (*function)(void*), void* argument) {
-#if defined(__x86_64__)
-  long result = SYS_clone3;
-  register auto r12 asm("r12") = function;
-  register void* r13 asm("r13") = argument;
-  asm volatile(
-      "syscall\n\t"
-      "test %%rax, %%rax\n\t"
-      "jnz 1f\n\t"
-      "xor %%ebp, %%ebp\n\t"
-      "mov %%r13, %%rdi\n\t"
-      "call *%%r12\n\t"
-      "mov %%eax, %%edi\n\t"
-      "mov $60, %%eax\n\t"  // exit
-      "syscall\n\t"
-      "1:"
-      : "+a"(result)
-      : "D"(args), "S"(sizeof(*args)), "r"(r12), "r"(r13)
-      : "rcx", "r11", "memory");
-  return result;
-#elif defined(__aarch64__)
-  register long x8 asm("x8") = SYS_clone3;
-  register clone_args* x0 asm("x0") = args;
-  register size_t x1 asm("x1") = sizeof(*args);
-  register auto x9 asm("x19") = function;
-  register void* x10 asm("x20") = argument;
-  asm volatile(
-      "svc #0\n\t"
-      "cbnz x0, 1f\n\t"
-      "mov x29, #0\n\t"
-      "mov x0, x20\n\t"
-      "blr x19\n\t"
-      "mov x8, #93\n\t"  // exit
-      "svc #0\n\t"
-      "1:"
-      : "+r"(x0)
-      : "r"(x8), "r"(x1), "r"(x9), "r"(x10)
-      : "memory");
-  return reinterpret_cast<long>(x0);
-#else
-#error "berth supports x86-64 and arm64"
-#endif
-}
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
@@ -76,23 +24,6 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   pointers.push_back(nullptr);
   return pointers;
 }
-
-class Stack {
- public:
-  Stack()
-      : base_(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {}
-  Stack(const Stack&) = delete;
-  Stack& operator=(const Stack&) = delete;
-  ~Stack() {
-    if (valid()) munmap(base_, kStackBytes);
-  }
-  bool valid() const { return base_ != MAP_FAILED; }
-  uint64_t base() const { return reinterpret_cast<uint64_t>(base_); }
-
- private:
-  void* base_;
-};
 
 unsigned LastFd(const SpawnRequest& request, int null) {
   int last = std::max(null, request.executable_fd);
@@ -109,9 +40,6 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
   const std::vector<char*> argv = Pointers(request.argv), env = Pointers(request.env);
   std::vector<int> scratch(request.fds.size());
   ASSIGN_OR_RETURN(const UniqueFd null, OpenFile(AT_FDCWD, "/dev/null", O_RDWR));
-  const Stack stack;
-  if (!stack.valid()) return ErrnoStatus("mmap stack for", name);
-
   SpawnChild child = {
       .executable_fd = request.path.empty() ? request.executable_fd : -1,
       .path = request.path.c_str(),
@@ -129,29 +57,11 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnRequest& request) {
       .new_mount_namespace = request.new_mount_namespace,
       .cwd = request.cwd.empty() ? nullptr : request.cwd.c_str(),
   };
-  int pidfd = -1;
-  clone_args args = {};
-  args.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  args.stack = stack.base();
-  args.stack_size = kStackBytes;
-  if (request.cgroup_dir >= 0) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<uint64_t>(request.cgroup_dir);
-  }
-
-  // No handler of ours may run in the child while it still shares our memory.
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  const long pid = Clone3OnStack(&args, RunSpawnChild, &child);
-  pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  if (pid < 0) return ErrnoStatus("clone3", name, static_cast<int>(-pid));
-
-  SpawnedProcess process{.pid = static_cast<pid_t>(pid), .pidfd = UniqueFd(pidfd)};
+  ASSIGN_OR_RETURN(SpawnedProcess process, Vfork(name, {.cgroup_dir = request.cgroup_dir,
+                                                        .function = RunSpawnChild,
+                                                        .argument = &child}));
   if (child.error != 0) {
-    waitid(P_PIDFD, static_cast<id_t>(pidfd), nullptr, WEXITED);
+    waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), nullptr, WEXITED);
     return ErrnoStatus(child.failed, name, child.error);
   }
   return process;

@@ -12,6 +12,8 @@
 
 #include <linux/close_range.h>
 
+#include "src/kernel/vfork.h"
+
 namespace berth {
 namespace {
 
@@ -28,15 +30,6 @@ int Fail(SpawnChild* child, const char* call) {
 struct DefaultAction {
   uint64_t words[8] = {};
 };
-
-// By the system call, not by the C library's function of that name: a sanitizer stands before that
-// and notes what becomes of descriptors and handlers. Its notes are in the memory that this child
-// shares with its parent, of whose descriptors and handlers they would tell, and behind locks that
-// nobody releases in a process that was forked.
-template <class... Arguments>
-int Call(long number, Arguments... arguments) {
-  return static_cast<int>(syscall(number, arguments...));
-}
 
 // The kernel changes it for this process alone, although it shares the parent's memory: a vfork is
 // about to exec. A refusal leaves what was inherited.

@@ -74,8 +74,7 @@ absl::StatusOr<ImageStore::Options> ImageOptionsOf(const Config& config,
       .verifier_env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}};
 }
 
-absl::StatusOr<BridgeNetwork::Options> BridgeOptionsOf(const Config& config,
-                                                       const std::string& helpers) {
+absl::StatusOr<BridgeNetwork::Options> BridgeOptionsOf(const Config& config) {
   ASSIGN_OR_RETURN(const int64_t mtu, NumberOf("network.mtu", config.mtu, 0, 65535));
   // IPv6 does not work with less (RFC 8200, 5).
   if (mtu != 0 && mtu < 1280)
@@ -87,8 +86,7 @@ absl::StatusOr<BridgeNetwork::Options> BridgeOptionsOf(const Config& config,
                                 .ipv6_subnet = config.ipv6_subnet,
                                 .mtu = static_cast<uint32_t>(mtu),
                                 .isolate_pods = config.isolate_pods == "true",
-                                .pool_size = static_cast<size_t>(ready),
-                                .monitor_path = helpers + "/berth-monitor"};
+                                .pool_size = static_cast<size_t>(ready)};
 }
 
 NetworkMode NetworkModeOf(const Config& config) {
@@ -97,7 +95,7 @@ NetworkMode NetworkModeOf(const Config& config) {
                                             : NetworkMode::kAuto;
 }
 
-absl::StatusOr<CniNetwork::Options> CniOptionsOf(const Config& config, const std::string& helpers) {
+absl::StatusOr<CniNetwork::Options> CniOptionsOf(const Config& config) {
   RETURN_IF_ERROR(CheckAbsolute("cni.conf_dir", config.cni_conf_dir));
   RETURN_IF_ERROR(CheckAbsolute("cni.netns_dir", config.cni_netns_dir));
   ASSIGN_OR_RETURN(const int64_t seconds,
@@ -116,7 +114,6 @@ absl::StatusOr<CniNetwork::Options> CniOptionsOf(const Config& config, const std
   options.conf_template = config.cni_conf_template;
   options.cgroup = PluginCgroupOf(config.cgroup_root);
   options.pool_size = static_cast<size_t>(ready);
-  options.monitor_path = helpers + "/berth-monitor";
   options.plugin_timeout = absl::Seconds(seconds);
   options.preference = config.cni_primary_family == "ipv6"     ? AddressPreference::kIpv6
                        : config.cni_primary_family == "plugin" ? AddressPreference::kAsGiven
@@ -189,8 +186,8 @@ absl::StatusOr<DaemonOptions> OptionsOf(const Config& config, const std::string&
   options.pull_cgroups = {.parent = PullCgroupParent(CgroupRootOf(config)),
                           .systemd = UsesSystemd(config)};
   ASSIGN_OR_RETURN(options.images, ImageOptionsOf(config, helpers));
-  ASSIGN_OR_RETURN(options.bridge, BridgeOptionsOf(config, helpers));
-  ASSIGN_OR_RETURN(options.cni, CniOptionsOf(config, helpers));
+  ASSIGN_OR_RETURN(options.bridge, BridgeOptionsOf(config));
+  ASSIGN_OR_RETURN(options.cni, CniOptionsOf(config));
   options.network_mode = NetworkModeOf(config);
   ASSIGN_OR_RETURN(options.node, NodeOptionsOf(config, helpers, descriptors.rlim_cur));
   ASSIGN_OR_RETURN(options.sampler, SamplerOptionsOf(config, descriptors.rlim_max));

@@ -11,7 +11,6 @@
 //   --open-volumes PATH...              sends a detached bind of each path over fd 3
 //   --describe-devices PATH...          sends what device nodes they are over fd 3
 //   --park                              does nothing until stdin is closed
-//   --network-namespace [PATH VALUE]... makes one with these sysctls and sends it over fd 3
 //   --oci ...                           starts the container of a bundle (oci.h)
 //   --oci-user-namespace UID_MAP GID_MAP makes a user namespace and sends it over fd 3
 #include <errno.h>
@@ -33,7 +32,6 @@
 
 #include "src/base/failpoint.h"
 #include "src/runtime/monitor/host_devices.h"
-#include "src/runtime/monitor/network_namespace.h"
 #include "src/runtime/monitor/node_namespace.h"
 #include "src/runtime/monitor/oci.h"
 #include "src/runtime/monitor/oci_user_namespace.h"
@@ -325,8 +323,6 @@ int main(int argc, char** argv) {
   if (argc >= 3 && strcmp(argv[1], "--describe-devices") == 0)
     return DescribeDevices(argv + 2, argc - 2);
   if (argc == 2 && strcmp(argv[1], "--park") == 0) return Park();
-  if (argc >= 2 && strcmp(argv[1], "--network-namespace") == 0)
-    return MakeNetworkNamespace(argv + 2, argc - 2);
   if (argc == 10 && strcmp(argv[1], "--oci") == 0) return RunOciLauncher(argv + 2);
   if (argc == 4 && strcmp(argv[1], "--oci-user-namespace") == 0)
     return SendUserNamespace(argv[2], argv[3]);

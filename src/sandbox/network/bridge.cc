@@ -11,7 +11,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/failpoint.h"
 #include "src/base/id.h"
@@ -20,13 +19,12 @@
 #include "src/base/undo.h"
 #include "src/kernel/conntrack.h"
 #include "src/kernel/netlink.h"
-#include "src/kernel/pod_network_settings.h"
+#include "src/kernel/network_namespace.h"
 #include "src/sandbox/network/address_pool.h"
 #include "src/sandbox/network/forwarding.h"
 #include "src/sandbox/network/host_ports.h"
 #include "src/sandbox/network/host_side.h"
 #include "src/sandbox/network/link_reaper.h"
-#include "src/sandbox/network/made_namespace.h"
 #include "src/sandbox/network/pod_bandwidth.h"
 #include "src/sandbox/network/pod_link.h"
 #include "src/sandbox/network/ready_network.h"
@@ -44,15 +42,6 @@ bool IsPodId(absl::string_view id) {
   return id.size() >= kLeastIdChars && std::all_of(id.begin(), id.end(), [](unsigned char c) {
            return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
          });
-}
-
-std::vector<std::string> PodNetworkSettings() {
-  std::vector<std::string> settings;
-  for (const NetworkSetting& setting : kPodNetworkSettings) {
-    settings.push_back(absl::StrReplaceAll(setting.name, {{".", "/"}}));
-    settings.push_back(setting.value);
-  }
-  return settings;
 }
 
 absl::StatusOr<AddressPool> MakePool(const BridgeNetwork::Options& options) {
@@ -181,11 +170,10 @@ absl::Status BridgeNetworkImpl::Start() {
   reaper_ = std::make_unique<LinkReaper>(
       LinkReaper::Options{.bridge = options_.bridge, .log = options_.log}, std::move(reaper_route),
       [this](const std::vector<LinkReaper::Job>& jobs) { return GiveBack(jobs); });
-  ASSIGN_OR_RETURN(ready_, ReadyPool<ReadyNetwork>::Create(
-                               {.what = "pod network",
-                                .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
-                                .log = options_.log},
-                               [this] { return MakeSpare(); }));
+  ASSIGN_OR_RETURN(ready_,
+                   ReadyPool<ReadyNetwork>::Create(
+                       {.what = "pod network", .size = options_.pool_size, .log = options_.log},
+                       [this] { return MakeSpare(); }));
   RETURN_IF_ERROR(Load());
   ASSIGN_OR_RETURN(
       watch_, TableWatch::Start(NatTableName(options_.bridge), nft_port, [this] { MendTable(); }));
@@ -234,8 +222,7 @@ absl::StatusOr<ReadyNetwork> BridgeNetworkImpl::MakeReady() {
   Undo undo;
   undo.Push([&] { Drop(std::move(ready)); });
   RETURN_IF_FAULT("network.namespace");
-  ASSIGN_OR_RETURN(MadeNamespace made,
-                   MakeNetworkNamespace(options_.monitor_path, PodNetworkSettings()));
+  ASSIGN_OR_RETURN(MadeNamespace made, MakeNetworkNamespace(kPodNetworkSettings));
   {
     absl::MutexLock lock(&host_mu_);
     RETURN_IF_FAULT("network.link");
@@ -276,7 +263,7 @@ absl::StatusOr<ReadyNetwork> BridgeNetworkImpl::TakeOrMakeReady() {
 }
 
 absl::StatusOr<NetworkClaim> BridgeNetworkImpl::Begin(const PodBeginning& beginning) {
-  if (!beginning.made_in_advance || options_.monitor_path.empty()) {
+  if (!beginning.made_in_advance) {
     NetworkClaim claim{.pod_id = NewId()};
     RETURN_IF_ERROR(host_ports_.Reserve(claim.pod_id, beginning.ports));
     return claim;

@@ -27,7 +27,6 @@ class BridgeNetwork : public Network {
     uint32_t mtu = 0;                          // 0: that of the interface of the default route
     bool isolate_pods = false;                 // pods do not reach each other
     size_t pool_size = 0;                      // networks that are kept ready
-    std::string monitor_path;                  // berth-monitor; "" makes nothing in advance
     const Log* log = nullptr;
   };
   // Parses the subnets (InvalidArgument) and loads the pools; makes bridge and nftables table

@@ -15,9 +15,9 @@
 #include "src/base/status_macros.h"
 #include "src/base/steady_time.h"
 #include "src/kernel/file.h"
+#include "src/kernel/network_namespace.h"
 #include "src/sandbox/network/cni_chain.h"
 #include "src/sandbox/network/cni_watch.h"
-#include "src/sandbox/network/made_namespace.h"
 #include "src/sandbox/network/netns_pin.h"
 #include "src/sandbox/network/pod_link.h"
 #include "src/sandbox/network/ready_network.h"
@@ -140,16 +140,14 @@ CniNetworkImpl::~CniNetworkImpl() {
 
 absl::Status CniNetworkImpl::Start() {
   RETURN_IF_ERROR(Load());
-  ASSIGN_OR_RETURN(ready_, ReadyPool<ReadyNetwork>::Create(
-                               {.what = "pod network",
-                                .size = options_.monitor_path.empty() ? 0 : options_.pool_size,
-                                .log = options_.log},
-                               [this]() -> absl::StatusOr<ReadyNetwork> {
-                                 ASSIGN_OR_RETURN(MadeNamespace made,
-                                                  MakeNetworkNamespace(options_.monitor_path, {}));
-                                 RETURN_IF_ERROR(SetLoopbackUp(made.netlink.get()));
-                                 return ReadyNetwork{.id = "", .netns = std::move(made.netns)};
-                               }));
+  ASSIGN_OR_RETURN(ready_,
+                   ReadyPool<ReadyNetwork>::Create(
+                       {.what = "pod network", .size = options_.pool_size, .log = options_.log},
+                       [this]() -> absl::StatusOr<ReadyNetwork> {
+                         ASSIGN_OR_RETURN(MadeNamespace made, MakeNetworkNamespace({}));
+                         RETURN_IF_ERROR(SetLoopbackUp(made.netlink.get()));
+                         return ReadyNetwork{.id = "", .netns = std::move(made.netns)};
+                       }));
   ASSIGN_OR_RETURN(watch_, CniWatch::Start({.conf_dir = options_.conf_dir,
                                             .bin_dirs = options_.bin_dirs,
                                             .default_network = options_.default_network,

@@ -34,7 +34,6 @@ class CniNetwork : public Network {
     std::string conf_template;          // file; "" for none, see SetPodCidrs
     std::string cgroup = "/berth-cni";  // of plugins; this daemon's alone
     size_t pool_size = 0;               // empty network namespaces that are kept ready
-    std::string monitor_path;  // berth-monitor, which makes those; "" makes none in advance
     absl::Duration plugin_timeout = absl::Seconds(60);
     absl::Duration stop_patience = absl::Minutes(5);  // Detach reports failures for so long
     absl::Duration first_pause = absl::Seconds(1), longest_pause = absl::Minutes(5);

@@ -125,7 +125,6 @@ class CniNetworkRootTest : public ::testing::Test {
     options.plugin_timeout = timeout_;
     options.stop_patience = patience_;
     options.pool_size = pool_size_;
-    options.monitor_path = BERTH_BIN_DIR "/berth-monitor";
     options.first_pause = absl::Milliseconds(20);
     options.longest_pause = absl::Milliseconds(200);
     auto network = CniNetwork::Open(options, *database_);

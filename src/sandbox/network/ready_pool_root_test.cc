@@ -26,9 +26,7 @@ const Wish kInAdvance = {.made_in_advance = true};
 
 class ReadyPoolRootTest : public BridgeRootTest {
  protected:
-  static BridgeNetwork::Options WithPool(size_t size) {
-    return {.pool_size = size, .monitor_path = absl::StrCat(BERTH_BIN_DIR, "/berth-monitor")};
-  }
+  static BridgeNetwork::Options WithPool(size_t size) { return {.pool_size = size}; }
   bool AwaitReady(int64_t count) {
     const absl::Time deadline = SteadyNow() + kPatience;
     while (network_->counts().ready != count && SteadyNow() < deadline)
