@@ -1,6 +1,6 @@
 // Cgroup directories of pods and containers: made, limited, read, removed, on cgroup v1 (with or
-// without a cgroup2 mount beside it) and v2. Thread-safe: an object only knows where the
-// hierarchies are mounted. No pid is ever written to cgroup.procs (that write stalls every fork of
+// without a cgroup2 mount beside it) and v2. Thread-safe: an object only holds the
+// hierarchies' roots. No pid is ever written to cgroup.procs (that write stalls every fork of
 // the node for an RCU grace period): processes join by CLONE_INTO_CGROUP (v2) or by writing "0" to
 // `tasks` themselves (v1). cgroups(7).
 #pragma once
@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/base/unique_fd.h"
+#include "src/kernel/cgroup_hierarchy.h"
 #include "src/kernel/cgroup_limits.h"
 #include "src/kernel/cgroup_reader.h"
 #include "src/kernel/cgroup_stats.h"
@@ -101,12 +102,8 @@ class Cgroups {
   absl::Status KillAndRemove(const std::string& path, absl::Duration patience) const;
 
  private:
-  struct Hierarchy {
-    std::string mount_point;
-    std::vector<std::string> controllers;  // v1's named hierarchy has "name=systemd"
-    bool unified = false;
-    std::string options;  // of the unified one
-  };
+  using Hierarchy = CgroupHierarchy;
+
   static bool IsIn(Part part, const Hierarchy& hierarchy);
   const Hierarchy* Find(absl::string_view controller) const;
   std::string PathOf(absl::string_view controller, const std::string& path) const;
@@ -122,7 +119,8 @@ class Cgroups {
   // The writes for `limits` that this kernel has files for.
   absl::StatusOr<std::vector<CgroupWrite>> LimitWrites(const std::string& path,
                                                        const CgroupLimits& limits) const;
-  std::string FileOf(const CgroupWrite& write, const std::string& path) const;
+  absl::StatusOr<std::string> ReadValue(const CgroupWrite& file, const std::string& path) const;
+  absl::Status WriteValue(const CgroupWrite& write, const std::string& path) const;
   void OrderWrites(const std::string& path, std::vector<CgroupWrite>* writes) const;
   absl::StatusOr<std::string> InheritedCpuset(const std::string& path, const char* file) const;
 

@@ -39,11 +39,14 @@ absl::StatusOr<Cgroups> Cgroups::Detect() {
     const std::vector<absl::string_view> left = absl::StrSplit(halves.first, ' ');
     const std::vector<absl::string_view> right = absl::StrSplit(halves.second, ' ');
     if (left.size() < 5 || right.size() < 3) continue;
-    Hierarchy hierarchy{.mount_point = std::string(left[4])};
+    if (right[0] != "cgroup" && right[0] != "cgroup2") continue;
+    absl::StatusOr<Hierarchy> opened = Hierarchy::Open(std::string(left[4]));
+    if (!opened.ok()) continue;  // another mount hides it
+    Hierarchy hierarchy = *std::move(opened);
     if (right[0] == "cgroup2") {
       hierarchy.unified = true;
       hierarchy.options = OwnOptions(right[2]);
-    } else if (right[0] == "cgroup") {
+    } else {
       for (absl::string_view option : absl::StrSplit(right[2], ',')) {
         const bool no_controller = option == "rw" || option == "ro" || option == "xattr" ||
                                    option == "clone_children" || option == "noprefix" ||
@@ -52,8 +55,6 @@ absl::StatusOr<Cgroups> Cgroups::Detect() {
         if (!no_controller) hierarchy.controllers.emplace_back(option);
       }
       v1 = true;
-    } else {
-      continue;
     }
     const bool again = std::any_of(
         found.hierarchies_.begin(), found.hierarchies_.end(), [&](const Hierarchy& other) {
@@ -65,8 +66,7 @@ absl::StatusOr<Cgroups> Cgroups::Detect() {
   }
   for (Hierarchy& hierarchy : found.hierarchies_) {
     if (!hierarchy.unified) continue;
-    ASSIGN_OR_RETURN(const std::string list,
-                     ReadFileAt(AT_FDCWD, hierarchy.mount_point + "/cgroup.controllers"));
+    ASSIGN_OR_RETURN(const std::string list, hierarchy.Read("/cgroup.controllers"));
     hierarchy.controllers =
         absl::StrSplit(absl::StripAsciiWhitespace(list), ' ', absl::SkipEmpty());
   }
@@ -112,7 +112,7 @@ std::string Cgroups::UnifiedOptions() const {
 
 std::string Cgroups::PathOf(absl::string_view controller, const std::string& path) const {
   const Hierarchy* hierarchy = Find(controller);
-  return hierarchy == nullptr ? "" : hierarchy->mount_point + path;
+  return hierarchy == nullptr ? "" : hierarchy->NameOf(path);
 }
 
 }  // namespace berth

@@ -137,7 +137,7 @@ CgroupReader Cgroups::Reader(const std::string& path, CgroupReader::Keep keep) c
   reader.hugetlb_unified_ = hugetlb != nullptr && hugetlb->unified;
   std::string unified;
   for (const Hierarchy& hierarchy : hierarchies_) {
-    if (hierarchy.unified) unified = hierarchy.mount_point + path;
+    if (hierarchy.unified) unified = hierarchy.NameOf(path);
   }
   const auto add = [&](const CgroupUsageFile& file) {
     const absl::string_view controller = file.controller;

@@ -1,6 +1,4 @@
 // Cgroups: the writes that limits come to, made in an order that the kernel takes, and unmade.
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,14 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/kernel/cgroup.h"
-#include "src/kernel/file.h"
 
 namespace berth {
 namespace {
 
 using Writes = std::vector<CgroupWrite>;
-
-bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 bool operator==(const CgroupWrite& a, const CgroupWrite& b) {
   return a.file == b.file && a.value == b.value;
@@ -54,37 +49,43 @@ void OrderPair(const OrderedPair& pair, uint64_t now, Writes* writes) {
   if ((first < second) != grows) std::iter_swap(first, second);
 }
 
-absl::StatusOr<std::string> ReadValue(const std::string& file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFileAt(AT_FDCWD, file));
+std::string FileOf(const CgroupWrite& write, const std::string& path) {
+  return absl::StrCat(path, "/", write.file);
+}
+
+// As it is written back.
+absl::StatusOr<std::string> ReadFrom(const CgroupHierarchy& hierarchy, const std::string& file) {
+  ASSIGN_OR_RETURN(const std::string text, hierarchy.Read(file));
   const absl::string_view value = absl::StripAsciiWhitespace(text);
   return value.empty() ? std::string("\n") : std::string(value);  // an empty write writes nothing
 }
 
 // memory.max below what is in use makes the kernel kill. A memory.high of that size makes it
 // reclaim instead, within the write, and lets nobody grow meanwhile.
-absl::Status LowerMemoryMax(const std::string& directory, const std::string& value) {
-  const std::string high_file = directory + "/memory.high";
+absl::Status LowerMemoryMax(const CgroupHierarchy& memory, const std::string& path,
+                            const std::string& value) {
+  const std::string high_file = path + "/memory.high";
   const uint64_t limit = CgroupNumber(value);
   const auto in_use = [&]() -> absl::StatusOr<uint64_t> {
-    ASSIGN_OR_RETURN(const std::string text, ReadValue(directory + "/memory.current"));
+    ASSIGN_OR_RETURN(const std::string text, ReadFrom(memory, path + "/memory.current"));
     return CgroupNumber(text);
   };
   ASSIGN_OR_RETURN(const uint64_t before, in_use());
-  if (before <= limit) return WriteFileAt(AT_FDCWD, directory + "/memory.max", value);
-  ASSIGN_OR_RETURN(const std::string high, ReadValue(high_file));
+  if (before <= limit) return memory.Write(path + "/memory.max", value);
+  ASSIGN_OR_RETURN(const std::string high, ReadFrom(memory, high_file));
   const bool squeeze = CgroupNumber(high) > limit;
-  if (squeeze) RETURN_IF_ERROR(WriteFileAt(AT_FDCWD, high_file, value));
+  if (squeeze) RETURN_IF_ERROR(memory.Write(high_file, value));
   absl::Status result;
   if (absl::StatusOr<uint64_t> after = in_use(); !after.ok()) {
     result = after.status();
   } else if (*after > limit) {
     result = absl::FailedPreconditionError(
-        absl::StrCat("write \"", value, "\" to ", directory, "/memory.max: ", *after,
+        absl::StrCat("write \"", value, "\" to ", memory.NameOf(path), "/memory.max: ", *after,
                      " bytes are in use and the kernel cannot reclaim enough of them"));
   } else {
-    result = WriteFileAt(AT_FDCWD, directory + "/memory.max", value);
+    result = memory.Write(path + "/memory.max", value);
   }
-  if (squeeze) result.Update(WriteFileAt(AT_FDCWD, high_file, high));
+  if (squeeze) result.Update(memory.Write(high_file, high));
   return result;
 }
 
@@ -110,17 +111,18 @@ absl::StatusOr<Writes> Cgroups::LimitWrites(const std::string& path,
   }
   Writes possible;
   for (CgroupWrite& write : writes) {
-    const std::string directory = PathOf(write.controller, path);
-    if (directory.empty()) {
+    const Hierarchy* hierarchy = Find(write.controller);
+    if (hierarchy == nullptr) {
       if (write.optional) continue;
       return absl::FailedPreconditionError(
           absl::StrCat("set ", write.file, ": no cgroup controller ", write.controller));
     }
-    if (!Exists(absl::StrCat(directory, "/", write.file))) {
-      if (!Exists(directory))
+    if (!hierarchy->Exists(FileOf(write, path))) {
+      if (!hierarchy->Exists(path))
         return absl::NotFoundError(absl::StrCat("cgroup ", path, ": does not exist"));
       if (write.optional) continue;
-      return absl::FailedPreconditionError(absl::StrCat("set ", write.file, " in ", directory,
+      return absl::FailedPreconditionError(absl::StrCat("set ", write.file, " in ",
+                                                        hierarchy->NameOf(path),
                                                         ": the kernel has no such file there"));
     }
     possible.push_back(std::move(write));
@@ -128,8 +130,13 @@ absl::StatusOr<Writes> Cgroups::LimitWrites(const std::string& path,
   return possible;
 }
 
-std::string Cgroups::FileOf(const CgroupWrite& write, const std::string& path) const {
-  return absl::StrCat(PathOf(write.controller, path), "/", write.file);
+absl::StatusOr<std::string> Cgroups::ReadValue(const CgroupWrite& file,
+                                               const std::string& path) const {
+  return ReadFrom(*Find(file.controller), FileOf(file, path));
+}
+
+absl::Status Cgroups::WriteValue(const CgroupWrite& write, const std::string& path) const {
+  return Find(write.controller)->Write(FileOf(write, path), write.value);
 }
 
 void Cgroups::OrderWrites(const std::string& path, Writes* writes) const {
@@ -141,7 +148,7 @@ void Cgroups::OrderWrites(const std::string& path, Writes* writes) const {
                                     absl::string_view(pair.first) == "memory.memsw.limit_in_bytes"
                                         ? pair.first
                                         : pair.decides};
-      const absl::StatusOr<std::string> now = ReadFileAt(AT_FDCWD, FileOf(compared, path));
+      const absl::StatusOr<std::string> now = ReadValue(compared, path);
       if (now.ok()) OrderPair(pair, CgroupNumber(*now), writes);
       break;
     }
@@ -151,8 +158,7 @@ void Cgroups::OrderWrites(const std::string& path, Writes* writes) const {
 absl::Status Cgroups::SetLimits(const std::string& path, const CgroupLimits& limits) const {
   ASSIGN_OR_RETURN(Writes writes, LimitWrites(path, limits));
   OrderWrites(path, &writes);
-  for (const CgroupWrite& write : writes)
-    RETURN_IF_ERROR(WriteFileAt(AT_FDCWD, FileOf(write, path), write.value));
+  for (const CgroupWrite& write : writes) RETURN_IF_ERROR(WriteValue(write, path));
   return absl::OkStatus();
 }
 
@@ -176,19 +182,18 @@ absl::Status Cgroups::UpdateLimits(const std::string& path, const CgroupLimits& 
 
   Writes undo;
   for (const CgroupWrite& write : writes) {
-    const std::string file = FileOf(write, path);
-    absl::StatusOr<std::string> old = ReadValue(file);
+    absl::StatusOr<std::string> old = ReadValue(write, path);
     const absl::Status written = !old.ok() ? old.status()
                                  : write.file == "memory.max"
-                                     ? LowerMemoryMax(PathOf(write.controller, path), write.value)
-                                     : WriteFileAt(AT_FDCWD, file, write.value);
+                                     ? LowerMemoryMax(*Find(write.controller), path, write.value)
+                                     : WriteValue(write, path);
     if (written.ok()) {
       undo.push_back({write.controller, write.file, *std::move(old)});
       continue;
     }
     std::string also;
     for (auto done = undo.rbegin(); done != undo.rend(); ++done) {
-      const absl::Status back = WriteFileAt(AT_FDCWD, FileOf(*done, path), done->value);
+      const absl::Status back = WriteValue(*done, path);
       if (!back.ok()) absl::StrAppend(&also, "; not put back: ", back.message());
     }
     return absl::Status(written.code(), absl::StrCat(written.message(), also));
@@ -199,7 +204,7 @@ absl::Status Cgroups::UpdateLimits(const std::string& path, const CgroupLimits& 
 absl::StatusOr<std::string> Cgroups::InheritedCpuset(const std::string& path,
                                                      const char* file) const {
   if (mode_ == Mode::kV2) return std::string("\n");
-  return ReadValue(absl::StrCat(PathOf("cpuset", path.substr(0, path.rfind('/'))), "/", file));
+  return ReadValue({.controller = "cpuset", .file = file}, path.substr(0, path.rfind('/')));
 }
 
 }  // namespace berth
