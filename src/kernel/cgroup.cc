@@ -77,7 +77,7 @@ absl::Status EnableControllers(const CgroupHierarchy& hierarchy, const std::stri
     if (!procs.empty()) return absl::OkStatus();
   }
   for (const std::string& name : missing) {
-    const absl::Status written =
+    absl::Status written =
         hierarchy.Write(path + "/cgroup.subtree_control", absl::StrCat("+", name));
     // A process came meanwhile: what the cgroup has must do.
     if (!written.ok() && !absl::StrContains(written.message(), "busy")) return written;
