@@ -22,8 +22,11 @@ namespace {
 
 constexpr size_t kMostBytes = 1 << 20;  // of a file
 
-// Below the root's descriptor.
-const char* Below(const std::string& path) { return path.empty() ? "." : path.c_str() + 1; }
+// Relative to the root's descriptor, which an absolute path would leave.
+const char* Below(const std::string& path) {
+  const size_t begin = path.find_first_not_of('/');
+  return begin == std::string::npos ? "." : path.c_str() + begin;
+}
 
 }  // namespace
 
@@ -78,9 +81,11 @@ absl::Status CgroupHierarchy::Remove(const std::string& path) const {
     return ::unlinkat(root_.get(), Below(path), AT_REMOVEDIR) == 0 || errno == ENOENT;
   };
   if (remove()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<std::string> children,
-                   ListSubdirectories(root_.get(), Below(path)));
-  for (const std::string& child : children) RETURN_IF_ERROR(Remove(absl::StrCat(path, "/", child)));
+  const absl::StatusOr<std::vector<std::string>> children =
+      ListSubdirectories(root_.get(), Below(path));
+  if (!children.ok()) return Annotate(children.status(), mount_point_);
+  for (const std::string& child : *children)
+    RETURN_IF_ERROR(Remove(absl::StrCat(path, "/", child)));
   if (remove()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("rmdir ", NameOf(path), ": ", std::strerror(errno)));

@@ -325,6 +325,15 @@ TEST_F(CgroupTest, KillEndsAllThatRunsBelowWithoutCgroup2Too) {
   v1->Kill(below);
 }
 
+TEST_F(CgroupTest, PathWithMoreSlashesStaysBelowTheHierarchy) {
+  const std::string child = absl::StrCat("/", path_, "//child");
+  ASSERT_TRUE(cgroups_->Create(child).ok());
+  EXPECT_TRUE(cgroups_->Open(path_ + "/child").ok());
+  EXPECT_NE(access(path_.c_str(), F_OK), 0);
+  EXPECT_TRUE(cgroups_->Remove(child).ok());
+  EXPECT_FALSE(cgroups_->Open(path_ + "/child").ok());
+}
+
 TEST_F(CgroupTest, HierarchyThatAnotherMountHidesIsNotThere) {
   const WithoutCgroup2 without;
   ASSERT_EQ(mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, nullptr), 0);

@@ -132,7 +132,12 @@ absl::StatusOr<Writes> Cgroups::LimitWrites(const std::string& path,
 
 absl::StatusOr<std::string> Cgroups::ReadValue(const CgroupWrite& file,
                                                const std::string& path) const {
-  return ReadFrom(*Find(file.controller), FileOf(file, path));
+  const Hierarchy* hierarchy = Find(file.controller);
+  if (hierarchy == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("read ", file.file, ": no cgroup controller ", file.controller));
+  }
+  return ReadFrom(*hierarchy, FileOf(file, path));
 }
 
 absl::Status Cgroups::WriteValue(const CgroupWrite& write, const std::string& path) const {
