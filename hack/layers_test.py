@@ -12,7 +12,7 @@ CLEAN = {
     "src/base/id.cc": '#include "src/base/id.h"\n\n#include <string>\n',
     "src/base/id_test.cc": '#include "src/base/id.h"\n#include <gtest/gtest.h>\n',
     "src/kernel/file.h": '#pragma once\n#include "absl/status/status.h"\n#include "src/base/id.h"\n',
-    "src/kernel/process.cc": '#include "src/kernel/file.h"\nint p = fork();\n',
+    "src/kernel/vfork.cc": '#include "src/kernel/file.h"\nint p = fork();\n',
     "src/kernel/spawn_child.h": "#pragma once\n",
     "src/kernel/spawn_child.cc": '#include "src/kernel/spawn_child.h"\n',
     "src/store/database.h": '#pragma once\n#include "src/base/id.h"\n',

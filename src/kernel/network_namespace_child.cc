@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "src/kernel/vfork.h"
+#include "src/kernel/child_call.h"
 
 namespace berth {
 namespace {

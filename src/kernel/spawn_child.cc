@@ -12,7 +12,7 @@
 
 #include <linux/close_range.h>
 
-#include "src/kernel/vfork.h"
+#include "src/kernel/child_call.h"
 
 namespace berth {
 namespace {

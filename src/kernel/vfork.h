@@ -2,8 +2,6 @@
 // (CLONE_VM | CLONE_VFORK | CLONE_FILES).
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 
 #include "absl/status/statusor.h"
@@ -15,8 +13,8 @@ namespace berth {
 struct VforkRequest {
   uint64_t namespaces = 0;  // new ones of the child: CLONE_NEWNET, ...
   int cgroup_dir = -1;      // cgroup v2: CLONE_INTO_CGROUP
-  // What the child runs, with its signals blocked: Call() alone, no allocation. It ends with what
-  // this returns. What it leaves open is open in the caller.
+  // What the child runs, with its signals blocked: Call() alone (child_call.h), no allocation. It
+  // ends with what this returns. What it leaves open is open in the caller.
   int (*function)(void*) = nullptr;
   void* argument = nullptr;
 };
@@ -24,14 +22,5 @@ struct VforkRequest {
 // Returns once the child has exec'ed or ended. `name` is for errors of clone3(2). The caller reaps
 // (waitid(P_PIDFD)).
 absl::StatusOr<SpawnedProcess> Vfork(absl::string_view name, const VforkRequest& request);
-
-// What such a child calls, by the system call, not by the C library's function of that name: a
-// sanitizer stands before that and notes what becomes of descriptors and handlers. Its notes are in
-// the memory that this child shares with its parent, of whose descriptors and handlers they would
-// tell, and behind locks that nobody releases in a process that was forked.
-template <class... Arguments>
-int Call(long number, Arguments... arguments) {
-  return static_cast<int>(syscall(number, arguments...));
-}
 
 }  // namespace berth
