@@ -51,21 +51,27 @@ TEST_F(CgroupReaderTest, ReadsTheSameWithFilesKeptAndNot) {
 TEST_F(CgroupReaderTest, WhatIsAsleepIsNotReadWholeEachTime) {
   ASSERT_EQ(RunInside("i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done"), 0);
   CgroupReader reader = cgroups_->Reader(path_, CgroupReader::Keep::kOpen);
-  const absl::Time start = SteadyNow();
+  absl::Time start = SteadyNow();
   const auto limit_at = [&](absl::Duration later) {
     const absl::StatusOr<CgroupUsage> usage = reader.Read(start + later);
     return usage.ok() ? usage->memory_limit.value_or(0) >> 20 : 0;
   };
-  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20}).ok());
-  // The averages of a stall fade within minutes; on an idle machine there is none.
-  for (int second = 0; second < 3; ++second) EXPECT_EQ(limit_at(absl::Seconds(second)), 64u);
-  const absl::StatusOr<CgroupUsage> usage = reader.Read(start + absl::Seconds(2));
-  ASSERT_TRUE(usage.ok());
-  const bool stalled = usage->cpu_pressure && (usage->cpu_pressure->some.avg10 != 0 ||
-                                               usage->cpu_pressure->some.avg60 != 0 ||
-                                               usage->cpu_pressure->some.avg300 != 0);
-  ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 32 << 20}).ok());
-  if (!stalled) EXPECT_EQ(limit_at(absl::Seconds(3)), 64u) << "not looked at";
+  // What a process that has ended gives back of its memory may come late, and is a change.
+  bool looked_at = true, stalled = false;
+  for (int attempt = 0; looked_at && !stalled && attempt < 100; ++attempt) {
+    start += absl::Minutes(1);
+    ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 64 << 20}).ok());
+    for (int second = 0; second < 3; ++second) EXPECT_EQ(limit_at(absl::Seconds(second)), 64u);
+    const absl::StatusOr<CgroupUsage> usage = reader.Read(start + absl::Seconds(2));
+    ASSERT_TRUE(usage.ok());
+    // The averages of a stall fade within minutes; on an idle machine there is none.
+    stalled = usage->cpu_pressure &&
+              (usage->cpu_pressure->some.avg10 != 0 || usage->cpu_pressure->some.avg60 != 0 ||
+               usage->cpu_pressure->some.avg300 != 0);
+    ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 32 << 20}).ok());
+    looked_at = limit_at(absl::Seconds(3)) != 64;
+  }
+  EXPECT_TRUE(stalled || !looked_at);
   EXPECT_EQ(limit_at(absl::Seconds(2) + CgroupReader::kAsleep), 32u) << "it has slept for long";
   ASSERT_TRUE(cgroups_->SetLimits(path_, {.memory_bytes = 48 << 20}).ok());
   reader.Wake();
