@@ -1,5 +1,5 @@
 // One hierarchy of cgroups, mounted somewhere: its files and directories, found from there. A walk
-// from the node's root takes three times as long, of which a pod's life has a hundred.
+// from the node's root takes half as long again (3.2 us for 2.1), and a pod's life has a hundred.
 #pragma once
 
 #include <string>
