@@ -154,6 +154,9 @@ void AddOptions(CLI::App& app, Arguments& arguments) {
                  "only these: memory cycle start exec list throughput network pull log grow");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--rounds", options.rounds, "repetitions of a pod cycle")->capture_default_str();
+  app.add_option("--turn", options.turn, "operations of a peer in a row")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--containers", options.containers, "containers to list")->capture_default_str();
   app.add_option("--list-pods", options.list_pods, "pods to list")->capture_default_str();
   app.add_option("--grow-pods", options.grow_pods,

@@ -21,7 +21,6 @@ absl::Status StartOne(Bench& bench, const Peer& peer, const ScopedPod& pod, int 
 }
 
 absl::Status StartFloor(Bench& bench, const Pace& pace) {
-  if (bench.floor == nullptr) return absl::OkStatus();
   Rest(bench, pace);
   ASSIGN_OR_RETURN(FloorContainer container,
                    Timed(bench, MetricOf(pace), kFloor, [&] { return bench.floor->Start(); }));
@@ -37,12 +36,12 @@ absl::Status MeasureContainerStart(Bench& bench) {
     pods.emplace(peer.name(), std::move(pod));
   }
   for (const Pace& pace : kPaces) {
-    for (int round = 0; round < 2 * bench.options.rounds; ++round) {
-      for (const Peer* peer : bench.Order(round)) {
-        RETURN_IF_ERROR(StartOne(bench, *peer, pods.at(peer->name()), round, pace));
-      }
-      RETURN_IF_ERROR(StartFloor(bench, pace));
-    }
+    RETURN_IF_ERROR(InTurns(
+        bench, 2 * bench.options.rounds,
+        [&](const Peer& peer, int i) {
+          return StartOne(bench, peer, pods.at(peer.name()), i, pace);
+        },
+        [&](int) { return StartFloor(bench, pace); }));
   }
   return absl::OkStatus();
 }

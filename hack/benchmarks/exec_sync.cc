@@ -45,27 +45,32 @@ absl::Status ExecOnFloor(const Bench& bench, const Targets& targets, absl::Durat
   return absl::OkStatus();
 }
 
-absl::Status Round(Bench& bench, const Targets& targets, const Pace& pace, int round,
+absl::Status Execs(Bench& bench, const Targets& targets, const Pace& pace, int count,
                    absl::Duration* floor_cpu) {
   const Metric metric = {.name = "ExecSync /bin/true", .unit = "ms", .pace = pace.name};
-  for (const Peer* peer : bench.Order(round)) {
-    Rest(bench, pace);
-    RETURN_IF_ERROR(Timed(bench, metric, peer->name(), [&] {
-      return peer->ExecSync(targets.containers.at(peer->name()), {"/bin/true"});
-    }));
-  }
-  if (bench.floor == nullptr) return absl::OkStatus();
-  Rest(bench, pace);
-  return Timed(bench, metric, kFloor, [&] { return ExecOnFloor(bench, targets, floor_cpu); });
+  return InTurns(
+      bench, count,
+      [&](const Peer& peer, int) {
+        Rest(bench, pace);
+        return Timed(bench, metric, peer.name(), [&] {
+          return peer.ExecSync(targets.containers.at(peer.name()), {"/bin/true"});
+        });
+      },
+      [&](int) {
+        Rest(bench, pace);
+        return Timed(bench, metric, kFloor, [&] { return ExecOnFloor(bench, targets, floor_cpu); });
+      });
 }
 
-absl::Status CallInVain(Bench& bench, const Pace& pace, int round) {
+absl::Status CallsInVain(Bench& bench, const Pace& pace, int count) {
   const Metric metric = {.name = "a call that does nothing", .unit = "ms", .pace = pace.name};
-  for (const Peer* peer : bench.Order(round)) {
-    Rest(bench, pace);
-    RETURN_IF_ERROR(Timed(bench, metric, peer->name(), [&] { return peer->Version(); }).status());
-  }
-  return absl::OkStatus();
+  return InTurns(
+      bench, count,
+      [&](const Peer& peer, int) {
+        Rest(bench, pace);
+        return Timed(bench, metric, peer.name(), [&] { return peer.Version(); }).status();
+      },
+      [](int) { return absl::OkStatus(); });
 }
 
 // CPU time of each peer that is in cgroups of its own: daemon, helpers and pods.
@@ -88,12 +93,11 @@ absl::Status AllRounds(Bench& bench, const Targets& targets) {
     };
     absl::Duration floor_cpu;
     ASSIGN_OR_RETURN(const auto before, CpuTimes(bench));
-    for (int round = 0; round < rounds; ++round)
-      RETURN_IF_ERROR(Round(bench, targets, pace, round, &floor_cpu));
+    RETURN_IF_ERROR(Execs(bench, targets, pace, rounds, &floor_cpu));
     ASSIGN_OR_RETURN(auto after, CpuTimes(bench));
     for (const auto& [peer, time] : before) add(peer, after[peer] - time);
     if (bench.floor != nullptr) add(kFloor, floor_cpu);
-    for (int round = 0; round < rounds; ++round) RETURN_IF_ERROR(CallInVain(bench, pace, round));
+    RETURN_IF_ERROR(CallsInVain(bench, pace, rounds));
   }
   return absl::OkStatus();
 }

@@ -23,13 +23,18 @@ Metric PhaseOf(const Series& series, absl::string_view phase) {
           .pace = series.pace->name};
 }
 
-// Of a cycle that began at `begin` and rested `rests` times.
-void AddTotal(Bench& bench, const Series& series, const std::string& name, absl::Time begin,
-              int rests) {
-  const absl::Duration rested =
-      series.pace->idle ? rests * bench.options.idle : absl::ZeroDuration();
-  bench.report.Add(PhaseOf(series, "total"), name,
-                   absl::ToDoubleMilliseconds(absl::Now() - begin - rested));
+// Rests as the series does, and adds to `total` what `work` then takes.
+template <typename Work>
+auto Spend(const Bench& bench, const Series& series, absl::Duration& total, Work work) {
+  Rest(bench, *series.pace);
+  const absl::Time begin = absl::Now();
+  auto result = work();
+  total += absl::Now() - begin;
+  return result;
+}
+
+void AddTotal(Bench& bench, const Series& series, const std::string& name, absl::Duration total) {
+  bench.report.Add(PhaseOf(series, "total"), name, absl::ToDoubleMilliseconds(total));
 }
 
 // Counted metrics are added even when a call in the middle fails: the pod is then removed by the
@@ -39,9 +44,10 @@ absl::Status RunCycle(Bench& bench, const Peer& peer, const Series& series) {
   const runtime::v1::PodSandboxConfig pod_config = PodConfig(options);
   const runtime::v1::ContainerConfig config =
       ContainerConfig("app", bench.options.app_image, {}, series.network);
+  absl::Duration total;
   const auto phase = [&](absl::string_view name, auto call) {
-    Rest(bench, *series.pace);
-    return Timed(bench, PhaseOf(series, name), peer.name(), call);
+    return Spend(bench, series, total,
+                 [&] { return Timed(bench, PhaseOf(series, name), peer.name(), call); });
   };
   ASSIGN_OR_RETURN(const std::string pod,
                    phase("RunPodSandbox", [&] { return peer.RunPod(pod_config); }));
@@ -53,26 +59,26 @@ absl::Status RunCycle(Bench& bench, const Peer& peer, const Series& series) {
       phase("StopContainer", [&] { return peer.StopContainer(container, kGraceSeconds); }));
   RETURN_IF_ERROR(phase("RemoveContainer", [&] { return peer.RemoveContainer(container); }));
   RETURN_IF_ERROR(phase("StopPodSandbox", [&] { return peer.StopPod(pod); }));
-  return phase("RemovePodSandbox", [&] { return peer.RemovePod(pod); });
+  RETURN_IF_ERROR(phase("RemovePodSandbox", [&] { return peer.RemovePod(pod); }));
+  AddTotal(bench, series, peer.name(), total);
+  return absl::OkStatus();
 }
 
 // Of the pod's network there is an empty namespace.
 absl::Status RunFloorCycle(Bench& bench, const Series& series) {
-  if (bench.floor == nullptr) return absl::OkStatus();
   const Floor& floor = *bench.floor;
-  const absl::Time begin = absl::Now();
-  Rest(bench, *series.pace);
-  ASSIGN_OR_RETURN(FloorContainer pod, Timed(bench, PhaseOf(series, "RunPodSandbox"), kFloor, [&] {
-                     return series.network == Network::kHost ? floor.StartPod()
-                                                             : floor.StartPodWithoutNetwork();
+  absl::Duration total;
+  const auto spend = [&](auto work) { return Spend(bench, series, total, work); };
+  ASSIGN_OR_RETURN(FloorContainer pod, spend([&] {
+                     return Timed(bench, PhaseOf(series, "RunPodSandbox"), kFloor, [&] {
+                       return series.network == Network::kHost ? floor.StartPod()
+                                                               : floor.StartPodWithoutNetwork();
+                     });
                    }));
-  Rest(bench, *series.pace);
-  ASSIGN_OR_RETURN(FloorContainer container, floor.Start());
-  Rest(bench, *series.pace);
-  RETURN_IF_ERROR(floor.Remove(std::move(container)));
-  Rest(bench, *series.pace);
-  RETURN_IF_ERROR(floor.Remove(std::move(pod)));
-  AddTotal(bench, series, kFloor, begin, 4);
+  ASSIGN_OR_RETURN(FloorContainer container, spend([&] { return floor.Start(); }));
+  RETURN_IF_ERROR(spend([&] { return floor.Remove(std::move(container)); }));
+  RETURN_IF_ERROR(spend([&] { return floor.Remove(std::move(pod)); }));
+  AddTotal(bench, series, kFloor, total);
   return absl::OkStatus();
 }
 
@@ -83,14 +89,10 @@ absl::Status MeasurePodCycle(Bench& bench) {
        {std::pair(Network::kHost, "host network"), std::pair(Network::kPod, "pod network")}) {
     for (const Pace& pace : kPaces) {
       const Series series = {.network = network, .name = name, .pace = &pace};
-      for (int round = 0; round < bench.options.rounds; ++round) {
-        for (const Peer* peer : bench.Order(round)) {
-          const absl::Time begin = absl::Now();
-          RETURN_IF_ERROR(RunCycle(bench, *peer, series));
-          AddTotal(bench, series, peer->name(), begin, 7);
-        }
-        RETURN_IF_ERROR(RunFloorCycle(bench, series));
-      }
+      RETURN_IF_ERROR(InTurns(
+          bench, bench.options.rounds,
+          [&](const Peer& peer, int) { return RunCycle(bench, peer, series); },
+          [&](int) { return RunFloorCycle(bench, series); }));
     }
   }
   return absl::OkStatus();

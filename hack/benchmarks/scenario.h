@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "hack/benchmarks/cgroup_tree.h"
@@ -25,6 +26,7 @@ struct Options {
   int throughput_pods = 40;  // in all, `concurrency` at a time
   int concurrency = 10;
   int pulls = 3;
+  int turn = 10;  // operations of a peer in a row
   absl::Duration idle = absl::Milliseconds(50);
   std::string app_image;    // its own command waits
   std::string shell_image;  // has /bin/sleep and /bin/true
@@ -63,6 +65,13 @@ inline constexpr Pace kPaces[] = {{"back to back", false}, {"50 ms idle", true}}
 
 // Waits when the pace says so.
 void Rest(const Bench& bench, const Pace& pace);
+
+// Does each operation `count` times, in turns of `Options::turn` of one peer after the other, and
+// of the floor where there is one. A turn begins after a rest: what the one before left to be done
+// (a shim's end, a collection of garbage) is not done at the next one's expense.
+absl::Status InTurns(const Bench& bench, int count,
+                     absl::FunctionRef<absl::Status(const Peer&, int)> of_peer,
+                     absl::FunctionRef<absl::Status(int)> of_floor);
 
 inline constexpr char kFloor[] = "floor";  // its column of the report
 inline constexpr char kCniChain[] = "bridge+portmap";

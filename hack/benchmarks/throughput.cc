@@ -1,4 +1,5 @@
 // Pods per second and CPU per pod when several are wanted at once, as after a node's restart.
+#include <algorithm>
 #include <memory>
 
 #include "absl/time/clock.h"
@@ -8,6 +9,9 @@
 
 namespace berth::bench {
 namespace {
+
+// What a runtime leaves to be done after its pods is not to be the next one's expense.
+constexpr absl::Duration kSettle = absl::Seconds(1);
 
 // Brings all pods up with `up(i)`, `concurrency` at a time, and takes them down with `down(i)`.
 template <typename Up, typename Down>
@@ -58,7 +62,8 @@ absl::Status FloorUpAndDown(Bench& bench) {
 }  // namespace
 
 absl::Status MeasureThroughput(Bench& bench) {
-  for (int round = 0; round < 2; ++round) {
+  const int rounds = std::max(2, bench.options.rounds / 10);
+  for (int round = 0; round < rounds; ++round) {
     for (const Peer* peer : bench.Order(round)) {
       const auto cgroup = bench.cgroups.find(peer->name());
       const bool counted = cgroup != bench.cgroups.end() && cgroup->second.Holds(peer->daemon());
@@ -66,6 +71,7 @@ absl::Status MeasureThroughput(Bench& bench) {
       if (counted) {
         ASSIGN_OR_RETURN(before, cgroup->second.CpuTime());
       }
+      absl::SleepFor(kSettle);
       RETURN_IF_ERROR(PodsUpAndDown(bench, *peer));
       if (!counted) continue;
       ASSIGN_OR_RETURN(const absl::Duration after, cgroup->second.CpuTime());
@@ -73,7 +79,9 @@ absl::Status MeasureThroughput(Bench& bench) {
                        peer->name(),
                        absl::ToDoubleMilliseconds(after - before) / bench.options.throughput_pods);
     }
-    if (bench.floor != nullptr) RETURN_IF_ERROR(FloorUpAndDown(bench));
+    if (bench.floor == nullptr) continue;
+    absl::SleepFor(kSettle);
+    RETURN_IF_ERROR(FloorUpAndDown(bench));
   }
   return absl::OkStatus();
 }
