@@ -17,7 +17,8 @@
 namespace berth {
 namespace {
 
-constexpr size_t kReady = 16;  // as many pods as a kubelet starts at once
+// Of each kind. A pod and its container are nine inodes and 16 KiB of the disk.
+constexpr size_t kReady = 64;
 
 absl::Status Make(ReadyDirectories::Kind kind, const std::string& path) {
   RETURN_IF_ERROR(MakeDirs(path, 0700));

@@ -15,8 +15,8 @@
 namespace berth::e2e {
 namespace {
 
-constexpr int kReadyNetworks = 3;      // as daemon.cc configures it
-constexpr int kReadyDirectories = 32;  // ready_directories.cc: for pods and for containers
+constexpr int kReadyNetworks = 3;       // as daemon.cc configures it
+constexpr int kReadyDirectories = 128;  // ready_directories.cc: for pods and for containers
 constexpr size_t kReadyMonitors = 4;
 
 // With cgroup2 they are born where they belong, and none waits.
