@@ -23,7 +23,7 @@ struct Config {
   std::string data_dir = "/var/lib/berth";
   std::string state_dir = "/run/berth";
   std::string socket = "/run/berth/berth.sock";
-  std::string max_connections = "1000";
+  std::string max_connections = "2000";
   std::string keepalive_seconds = "60";
   std::string log_level = "info";
   std::string log_format = "text";

@@ -22,7 +22,7 @@ namespace berth {
 class Listener {
  public:
   struct Limits {
-    size_t max_connections = 1000;              // that gRPC has
+    size_t max_connections = 2000;              // that gRPC has
     size_t max_silent = 128;                    // beyond, the oldest is closed
     absl::Duration silence = absl::Seconds(5);  // until the preface
     size_t PerProcess() const { return (max_connections + 3) / 4; }
