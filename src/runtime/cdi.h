@@ -94,6 +94,9 @@ class CdiRegistry {
   std::shared_ptr<const Snapshot> snapshot_ ABSL_GUARDED_BY(mu_);
 };
 
+// Adds "NAME=value" to an environment; a variable of the same name makes way for it.
+void PutVariable(const std::string& variable, std::vector<std::string>* env);
+
 // Host paths of the device nodes that ApplyCdiEdits needs described, without duplicates.
 std::vector<std::string> CdiHostDevicePaths(const CdiEdits& edits);
 

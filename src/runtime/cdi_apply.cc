@@ -57,17 +57,6 @@ void PutMount(MountSpec mount, std::vector<MountSpec>* mounts) {
   mounts->insert(at, std::move(mount));
 }
 
-void PutVariable(const std::string& variable, std::vector<std::string>* env) {
-  const absl::string_view name = absl::string_view(variable).substr(0, variable.find('=') + 1);
-  for (std::string& old : *env) {
-    if (absl::StartsWith(old, name)) {
-      old = variable;
-      return;
-    }
-  }
-  env->push_back(variable);
-}
-
 bool NeedsHost(const CdiDeviceNode& node) {
   return node.type != 'p' && (node.type == 0 || !node.major.has_value() || !node.minor.has_value());
 }
@@ -111,6 +100,17 @@ absl::StatusOr<DeviceSpec> DeviceSpecOf(const CdiDeviceNode& node, const HostDev
 }
 
 }  // namespace
+
+void PutVariable(const std::string& variable, std::vector<std::string>* env) {
+  const absl::string_view name = absl::string_view(variable).substr(0, variable.find('=') + 1);
+  for (std::string& old : *env) {
+    if (absl::StartsWith(old, name)) {
+      old = variable;
+      return;
+    }
+  }
+  env->push_back(variable);
+}
 
 std::vector<std::string> CdiHostDevicePaths(const CdiEdits& edits) {
   std::vector<std::string> paths;

@@ -10,6 +10,7 @@
 #include "src/kernel/signal_name.h"
 #include "src/runtime/capabilities.h"
 #include "src/runtime/standard_mounts.h"
+#include "src/sandbox/container_adjustment.h"
 #include "src/sandbox/container_mounts.h"
 #include "src/sandbox/mount_points.h"
 
@@ -59,7 +60,9 @@ std::vector<std::string> EnvironmentOf(const ContainerRecord& container, const P
   if (container.config.tty) env.Set("TERM=xterm");
   for (const std::string& variable : container.config.envs) env.Set(variable);
   if (!env.Has("HOME")) env.Set(absl::StrCat("HOME=", container.image.home));
-  return env.Take();
+  std::vector<std::string> variables = env.Take();
+  if (container.adjustment != nullptr) AdjustEnvironment(*container.adjustment, &variables);
+  return variables;
 }
 
 std::vector<std::string> CommandOf(const ContainerRecord& container) {
@@ -113,6 +116,7 @@ absl::StatusOr<ProcessIdentity> IdentityOf(const ContainerRecord& container,
   identity.no_new_privs = container.config.no_new_privs;
   identity.oom_score_adj = container.config.oom_score_adj;
   identity.rlimits = options.rlimits;
+  if (container.adjustment != nullptr) AdjustIdentity(*container.adjustment, &identity);
   return identity;
 }
 

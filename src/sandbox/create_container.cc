@@ -117,6 +117,27 @@ absl::StatusOr<std::vector<ContainerImage::Mounted>> Node::LeaseMountedImages(
   return mounted;
 }
 
+// It may have been stopped, or removed, while something is being made for it.
+absl::Status Node::CheckStillReady(const std::string& pod_id) const {
+  ASSIGN_OR_RETURN(const PodPtr now, state_.FindPod(pod_id));
+  return CheckReady(*now);
+}
+
+absl::Status Node::AskPlugins(const PodRecord& pod, const ContainerSpec& spec,
+                              ContainerRecord* container) const {
+  ASSIGN_OR_RETURN(LifecyclePlugins::Changes changes,
+                   options_.plugins->CreateContainer(pod, *container, spec));
+  if (changes.limits.has_value()) {
+    container->status.limits = MergeLimits(LimitsOf(*container), *changes.limits);
+    const CgroupLimits& limits = *container->status.limits;
+    RETURN_IF_ERROR((facts_.cgroup_v2 ? CgroupWritesV2(limits) : CgroupWritesV1(limits)).status());
+  }
+  if (changes.stored.empty()) return absl::OkStatus();
+  container->status.adjustment = std::move(changes.stored);
+  Adjust(std::move(changes.adjustment), container);
+  return PrepareContainer(*container, pod).status();
+}
+
 absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedContainer& container,
                                                 const std::string& name,
                                                 OperationLog::Operation& operation) {
@@ -154,17 +175,29 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
   }
   operation.Stage("plan");
   // All that may be wrong with it is told now, not at its start.
-  RETURN_IF_ERROR(PrepareContainer(*record, *pod).status());
+  ASSIGN_OR_RETURN(const PreparedContainer prepared, PrepareContainer(*record, *pod));
   if (cgroups_.mode() != Cgroups::Mode::kV2 && !record->config.limits.unified.empty()) {
     return absl::InvalidArgumentError(
         "resources.unified: this node has cgroup v1; these are files of cgroup v2");
   }
 
+  const std::string directory = ContainerDir(record->id);
+  std::optional<KeyedLocks::Hold> hold;
+  LifecyclePlugins::Admission admission;
+  Undo undo;
+  if (options_.plugins != nullptr) {
+    operation.Stage("plugins");
+    // In this order, as a removal takes them.
+    hold.emplace(locks_.Lock(absl::StrCat("pod/", pod->id)));
+    RETURN_IF_ERROR(CheckStillReady(pod->id));
+    admission = options_.plugins->HoldAdmission();
+    undo.Push([&] { options_.plugins->ContainerRemoved(*pod, *record); });
+    RETURN_IF_ERROR(AskPlugins(*pod, prepared.spec, record.get()));
+  }
+
   // The row comes last: a directory without one is swept at the next start, a row without its
   // directory is a container that cannot be started.
   operation.Stage("record");
-  const std::string directory = ContainerDir(record->id);
-  Undo undo;
   undo.Push([&] {
     if (const absl::Status moved = MoveToTrash(directory); !moved.ok())
       log_.Warning("directory of a container that was not made is left",
@@ -185,13 +218,16 @@ absl::StatusOr<std::string> Node::MakeContainer(const PodPtr& pod, const ParsedC
                             .status = EncodeContainerStatus(record->status)};
   RETURN_IF_ERROR(WriteRecordFile(directory, row));
   RETURN_IF_FAULT("create_container.record");
-  // The pod may have been stopped, or removed, while this was being made.
-  const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("pod/", pod->id));
-  ASSIGN_OR_RETURN(const PodPtr now, state_.FindPod(pod->id));
-  RETURN_IF_ERROR(CheckReady(*now));
+  if (!hold.has_value()) {
+    hold.emplace(locks_.Lock(absl::StrCat("pod/", pod->id)));
+    RETURN_IF_ERROR(CheckStillReady(pod->id));
+  }
   RETURN_IF_ERROR(InsertContainer(database_, row));
   state_.PutContainer(record);
   undo.Commit();
+  admission.reset();
+  hold.reset();
+  if (options_.plugins != nullptr) options_.plugins->ContainerCreated(*pod, *record);
   RETURN_IF_FAULT("create_container.answer");
   return record->id;
 }

@@ -33,6 +33,7 @@
 #include "src/sandbox/container_spec.h"
 #include "src/sandbox/event_hub.h"
 #include "src/sandbox/exit_watcher.h"
+#include "src/sandbox/lifecycle_plugins.h"
 #include "src/sandbox/network/network.h"
 #include "src/sandbox/network/pod_link.h"
 #include "src/sandbox/node_counters.h"
@@ -75,7 +76,8 @@ class Node {
     wire::LogLimits log_limits = {};              // of each container
     RequestParsers parsers;
     const Log* log = nullptr;
-    OperationLog* operations = nullptr;  // must outlive the node
+    OperationLog* operations = nullptr;   // must outlive the node
+    LifecyclePlugins* plugins = nullptr;  // likewise; may be null
   };
 
   // Loads and reconciles what an earlier berthd left; returns when every state is known.
@@ -106,6 +108,8 @@ class Node {
   absl::Status ReopenContainerLog(absl::string_view id);
   // What is set in `changes` replaces what the container has; all of it or, with an error, nothing.
   absl::Status UpdateContainer(absl::string_view id, const CgroupLimits& changes);
+  // The same as plugins want it, who are not asked.
+  absl::Status ChangeLimits(absl::string_view id, const CgroupLimits& changes);
   // Of a pod they inform only: its cgroup belongs to the caller.
   absl::Status UpdatePod(absl::string_view id, const CgroupLimits& overhead,
                          const CgroupLimits& resources);
@@ -139,6 +143,9 @@ class Node {
   // here. A start or a removal of the container ends the copy.
   absl::StatusOr<std::unique_ptr<RunningCopies::Hold>> StartCopy(absl::string_view id, CopyJob job);
 
+  // What the container is to be, without what a start takes of the node's files.
+  absl::StatusOr<ContainerSpec> SpecOf(const ContainerRecord& container,
+                                       const PodRecord& pod) const;
   // The plan that StartContainer carries out (or carried out), for people.
   absl::StatusOr<LaunchPlan> ContainerPlan(absl::string_view id) const;
   // The same as config.json of the OCI runtime specification.
@@ -269,11 +276,17 @@ class Node {
   absl::StatusOr<std::string> MakeContainer(const PodPtr& pod, const ParsedContainer& container,
                                             const std::string& name,
                                             OperationLog::Operation& operation);
+  absl::Status CheckStillReady(const std::string& pod_id) const;
+  // What plugins make of a container that is to be.
+  absl::Status AskPlugins(const PodRecord& pod, const ContainerSpec& spec,
+                          ContainerRecord* container) const;
   absl::StatusOr<ContainerImage> ResolveImage(const Image& image,
                                               const ContainerConfig& config) const;
   absl::StatusOr<PreparedContainer> PrepareContainer(const ContainerRecord& container,
                                                      const PodRecord& pod) const;
   absl::Status PrepareDevices(const ContainerRecord& container, PreparedContainer* prepared) const;
+  static absl::Status PrepareAdjustment(const ContainerRecord& container,
+                                        PreparedContainer* prepared);
   absl::Status PrepareHooks(const ContainerRecord& container, PreparedContainer* prepared) const;
   absl::Status PrepareConfinement(const ContainerRecord& container, const PodRecord& pod,
                                   ProcessIdentity* identity, std::string* mount_label) const;
@@ -282,6 +295,11 @@ class Node {
   absl::StatusOr<std::vector<ContainerImage::Mounted>> LeaseMountedImages(
       const ContainerConfig& config, std::vector<ImageLease>* leases) const;
 
+  // A start has come to its end.
+  void TellStart(const PodRecord& pod, const std::string& id, bool started) const;
+  // A container has ended: plugins have been told on return, or are told soon.
+  void TellStopped(absl::string_view id) const;
+  void TellExited(const ContainerPtr& container) const;
   absl::StatusOr<int> Launch(const ContainerRecord& container, const PodRecord& pod,
                              OperationLog::Operation& operation);
   // A start's v1 cgroups and log are made while its plan is carried out.

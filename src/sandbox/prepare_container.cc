@@ -9,6 +9,7 @@
 #include "src/runtime/hooks.h"
 #include "src/runtime/host_devices.h"
 #include "src/runtime/volumes.h"
+#include "src/sandbox/container_adjustment.h"
 #include "src/sandbox/node.h"
 
 namespace berth {
@@ -69,8 +70,13 @@ absl::Status Node::PrepareDevices(const ContainerRecord& container,
       rules.push_back(DeviceRuleOf(device, request.access));
     }
   }
-  if (container.config.cdi_devices.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const CdiEdits edits, cdi_.Resolve(container.config.cdi_devices));
+  std::vector<std::string> cdi_devices = container.config.cdi_devices;
+  if (container.adjustment != nullptr) {
+    const std::vector<std::string>& more = container.adjustment->cdi_devices;
+    cdi_devices.insert(cdi_devices.end(), more.begin(), more.end());
+  }
+  if (cdi_devices.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const CdiEdits edits, cdi_.Resolve(cdi_devices));
   CdiTarget target{.user_namespace = user_namespace};
   const std::vector<std::string> host_paths = CdiHostDevicePaths(edits);
   if (!host_paths.empty()) {
@@ -80,6 +86,19 @@ absl::Status Node::PrepareDevices(const ContainerRecord& container,
   ASSIGN_OR_RETURN(const std::vector<DeviceRule> more,
                    ApplyCdiEdits(edits, target, &prepared->spec));
   rules.insert(rules.end(), more.begin(), more.end());
+  return absl::OkStatus();
+}
+
+absl::Status Node::PrepareAdjustment(const ContainerRecord& container,
+                                     PreparedContainer* prepared) {
+  if (container.adjustment == nullptr) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckHooks(container.adjustment->edits.hooks));
+  ASSIGN_OR_RETURN(
+      const std::vector<DeviceRule> rules,
+      AdjustSpec(*container.adjustment,
+                 {.host_devices = {}, .user_namespace = !prepared->spec.namespaces.user.IsNode()},
+                 &prepared->spec));
+  prepared->device_rules.insert(prepared->device_rules.end(), rules.begin(), rules.end());
   return absl::OkStatus();
 }
 
@@ -150,6 +169,7 @@ absl::StatusOr<Node::PreparedContainer> Node::PrepareContainer(const ContainerRe
   ASSIGN_OR_RETURN(prepared.spec, BuildContainerSpec(container, pod, SpecOptions()));
   prepared.spec.namespaces.own_pid = container.config.pid == NamespaceMode::kContainer;
   RETURN_IF_ERROR(PrepareDevices(container, &prepared));
+  RETURN_IF_ERROR(PrepareAdjustment(container, &prepared));
   RETURN_IF_ERROR(PrepareHooks(container, &prepared));
   RETURN_IF_ERROR(
       PrepareConfinement(container, pod, &prepared.spec.identity, &prepared.spec.mount_label));

@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "src/sandbox/container_adjustment.h"
 
 namespace berth {
 namespace {
@@ -123,6 +125,13 @@ absl::Status NotRunningError(const ContainerRecord& container) {
                                                     exited ? "exited" : "created", ")"));
 }
 
+void Adjust(ContainerAdjustment adjustment, ContainerRecord* container) {
+  std::map<std::string, std::string>& annotations = container->config.annotations;
+  for (const std::string& key : adjustment.removed_annotations) annotations.erase(key);
+  for (const auto& [key, value] : adjustment.annotations) annotations[key] = value;
+  container->adjustment = std::make_shared<const ContainerAdjustment>(std::move(adjustment));
+}
+
 std::string EncodePodStatus(const PodStatus& status) {
   json value = {{"state", static_cast<int>(status.state)},
                 {"ips", status.ips},
@@ -162,6 +171,7 @@ std::string EncodeContainerStatus(const ContainerStatus& status) {
                 {"log_dropped_bytes", status.log_dropped_bytes}};
   if (status.poststop_due) value["poststop_due"] = true;
   PutLimits("limits", status.limits, &value);
+  if (!status.adjustment.empty()) value["adjustment"] = absl::Base64Escape(status.adjustment);
   return Dump(value);
 }
 
@@ -179,6 +189,10 @@ absl::StatusOr<ContainerStatus> DecodeContainerStatus(absl::string_view text) {
         value.at("log_dropped_bytes").get_to(status->log_dropped_bytes);
         Take(value, "poststop_due", &status->poststop_due);
         TakeLimits(value, "limits", &status->limits);
+        std::string adjustment;
+        Take(value, "adjustment", &adjustment);
+        if (!absl::Base64Unescape(adjustment, &status->adjustment))
+          throw json::other_error::create(501, "adjustment is not in Base64", &value);
       });
 }
 

@@ -4,6 +4,7 @@
 
 #include <any>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "src/sandbox/pod_config.h"
 
 namespace berth {
+
+struct ContainerAdjustment;
 
 enum class PodState { kCreating, kReady, kNotReady };
 
@@ -57,6 +60,7 @@ struct ContainerStatus {
   bool unread = false;  // its monitor has not told since berthd's start how it is; not stored
   // As UpdateContainerResources changed them, all of them; absent: ContainerConfig::limits.
   std::optional<CgroupLimits> limits;
+  std::string adjustment;  // ContainerRecord::adjustment, as RequestParsers::adjustment reads it
 };
 
 // What of the image a container goes on needing after the image may be gone. Stored with the
@@ -89,8 +93,12 @@ struct ContainerRecord {
   std::string log_path;  // absolute; "" without a log
   std::string cgroup;
   int stop_signal = 15;
+  // What plugins have changed; null: nothing. Annotations are in `config` already.
+  std::shared_ptr<const ContainerAdjustment> adjustment;
   ContainerStatus status;
 };
+
+void Adjust(ContainerAdjustment adjustment, ContainerRecord* container);
 
 // Who an object is for people: "namespace/pod", and "namespace/pod/container".
 std::string SubjectOf(const PodConfig& pod);

@@ -44,7 +44,8 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
                                     .message = "line\nwith \"quotes\" and \x01",
                                     .pid = -1,
                                     .log_dropped_bytes = std::numeric_limits<uint64_t>::max(),
-                                    .poststop_due = true};
+                                    .poststop_due = true,
+                                    .adjustment = std::string("\0\xff any", 6)};
     const absl::StatusOr<ContainerStatus> again =
         DecodeContainerStatus(EncodeContainerStatus(status));
     ASSERT_TRUE(again.ok()) << again.status();
@@ -57,6 +58,7 @@ TEST(ContainerStatusJson, ComesBackAsItWas) {
     EXPECT_EQ(again->pid, -1);
     EXPECT_EQ(again->log_dropped_bytes, status.log_dropped_bytes);
     EXPECT_TRUE(again->poststop_due);
+    EXPECT_EQ(again->adjustment, status.adjustment);
   }
 }
 

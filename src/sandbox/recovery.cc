@@ -57,11 +57,19 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
   if (container == nullptr) return;
   if (ended && event.oom) ++counters_.oom_kills;
   PersistContainer(id).IgnoreError();
+  if (ended) TellExited(container);
   // Empty by now; if something in it is still dying, the container's removal gets it.
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("cgroup/", id));
   if (cgroups_.Remove(container->cgroup).ok())
     state_.UpdateContainer(id,
                            [](ContainerRecord& record) { record.status.cgroup_removed = true; });
+}
+
+// Here nobody may be waited for: it is the thread that hears of all ends.
+void Node::TellExited(const ContainerPtr& container) const {
+  if (options_.plugins == nullptr || container->status.state != ContainerState::kExited) return;
+  const absl::StatusOr<PodPtr> pod = state_.FindPod(container->pod_id);
+  if (pod.ok()) options_.plugins->ContainerExited(*pod, container);
 }
 
 // What is not persisted yet the monitor tells again after a restart.
@@ -126,6 +134,8 @@ void Node::MarkLost(const PodRecord& pod, absl::string_view why) {
       changed.status.finished_at = absl::GetCurrentTimeNanos();
     });
     PersistContainer(id).IgnoreError();
+    if (const absl::StatusOr<ContainerPtr> lost = state_.FindContainer(id); lost.ok())
+      TellExited(*lost);
   }
   state_.UpdatePod(pod.id, [](PodStatus& status) { status.state = PodState::kNotReady; });
   PersistPod(pod.id).IgnoreError();

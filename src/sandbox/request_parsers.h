@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/sandbox/container_adjustment.h"
 #include "src/sandbox/pod_config.h"
 
 namespace berth {
@@ -37,6 +38,8 @@ struct ContainerName {
 struct RequestParsers {
   std::function<absl::StatusOr<ParsedPod>(absl::string_view bytes)> pod;
   std::function<absl::StatusOr<ParsedContainer>(absl::string_view bytes)> container;
+  // Likewise what plugins have changed; may be empty where there are none.
+  std::function<absl::StatusOr<ContainerAdjustment>(absl::string_view bytes)> adjustment = {};
   // What can be said of an object whose request cannot be read: its name.
   std::function<ParsedPod(const PodName& name)> unreadable_pod;
   std::function<ParsedContainer(const ContainerName& name)> unreadable_container;

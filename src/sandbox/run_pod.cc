@@ -57,6 +57,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   const bool own_network = pod.config.namespaces.network == NamespaceMode::kPod;
   NetworkClaim claim;
   auto record = std::make_shared<PodRecord>();
+  LifecyclePlugins::Admission admission;  // once plugins are told of it
   Undo undo;
   if (own_network) {
     operation.Stage("claim");
@@ -119,6 +120,15 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
     runtime.user_namespace = std::move(hello.user_namespace);
     if (own_network) runtime.netlink = SetAside(std::move(hello.netlink));
   }
+  if (options_.plugins != nullptr) {
+    operation.Stage("plugins");
+    admission = options_.plugins->HoldAdmission();
+    undo.Push([&] {
+      options_.plugins->PodStopped(*record);
+      options_.plugins->PodRemoved(*record);
+    });
+    RETURN_IF_ERROR(options_.plugins->RunPod(*record));
+  }
   operation.Stage("ready");
   record->status.state = PodState::kReady;
   RETURN_IF_FAULT("run_pod.ready");
@@ -126,6 +136,7 @@ absl::StatusOr<std::string> Node::MakePod(const ParsedPod& pod, const std::strin
   RETURN_IF_ERROR(WriteRecord(*record, name));
   state_.PutPod(record);
   undo.Commit();
+  admission.reset();
   const absl::Status watching = watcher_->Add(record->id, std::move(started.watch));
   if (!watching.ok())
     log_.Error("pod not watched", {{"pod", record->id}, {"error", watching.message()}});

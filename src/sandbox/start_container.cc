@@ -100,14 +100,29 @@ absl::Status Node::StartContainer(absl::string_view wanted) {
   PersistContainer(container->id).IgnoreError();
   // Who is attached already waits for a start that will not come.
   if (!pid.ok()) Monitor(pod->id).Forget(container->id).IgnoreError();
+  if (options_.plugins != nullptr) TellStart(*pod, container->id, pid.ok());
   RETURN_IF_FAULT("start_container.answer");
   return pid.ok()
              ? absl::OkStatus()
              : Annotate(pid.status(), absl::StrCat("start container ", container->config.name));
 }
 
+void Node::TellStart(const PodRecord& pod, const std::string& id, bool started) const {
+  const absl::StatusOr<ContainerPtr> container = state_.FindContainer(id);
+  if (!container.ok()) return;
+  if (started) {
+    options_.plugins->ContainerStarted(pod, **container);
+  } else {
+    options_.plugins->ContainerStopped(pod, **container);
+  }
+}
+
 absl::StatusOr<int> Node::Launch(const ContainerRecord& container, const PodRecord& pod,
                                  OperationLog::Operation& operation) {
+  if (options_.plugins != nullptr) {
+    operation.Stage("plugins");
+    RETURN_IF_ERROR(options_.plugins->StartContainer(pod, container));
+  }
   operation.Stage("plan");
   ASSIGN_OR_RETURN(PreparedContainer prepared, PrepareContainer(container, pod));
   operation.Stage("volumes and log");
@@ -348,6 +363,14 @@ absl::StatusOr<UniqueFd> Node::OpenLog(const ContainerRecord& container,
         absl::StrCat("log ", container.log_path, ": not a regular file"));
   }
   return log;
+}
+
+absl::StatusOr<ContainerSpec> Node::SpecOf(const ContainerRecord& container,
+                                           const PodRecord& pod) const {
+  ASSIGN_OR_RETURN(ContainerSpec spec, BuildContainerSpec(container, pod, SpecOptions()));
+  if (container.adjustment != nullptr)
+    RETURN_IF_ERROR(AdjustSpec(*container.adjustment, {}, &spec).status());
+  return spec;
 }
 
 absl::StatusOr<LaunchPlan> Node::ContainerPlan(absl::string_view id) const {

@@ -49,12 +49,21 @@ absl::Status Node::StopContainer(absl::string_view wanted, absl::Duration timeou
   }
   operation.Stage("exit");
   if (state_.AwaitContainer(container.id, until, HasExited)) {
+    TellStopped(container.id);
     RETURN_IF_FAULT("stop_container.answer");
     return operation.End(absl::OkStatus());
   }
   return operation.End(absl::DeadlineExceededError(absl::StrCat(
       "stop container ", container.id, ": it has not exited yet; its monitor ",
       asked.ok() ? "goes on stopping it" : "does not answer, and ends when its pod is stopped")));
+}
+
+void Node::TellStopped(absl::string_view id) const {
+  if (options_.plugins == nullptr) return;
+  const absl::StatusOr<ContainerPtr> container = state_.FindContainer(id);
+  if (!container.ok() || !HasExited(**container)) return;
+  const absl::StatusOr<PodPtr> pod = state_.FindPod((*container)->pod_id);
+  if (pod.ok()) options_.plugins->ContainerStopped(**pod, **container);
 }
 
 absl::Status Node::RemoveContainer(absl::string_view wanted) {
@@ -81,6 +90,7 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   RETURN_IF_ERROR(StopContainer(container->id, absl::ZeroDuration(), SteadyNow() + kKillTimeout));
   copies_.End(container->id);
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+  TellStopped(container->id);
   if (!pod->config.runtime_handler.empty()) DeleteWithRuntime(*container, *pod);
   const absl::Status forgotten = Monitor(container->pod_id).Forget(container->id);
   if (!forgotten.ok() && !absl::IsUnavailable(forgotten)) {
@@ -97,6 +107,11 @@ absl::Status Node::RemoveContainerLocked(const ContainerPtr& container) {
   }
   RETURN_IF_ERROR(MoveToTrash(ContainerDir(container->id)));
   RETURN_IF_ERROR(DeleteContainer(database_, container->id));
+  LifecyclePlugins::Admission admission;
+  if (options_.plugins != nullptr) {
+    admission = options_.plugins->HoldAdmission();
+    options_.plugins->ContainerRemoved(*pod, *container);
+  }
   state_.RemoveContainer(container->id);
   RETURN_IF_FAULT("remove_container.answer");
   return absl::OkStatus();

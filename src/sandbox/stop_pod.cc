@@ -92,6 +92,12 @@ absl::Status Node::StopPodOnce(const std::string& id, OperationLog::Operation* o
                        " does not die (is it in an uninterruptible wait?)"));
     }
   }
+  if (options_.plugins != nullptr) {
+    if (operation != nullptr) operation->Stage("plugins");
+    for (const ContainerPtr& container : Snapshot()->ContainersOf(pod->id))
+      TellStopped(container->id);
+    options_.plugins->PodStopped(*pod);
+  }
   if (operation != nullptr) operation->Stage("network");
   RETURN_IF_FAULT("stop_pod.network");
   RETURN_IF_ERROR(network_.Detach(pod->id));
@@ -157,6 +163,11 @@ absl::Status Node::RemovePod(absl::string_view wanted) {
   operation.Stage("clean up");
   if (absl::Status discarded = DiscardPod(*pod); !discarded.ok())
     return operation.End(Annotate(discarded, absl::StrCat("remove pod sandbox ", pod->id)));
+  LifecyclePlugins::Admission admission;
+  if (options_.plugins != nullptr) {
+    admission = options_.plugins->HoldAdmission();
+    options_.plugins->PodRemoved(*pod);
+  }
   state_.RemovePod(pod->id);
   RETURN_IF_FAULT("remove_pod.answer");
   return operation.End(absl::OkStatus());

@@ -80,6 +80,11 @@ absl::StatusOr<std::shared_ptr<ContainerRecord>> RecordOf(const ContainerRow& ro
   std::shared_ptr<ContainerRecord> container = MakeRecord(row, pod, std::move(parsed));
   ASSIGN_OR_RETURN(container->image, DecodeContainerImage(row.image));
   ASSIGN_OR_RETURN(container->status, DecodeContainerStatus(row.status));
+  if (!container->status.adjustment.empty()) {
+    ASSIGN_OR_RETURN(ContainerAdjustment adjustment,
+                     parsers.adjustment(container->status.adjustment));
+    Adjust(std::move(adjustment), container.get());
+  }
   ContainerConfig& config = container->config;
   container->stop_signal = config.stop_signal != 0             ? config.stop_signal
                            : container->image.stop_signal != 0 ? container->image.stop_signal

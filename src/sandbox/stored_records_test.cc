@@ -22,7 +22,15 @@ RequestParsers Parsers() {
             parsed.config.name = std::string(bytes);
             parsed.config.pid = NamespaceMode::kPod;
             parsed.config.log_path = "0.log";
+            parsed.config.annotations = {{"gone", "1"}, {"stays", "1"}};
             return parsed;
+          },
+          .adjustment = [](absl::string_view bytes) -> absl::StatusOr<ContainerAdjustment> {
+            if (bytes == "bad") return absl::DataLossError("bad");
+            ContainerAdjustment adjustment;
+            adjustment.removed_annotations = {"gone"};
+            adjustment.annotations = {{"new", std::string(bytes)}};
+            return adjustment;
           },
           .unreadable_pod =
               [](const PodName& name) {
@@ -52,6 +60,20 @@ ContainerRow GoodContainer() {
           .config = "app",
           .image = EncodeContainerImage({}),
           .status = EncodeContainerStatus({})};
+}
+
+TEST(RecordOf, WhatPluginsHaveChangedIsThereAgain) {
+  const auto pod = RecordOf(GoodPod(), Parsers());
+  ASSERT_TRUE(pod.ok());
+  ContainerRow row = GoodContainer();
+  row.status = EncodeContainerStatus({.adjustment = "2"});
+  const auto container = RecordOf(row, **pod, Parsers());
+  ASSERT_TRUE(container.ok()) << container.status();
+  ASSERT_NE((*container)->adjustment, nullptr);
+  EXPECT_EQ((*container)->config.annotations,
+            (std::map<std::string, std::string>{{"new", "2"}, {"stays", "1"}}));
+  row.status = EncodeContainerStatus({.adjustment = "bad"});
+  EXPECT_TRUE(absl::IsDataLoss(RecordOf(row, **pod, Parsers()).status()));
 }
 
 TEST(RecordOf, DamageOfAnyColumnIsTold) {

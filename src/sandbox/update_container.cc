@@ -8,7 +8,21 @@
 
 namespace berth {
 
-absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits& changes) {
+absl::Status Node::UpdateContainer(absl::string_view id, const CgroupLimits& changes) {
+  if (options_.plugins == nullptr) return ChangeLimits(id, changes);
+  ASSIGN_OR_RETURN(const ContainerPtr container, state_.FindContainer(id));
+  ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(container->pod_id));
+  if (container->status.state == ContainerState::kExited) return absl::OkStatus();
+  // Under no lock of the container's: what they want of others takes those.
+  ASSIGN_OR_RETURN(const CgroupLimits wanted,
+                   options_.plugins->UpdateContainer(*pod, *container, changes));
+  RETURN_IF_ERROR(ChangeLimits(container->id, wanted));
+  if (const absl::StatusOr<ContainerPtr> now = state_.FindContainer(container->id); now.ok())
+    options_.plugins->ContainerUpdated(*pod, **now);
+  return absl::OkStatus();
+}
+
+absl::Status Node::ChangeLimits(absl::string_view wanted, const CgroupLimits& changes) {
   ASSIGN_OR_RETURN(const ContainerPtr found, state_.FindContainer(wanted));
   // A start reads the limits under the same lock.
   const KeyedLocks::Hold hold = locks_.Lock(absl::StrCat("container/", found->id));
@@ -45,12 +59,15 @@ absl::Status Node::UpdateContainer(absl::string_view wanted, const CgroupLimits&
 absl::Status Node::UpdatePod(absl::string_view id, const CgroupLimits& overhead,
                              const CgroupLimits& resources) {
   ASSIGN_OR_RETURN(const PodPtr pod, state_.FindPod(id));
-  state_.UpdatePod(pod->id, [&](PodStatus& status) {
+  if (options_.plugins != nullptr)
+    RETURN_IF_ERROR(options_.plugins->UpdatePod(*pod, overhead, resources));
+  const PodPtr updated = state_.UpdatePod(pod->id, [&](PodStatus& status) {
     status.overhead = overhead;
     status.resources = resources;
   });
   if (const absl::Status stored = PersistPod(pod->id); !stored.ok())
     return Annotate(stored, absl::StrCat("update pod sandbox ", pod->id));
+  if (options_.plugins != nullptr && updated != nullptr) options_.plugins->PodUpdated(*updated);
   return absl::OkStatus();
 }
 

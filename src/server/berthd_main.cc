@@ -35,6 +35,7 @@
 #include "src/kernel/socket.h"
 #include "src/kernel/tcp_listener.h"
 #include "src/metrics/daemon_metrics.h"
+#include "src/nri/plugins.h"
 #include "src/sandbox/data_dir.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_network.h"
@@ -61,6 +62,7 @@ namespace berth {
 namespace {
 
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
+constexpr absl::Duration kEvictionGrace = absl::Seconds(10);  // of a container an NRI plugin ends
 constexpr absl::Duration kSocketPatience = absl::Seconds(2);
 // Between looks whether pods, containers and images are left alone.
 constexpr absl::Duration kLookInterval = absl::Minutes(1);
@@ -121,6 +123,26 @@ RequestPolicy PolicyOf(const Config& config, const Node& node) {
                                .user_namespaces = handler.user_namespaces});
   }
   return policy;
+}
+
+// Null where it is turned off.
+std::unique_ptr<nri::Plugins> MakePlugins(nri::Options options) {
+  if (options.socket.empty()) return nullptr;
+  options.runtime_version = kVersion;
+  return std::make_unique<nri::Plugins>(std::move(options));
+}
+
+// What an NRI plugin wants of the node, it is not asked about.
+nri::Plugins::Access AccessTo(Node& node) {
+  return {.snapshot = [&node] { return node.Snapshot(); },
+          .spec = [&node](const ContainerRecord& container,
+                          const PodRecord& pod) { return node.SpecOf(container, pod); },
+          .update = [&node](const std::string& id,
+                            const CgroupLimits& changes) { return node.ChangeLimits(id, changes); },
+          .stop =
+              [&node](const std::string& id) {
+                return node.StopContainer(id, kEvictionGrace, absl::InfiniteFuture());
+              }};
 }
 
 // Null where it is turned off.
@@ -197,10 +219,16 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
                    CniNetwork::Open(std::move(options.cni), *database));
   NetworkChoice networks(options.network_mode, *network, *cni);
   options.node.parsers = StoredRequestParsers();
+  options.node.parsers.adjustment = nri::ReadAdjustment;
   options.node.operations = &operations;
+  const std::unique_ptr<nri::Plugins> plugins = MakePlugins(std::move(options.plugins));
+  options.node.plugins = plugins.get();
   ASSIGN_OR_RETURN(const std::unique_ptr<Node> node,
                    Node::Open(std::move(options.node), *database, *images, networks));
   const auto release = absl::MakeCleanup([&node] { node->ReleaseIfIdle(); });
+  const auto without_plugins = absl::MakeCleanup([&plugins] {
+    if (plugins != nullptr) plugins->Stop();
+  });
   EventLog event_log(node->events());
   std::atomic<uint64_t> operations_done = 0;
   operation_ended = [&](const OperationRecord& operation) {
@@ -259,6 +287,7 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   builder.RegisterService(&health_service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return absl::InternalError("gRPC server does not start");
+  if (plugins != nullptr) RETURN_IF_ERROR(plugins->Serve(AccessTo(*node)));
   // State is known by now: a client never sees an empty or partial list.
   RETURN_IF_ERROR(MakeDirs(std::filesystem::path(config.socket).parent_path().string(), 0755));
   ASSIGN_OR_RETURN(UniqueFd socket, ListenPatiently(config.socket));

@@ -34,6 +34,12 @@ struct Config {
   std::string log_rate = "0", log_max_bytes = "0";
   std::string ready_monitors = "4";
   std::string cdi_dirs = "/etc/cdi:/var/run/cdi";
+  std::string nri_socket;
+  std::string nri_plugin_dir = "/opt/nri/plugins";
+  std::string nri_config_dir = "/etc/nri/conf.d";
+  std::string nri_required;
+  std::string nri_registration_seconds = "5";
+  std::string nri_request_seconds = "2";
   std::string hook_dirs = "/usr/share/containers/oci/hooks.d:/etc/containers/oci/hooks.d";
   std::string pinned_images;
   std::string pull_bandwidth = "0";

@@ -178,6 +178,30 @@ absl::StatusOr<StreamService::Options> StreamingOptionsOf(const Config& config,
                                 .max_connections = static_cast<size_t>(max_connections)};
 }
 
+absl::StatusOr<nri::Options> PluginOptionsOf(const Config& config) {
+  nri::Options options;
+  if (config.nri_socket.empty()) {
+    if (config.nri_required.empty()) return options;
+    return absl::InvalidArgumentError("nri.required: nri.socket says that there is no NRI");
+  }
+  for (const auto& [key, path] : {std::pair("nri.socket", &config.nri_socket),
+                                  std::pair("nri.plugin_dir", &config.nri_plugin_dir),
+                                  std::pair("nri.config_dir", &config.nri_config_dir)}) {
+    if (!path->empty()) RETURN_IF_ERROR(CheckAbsolute(key, *path));
+  }
+  ASSIGN_OR_RETURN(const int64_t registration,
+                   NumberOf("nri.registration_seconds", config.nri_registration_seconds, 1, 600));
+  ASSIGN_OR_RETURN(const int64_t request,
+                   NumberOf("nri.request_seconds", config.nri_request_seconds, 1, 600));
+  options.socket = config.nri_socket;
+  options.plugin_dir = config.nri_plugin_dir;
+  options.config_dir = config.nri_config_dir;
+  options.required = absl::StrSplit(config.nri_required, ',', absl::SkipEmpty());
+  options.timeouts = {.registration = absl::Seconds(registration),
+                      .request = absl::Seconds(request)};
+  return options;
+}
+
 }  // namespace
 
 absl::StatusOr<DaemonOptions> OptionsOf(const Config& config, const std::string& helpers,
@@ -191,6 +215,7 @@ absl::StatusOr<DaemonOptions> OptionsOf(const Config& config, const std::string&
   options.network_mode = NetworkModeOf(config);
   ASSIGN_OR_RETURN(options.node, NodeOptionsOf(config, helpers, descriptors.rlim_cur));
   ASSIGN_OR_RETURN(options.sampler, SamplerOptionsOf(config, descriptors.rlim_max));
+  ASSIGN_OR_RETURN(options.plugins, PluginOptionsOf(config));
   ASSIGN_OR_RETURN(options.streaming, StreamingOptionsOf(config, helpers));
   ASSIGN_OR_RETURN(const int64_t max_connections,
                    NumberOf("grpc.max_connections", config.max_connections, 1, 10000));
@@ -198,8 +223,9 @@ absl::StatusOr<DaemonOptions> OptionsOf(const Config& config, const std::string&
   ASSIGN_OR_RETURN(const int64_t keepalive_seconds,
                    NumberOf("grpc.keepalive_seconds", config.keepalive_seconds, 10, 3600));
   options.keepalive = absl::Seconds(keepalive_seconds);
-  for (const Log** part : {&options.pull_cgroups.log, &options.images.log, &options.bridge.log,
-                           &options.cni.log, &options.node.log, &options.streaming.log})
+  for (const Log** part :
+       {&options.pull_cgroups.log, &options.images.log, &options.bridge.log, &options.cni.log,
+        &options.node.log, &options.plugins.log, &options.streaming.log})
     *part = &log;
   return options;
 }

@@ -11,6 +11,7 @@
 #include "src/base/log.h"
 #include "src/image/image_store.h"
 #include "src/image/pull_cgroup.h"
+#include "src/nri/options.h"
 #include "src/sandbox/network/bridge.h"
 #include "src/sandbox/network/cni_network.h"
 #include "src/sandbox/network/network_choice.h"
@@ -30,6 +31,7 @@ struct DaemonOptions {
   NetworkMode network_mode = NetworkMode::kAuto;
   Node::Options node;
   StatsSampler::Options sampler;
+  nri::Options plugins;              // without `socket` there are none
   StreamService::Options streaming;  // without `listen` it is turned off
   size_t max_connections = 0;        // of the CRI socket
   absl::Duration keepalive;

@@ -47,6 +47,17 @@ TEST_F(OptionsTest, TheBuiltInNetworkLooksAtNoCniDirectory) {
   EXPECT_EQ(Options()->cni.conf_dir, "");
 }
 
+TEST_F(OptionsTest, ThereIsNoNriWithoutASocket) {
+  EXPECT_EQ(Options()->plugins.socket, "");
+  config_.nri_socket = "/run/nri.sock";
+  config_.nri_required = "guard,other";
+  const absl::StatusOr<DaemonOptions> options = Options();
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->plugins.socket, "/run/nri.sock");
+  EXPECT_EQ(options->plugins.required, (std::vector<std::string>{"guard", "other"}));
+  EXPECT_EQ(options->plugins.timeouts.request, absl::Seconds(2));
+}
+
 struct BadValue {
   std::string name;
   std::string Config::*value;
@@ -74,6 +85,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "container.ready_monitors \"257\""},
         BadValue{"Negative", &Config::pids_limit, "-1", "container.pids_limit \"-1\""},
         BadValue{"BetweenZeroAndIpv6", &Config::mtu, "1279", "network.mtu"},
+        BadValue{"RequiredWithoutNri", &Config::nri_required, "guard", "nri.required"},
+        BadValue{"RelativeNri", &Config::nri_socket, "nri.sock", "nri.socket \"nri.sock\""},
         BadValue{"Rlimit", &Config::rlimits, "NOFILE", "container.rlimits"},
         BadValue{"Relative", &Config::cni_bin_dirs, "/opt/cni/bin:bin",
                  "cni.bin_dirs \"bin\" is not absolute"}),
