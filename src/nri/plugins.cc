@@ -14,7 +14,6 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/start_thread.h"
 #include "src/base/status_macros.h"
@@ -26,6 +25,7 @@ namespace berth::nri {
 namespace {
 
 constexpr size_t kMaxPlugins = 64;  // connections at the same time
+constexpr size_t kIndexLength = 3;  // of "10-name", with the dash
 constexpr size_t kMaxConfig = 1 << 20;
 constexpr absl::Duration kProgramEnd = absl::Seconds(2);  // of a plugin whose connection is closed
 constexpr char kProgramPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -72,8 +72,8 @@ absl::Status Plugins::Serve(Access access) {
     serving_ = true;
   }
   ASSIGN_OR_RETURN(worker_, StartThread("of NRI plugins' wishes", [this] { Work(); }));
-  ASSIGN_OR_RETURN(acceptor_, StartThread("that accepts NRI plugins", [this] { Accept(); }));
   StartInstalled();
+  ASSIGN_OR_RETURN(acceptor_, StartThread("that accepts NRI plugins", [this] { Accept(); }));
   return absl::OkStatus();
 }
 
@@ -109,9 +109,11 @@ void Plugins::Stop() {
 
 void Plugins::Accept() {
   while (true) {
-    pollfd ready[] = {{.fd = wake_.get(), .events = POLLIN, .revents = 0},
-                      {.fd = listener_.get(), .events = POLLIN, .revents = 0}};
-    if (::poll(ready, 2, -1) < 0) continue;
+    std::vector<pollfd> ready = {{.fd = wake_.get(), .events = POLLIN, .revents = 0},
+                                 {.fd = listener_.get(), .events = POLLIN, .revents = 0}};
+    for (const SpawnedProcess& program : programs_)
+      ready.push_back({.fd = program.pidfd.get(), .events = POLLIN, .revents = 0});
+    if (::poll(ready.data(), ready.size(), -1) < 0) continue;
     if (ready[0].revents != 0) {
       eventfd_t count = 0;
       ::eventfd_read(wake_.get(), &count);
@@ -135,14 +137,18 @@ absl::Status Plugins::Add(UniqueFd socket, std::optional<PluginName> name) {
   }
   ASSIGN_OR_RETURN(
       PluginPtr plugin,
-      Plugin::Start(
-          std::move(socket), std::move(name), options_.timeouts,
-          {.update =
-               [this](const Plugin& from, const api::UpdateContainersRequest& request) {
-                 Evict(from.name(), request.evict());
-                 return Update(from.name(), request.update());
-               },
-           .ended = [this](const Plugin& from, const absl::Status& why) { NoteEnd(from, why); }}));
+      Plugin::Start(std::move(socket), std::move(name), options_.timeouts,
+                    {.update =
+                         [this](const Plugin& from, const api::UpdateContainersRequest& request) {
+                           Evict(from.name(), request.evict());
+                           return Update(from.name(), request.update());
+                         },
+                     .ended =
+                         [this](const Plugin& from, const absl::Status& why) {
+                           if (MarkEnded(from))
+                             log_.Info("NRI plugin has gone",
+                                       {{"plugin", from.name()}, {"error", why.message()}});
+                         }}));
   absl::MutexLock lock(&mu_);
   Member& member = members_.emplace_back();
   member.plugin = plugin;
@@ -165,6 +171,7 @@ void Plugins::ShakeHands(const PluginPtr& plugin) {
   log_.Warning("NRI plugin does not take part",
                {{"plugin", plugin->name()}, {"error", admitted.message()}});
   plugin->Close();
+  MarkEnded(*plugin);  // its connection may have ended before it was a member
 }
 
 absl::Status Plugins::Admit(const PluginPtr& plugin) {
@@ -247,7 +254,7 @@ absl::Status Plugins::StartProgram(const std::string& file) {
   return Add(std::move(ours), std::move(name));
 }
 
-void Plugins::NoteEnd(const Plugin& plugin, const absl::Status& why) {
+bool Plugins::MarkEnded(const Plugin& plugin) {
   bool took_part = false;
   {
     absl::MutexLock lock(&mu_);
@@ -257,9 +264,8 @@ void Plugins::NoteEnd(const Plugin& plugin, const absl::Status& why) {
       member.ended = true;
     }
   }
-  if (took_part)
-    log_.Info("NRI plugin has gone", {{"plugin", plugin.name()}, {"error", why.message()}});
   ::eventfd_write(wake_.get(), 1);
+  return took_part;
 }
 
 void Plugins::Reap() {
@@ -273,6 +279,14 @@ void Plugins::Reap() {
     }
   }
   for (Member& member : ended) member.handshake.join();
+  programs_.erase(std::remove_if(programs_.begin(), programs_.end(),
+                                 [](const SpawnedProcess& program) {
+                                   siginfo_t info = {};
+                                   const auto id = static_cast<id_t>(program.pidfd.get());
+                                   return ::waitid(P_PIDFD, id, &info, WEXITED | WNOHANG) == 0 &&
+                                          info.si_pid != 0;
+                                 }),
+                  programs_.end());
 }
 
 void Plugins::Later(std::function<void()> work) {
@@ -355,8 +369,7 @@ absl::Status Plugins::CheckRequired() const {
   for (const std::string& required : options_.required) {
     const bool there = std::any_of(members_.begin(), members_.end(), [&](const Member& member) {
       if (!member.takes_part || member.ended) return false;
-      const std::string name = member.plugin->name();
-      return name == required || absl::EndsWith(name, "-" + required);
+      return member.plugin->name().substr(kIndexLength) == required;
     });
     if (!there) {
       return absl::UnavailableError(
@@ -415,8 +428,8 @@ absl::Status Plugins::Validate(const api::PodSandbox& pod, const api::Container&
   for (const PluginPtr& plugin : Wanting(api::CREATE_CONTAINER)) {
     const std::string name = plugin->name();
     api::PluginInstance& instance = *request.add_plugins();
-    instance.set_index(name.substr(0, 2));
-    instance.set_name(name.substr(3));
+    instance.set_index(name.substr(0, kIndexLength - 1));
+    instance.set_name(name.substr(kIndexLength));
   }
   return Ask<api::ValidateContainerAdjustmentResponse>(
       api::VALIDATE_CONTAINER_ADJUSTMENT, "ValidateContainerAdjustment", request,

@@ -95,8 +95,9 @@ class Plugins : public LifecyclePlugins {
   absl::StatusOr<std::string> ConfigOf(const std::string& name) const;
   void StartInstalled();
   absl::Status StartProgram(const std::string& file);
-  void NoteEnd(const Plugin& plugin, const absl::Status& why);
-  // Drops those that have ended.
+  // Whether it took part until now.
+  bool MarkEnded(const Plugin& plugin);
+  // Drops those that have ended, and their programs.
   void Reap();
   void Work();
   void Later(std::function<void()> work);
@@ -136,7 +137,7 @@ class Plugins : public LifecyclePlugins {
       ABSL_GUARDED_BY(mu_);
   std::deque<std::function<void()>> work_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<SpawnedProcess> programs_;
+  std::vector<SpawnedProcess> programs_;  // of the thread that accepts, while there is one
   UniqueFd listener_, wake_;
   std::thread acceptor_, worker_;
 };

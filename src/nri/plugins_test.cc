@@ -286,6 +286,7 @@ TEST_F(NriPluginsTest, OneThatDoesNotAnswerIsCutOffAndHoldsNobodyUp) {
 TEST_F(NriPluginsTest, WithoutARequiredOneNoContainerIsMade) {
   options_.required = {"guard"};
   ASSERT_TRUE(Serve().ok());
+  const auto other = Join("50", "no-guard");
   EXPECT_THAT(Create().message(), HasSubstr("NRI plugin guard is required"));
   auto guard = Join("50", "guard");
   EXPECT_TRUE(Create().ok());
@@ -408,6 +409,18 @@ TEST_F(NriPluginsTest, BytesThatAreNoCallEndTheConnectionAndNoOther) {
   EXPECT_EQ(::recv(bad->get(), &byte, 1, 0), 0);
   ASSERT_TRUE(Create().ok());
   EXPECT_THAT(good->Methods("c1"), Contains("CreateContainer"));
+}
+
+// More than there may be at a time.
+TEST_F(NriPluginsTest, ConnectionsThatEndAtOnceLeaveRoomForOthers) {
+  ASSERT_TRUE(Serve().ok());
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(ConnectUnix(options_.socket, SOCK_STREAM).ok());
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  absl::StatusOr<std::unique_ptr<FakePlugin>> plugin = absl::UnavailableError("");
+  while (!plugin.ok() && absl::Now() < deadline)
+    plugin = FakePlugin::Connect(options_.socket, "10", "one");
+  ASSERT_TRUE(plugin.ok()) << plugin.status();
+  EXPECT_TRUE((*plugin)->AwaitCall("Synchronize"));
 }
 
 TEST_F(NriPluginsTest, WhoDoesNotRegisterIsCutOff) {
