@@ -1,6 +1,5 @@
 #include "src/nri/plugins.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -510,14 +509,23 @@ void Plugins::ContainerUpdated(const PodRecord& pod, const ContainerRecord& cont
 }
 
 void Plugins::ContainerExited(const PodPtr& pod, const ContainerPtr& container) {
-  Later([this, pod, container] { ContainerStopped(*pod, *container); });
+  {
+    absl::MutexLock lock(&mu_);
+    due_.insert(container->id);
+  }
+  Later([this, pod, container] { TellEnd(*pod, *container, /*if_due=*/true); });
 }
 
 void Plugins::ContainerStopped(const PodRecord& pod, const ContainerRecord& container) {
+  TellEnd(pod, container, /*if_due=*/false);
+}
+
+void Plugins::TellEnd(const PodRecord& pod, const ContainerRecord& container, bool if_due) {
   const KeyedLocks::Hold hold = ends_.Lock(container.id);
   {
     absl::MutexLock lock(&mu_);
-    if (!serving_ || !stopped_.insert(container.id).second) return;
+    const bool due = due_.erase(container.id) > 0;
+    if (!serving_ || (if_due && !due) || !stopped_.insert(container.id).second) return;
   }
   if (Wanting(api::STOP_CONTAINER).empty()) return;
   Ask<api::StopContainerResponse>(
@@ -543,6 +551,7 @@ void Plugins::ContainerRemoved(const PodRecord& pod, const ContainerRecord& cont
   TellContainer(api::REMOVE_CONTAINER, "RemoveContainer", pod, container);
   absl::MutexLock lock(&mu_);
   pending_.erase(container.id);
+  due_.erase(container.id);
   stopped_.erase(container.id);
 }
 

@@ -113,6 +113,8 @@ class Plugins : public LifecyclePlugins {
   void Tell(api::Event event, const char* method, const Request& request);
   void TellContainer(api::Event event, const char* method, const PodRecord& pod,
                      const ContainerRecord& container);
+  // Once; `if_due`: unless it has been told, or the container removed, since its exit.
+  void TellEnd(const PodRecord& pod, const ContainerRecord& container, bool if_due);
   absl::Status CheckRequired() const;
   absl::Status Validate(const api::PodSandbox& pod, const api::Container& container,
                         const AdjustmentMerge& merge);
@@ -130,6 +132,7 @@ class Plugins : public LifecyclePlugins {
   mutable absl::Mutex mu_;
   bool serving_ ABSL_GUARDED_BY(mu_) = false;
   std::list<Member> members_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> due_ ABSL_GUARDED_BY(mu_);      // ids of whose end they are to be told
   std::set<std::string> stopped_ ABSL_GUARDED_BY(mu_);  // ids of whose end plugins have been told
   // What plugins want of others once a container is made, by its id: not before, as who makes one
   // holds the admission, and who changes one its lock.

@@ -75,6 +75,7 @@ class NriPluginsTest : public ::testing::Test {
              },
          .stop =
              [this](const std::string& id) {
+               if (id == "slow") slow_.WaitForNotification();
                absl::MutexLock lock(&mu_);
                ended_.push_back(id);
                return absl::OkStatus();
@@ -117,6 +118,7 @@ class NriPluginsTest : public ::testing::Test {
   std::shared_ptr<ContainerRecord> container_;
   ContainerSpec spec_;
   std::shared_ptr<const NodeSnapshot> snapshot_ = std::make_shared<const NodeSnapshot>();
+  absl::Notification slow_;  // until then the end of "slow" takes
   absl::Mutex mu_;
   std::vector<std::string> updated_ ABSL_GUARDED_BY(mu_), ended_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Plugins> plugins_;
@@ -311,6 +313,28 @@ TEST_F(NriPluginsTest, AnEndIsToldOnceByWhomeverItIsSeen) {
   EXPECT_THAT(plugin->Methods(),
               ElementsAre("Configure", "Synchronize", "StopContainer", "StopPodSandbox",
                           "RemoveContainer", "RemovePodSandbox"));
+}
+
+// The thread that tells of ends by themselves may come to it late.
+TEST_F(NriPluginsTest, NoEndIsToldOfAContainerThatIsRemoved) {
+  ASSERT_TRUE(Serve().ok());
+  const auto plugin = Join("10", "one");
+  api::UpdateContainersRequest evict;
+  evict.add_evict()->set_container_id("slow");
+  ASSERT_TRUE(plugin->Update(evict).ok());
+  container_->status.state = ContainerState::kExited;
+  plugins_->ContainerExited(pod_, container_);
+  plugins_->ContainerStopped(*pod_, *container_);
+  plugins_->ContainerRemoved(*pod_, *container_);
+  evict.mutable_evict(0)->set_container_id("behind");
+  ASSERT_TRUE(plugin->Update(evict).ok());
+  slow_.Notify();
+  {
+    absl::MutexLock lock(&mu_);
+    const auto both = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return ended_.size() == 2; };
+    ASSERT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&both), absl::Seconds(10)));
+  }
+  EXPECT_THAT(plugin->Methods("c1"), ElementsAre("StopContainer", "RemoveContainer"));
 }
 
 TEST_F(NriPluginsTest, WhatHasEndedBeforeIsOnlyInTheListOfWhatThereIs) {
