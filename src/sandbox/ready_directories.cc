@@ -17,9 +17,6 @@
 namespace berth {
 namespace {
 
-// Of each kind. A pod and its container are nine inodes and 16 KiB of the disk.
-constexpr size_t kReady = 64;
-
 absl::Status Make(ReadyDirectories::Kind kind, const std::string& path) {
   RETURN_IF_ERROR(MakeDirs(path, 0700));
   RETURN_IF_ERROR(ReserveRecordFile(path));

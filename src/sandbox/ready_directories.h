@@ -3,6 +3,7 @@
 // deleted within the last minutes (fs/ext4/ialloc.c, recently_deleted). Thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,7 +26,11 @@ class ReadyDirectories {
     kContainer,  // with empty directories upper and work
   };
 
-  // Keeps some of each kind in `root`, which is emptied first: what an earlier one left belongs to
+  // As many are ready of each kind in quiet moments. A pod's and its container's are nine inodes
+  // and 16 KiB of the disk.
+  static constexpr size_t kReady = 64;
+
+  // Keeps them in `root`, which is emptied first: what an earlier one left belongs to
   // nobody. ResourceExhausted when there is no thread to be had.
   static absl::StatusOr<std::unique_ptr<ReadyDirectories>> Start(std::string root);
 

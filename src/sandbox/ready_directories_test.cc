@@ -68,7 +68,7 @@ TEST_F(ReadyDirectoriesTest, AreSpreadOverTheDiskOnExt4) {
 
 TEST_F(ReadyDirectoriesTest, MoreThanAreReadyAreGivenOut) {
   const auto directories = Start();
-  for (int i = 0; i < 100; ++i) {
+  for (size_t i = 0; i < ReadyDirectories::kReady + 10; ++i) {
     const std::string pod = absl::StrCat(root_, "/pod-", i), container = absl::StrCat(pod, "-c");
     ASSERT_TRUE(directories->Take(Kind::kPod, pod).ok());
     ASSERT_TRUE(directories->Take(Kind::kContainer, container).ok());
@@ -111,11 +111,12 @@ TEST_F(ReadyDirectoriesTest, WhoNeedsOneIsToldWhyThereIsNone) {
   const auto directories = Start();
   const std::string file = root_ + "/file";
   ASSERT_TRUE(ReplaceFileAt(AT_FDCWD, file, "", 0600).ok());
-  for (int i = 0; i < 50; ++i) {
+  for (size_t i = 0; i < ReadyDirectories::kReady + 10; ++i) {
     EXPECT_THAT(std::string(directories->Take(Kind::kPod, file + "/pod").message()),
                 HasSubstr(file));
   }
-  EXPECT_LE(NamesIn(root_ + "/ready").size(), 33u);  // both stocks, and the one that is being made
+  // Both stocks, and what is being made: none of those that were taken is left.
+  EXPECT_LE(NamesIn(root_ + "/ready").size(), 2 * ReadyDirectories::kReady + 2);
 }
 
 TEST_F(ReadyDirectoriesTest, MountPointsAreMadeOnceAndEmpty) {

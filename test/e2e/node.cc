@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/sandbox/ready_directories.h"
 #include "test/e2e/eventually.h"
 #include "test/e2e/handlers.h"
 #include "test/e2e/isolation.h"
@@ -15,8 +16,8 @@
 namespace berth::e2e {
 namespace {
 
-constexpr int kReadyNetworks = 3;       // as daemon.cc configures it
-constexpr int kReadyDirectories = 128;  // ready_directories.cc: for pods and for containers
+constexpr int kReadyNetworks = 3;  // as daemon.cc configures it
+constexpr int kReadyDirectories = 2 * ReadyDirectories::kReady;
 constexpr size_t kReadyMonitors = 4;
 
 // With cgroup2 they are born where they belong, and none waits.
