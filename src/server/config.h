@@ -57,7 +57,7 @@ struct Config {
   std::string ipv6_subnet = "fd88:0:0:1::/64";
   std::string mtu = "0";
   std::string isolate_pods = "false";
-  std::string ready_networks = "8";
+  std::string ready_networks = "32";
   std::string stream_listen = "127.0.0.1:0";
   std::string stream_url, stream_certificate, stream_key;
   std::string stream_idle_seconds = "14400";  // as the kubelet's streamingConnectionIdleTimeout
