@@ -156,6 +156,11 @@ std::string Plugin::name() const {
   return name_.has_value() ? name_->Full() : "(not registered)";
 }
 
+PluginName Plugin::parts() const {
+  absl::MutexLock lock(&mu_);
+  return name_.value_or(PluginName());
+}
+
 bool Plugin::Wants(api::Event event) const {
   absl::MutexLock lock(&mu_);
   return (events_ & 1U << (event - 1)) != 0;

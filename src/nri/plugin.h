@@ -52,6 +52,7 @@ class Plugin {
 
   // "10-name"; known from its registration on.
   std::string name() const;
+  PluginName parts() const;  // of its name; both empty until then
   bool Wants(api::Event event) const;
   // An error with its name: what it says, or that it is gone (IsGone).
   absl::Status Call(const char* method, const google::protobuf::MessageLite& request,

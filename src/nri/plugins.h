@@ -1,6 +1,5 @@
-// The NRI plugins of a node: they connect to a socket, or are started from a directory, are told
-// what there is, and take part from then on, called one after the other in the order of their
-// indices. https://github.com/containerd/nri
+// What NRI plugins (roster.h) are told and asked, one after the other in the order of their
+// indices, and what is done of what they want. https://github.com/containerd/nri
 //
 // A plugin that does not answer in time is cut off, and the operation goes on as if it had not
 // been there; with Options::required a container is refused while such a plugin is missing.
@@ -8,10 +7,8 @@
 
 #include <deque>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -25,11 +22,9 @@
 #include "nri/v1alpha1/nri.pb.h"
 #include "src/base/keyed_locks.h"
 #include "src/base/log.h"
-#include "src/base/unique_fd.h"
-#include "src/kernel/process.h"
 #include "src/nri/adjustment.h"
 #include "src/nri/options.h"
-#include "src/nri/plugin.h"
+#include "src/nri/roster.h"
 #include "src/sandbox/lifecycle_plugins.h"
 #include "src/sandbox/node_state.h"
 
@@ -47,7 +42,7 @@ class Plugins : public LifecyclePlugins {
     std::function<absl::Status(const std::string& id)> stop;
   };
 
-  explicit Plugins(Options options);
+  explicit Plugins(const Options& options);
   ~Plugins() override;
 
   // From here on plugins take part. AlreadyExists: another runtime serves the socket.
@@ -56,8 +51,8 @@ class Plugins : public LifecyclePlugins {
   void Stop();
 
   Admission HoldAdmission() override ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    admission_.ReaderLock();
-    return Admission(&admission_);
+    roster_.admission().ReaderLock();
+    return Admission(&roster_.admission());
   }
   absl::Status RunPod(const PodRecord& pod) override;
   absl::StatusOr<Changes> CreateContainer(const PodRecord& pod, const ContainerRecord& container,
@@ -79,43 +74,20 @@ class Plugins : public LifecyclePlugins {
   void PodRemoved(const PodRecord& pod) override;
 
  private:
-  using PluginPtr = std::shared_ptr<Plugin>;
-  // From its connection to its end.
-  struct Member {
-    PluginPtr plugin;
-    std::thread handshake;
-    bool takes_part = false, ended = false;
-  };
-
-  void Accept();
-  absl::Status Add(UniqueFd socket, std::optional<PluginName> name);
-  void ShakeHands(const PluginPtr& plugin);
-  absl::Status Admit(const PluginPtr& plugin);
   api::SynchronizeRequest WhatThereIs() const;
-  absl::StatusOr<std::string> ConfigOf(const std::string& name) const;
-  void StartInstalled();
-  absl::Status StartProgram(const std::string& file);
-  // Whether it took part until now.
-  bool MarkEnded(const Plugin& plugin);
-  // Drops those that have ended, and their programs.
-  void Reap();
   void Work();
   void Later(std::function<void()> work);
 
-  // Those that take part and want to be told of the event, in their order.
-  std::vector<PluginPtr> Wanting(api::Event event) const;
-  // Calls all that want the event: `reply` is given each answer. The first that refuses ends it.
-  template <typename Reply, typename Request>
-  absl::Status Ask(api::Event event, const char* method, const Request& request,
+  // Calls all that want the event with the request that `make` returns: `take` is given each
+  // answer. The first that refuses ends it. Nobody wants it: nothing is made.
+  template <typename Reply, typename Make>
+  absl::Status Ask(api::Event event, const char* method, const Make& make,
                    absl::FunctionRef<absl::Status(const Plugin&, const Reply&)> take);
-  // The same, where nobody can refuse.
-  template <typename Request>
-  void Tell(api::Event event, const char* method, const Request& request);
-  void TellContainer(api::Event event, const char* method, const PodRecord& pod,
-                     const ContainerRecord& container);
+  // The same, of a pod, or of a container and its pod, where nobody can refuse.
+  template <typename... Records>
+  void Tell(api::Event event, const char* method, const Records&... records);
   // Once; `if_due`: unless it has been told, or the container removed, since its exit.
   void TellEnd(const PodRecord& pod, const ContainerRecord& container, bool if_due);
-  absl::Status CheckRequired() const;
   absl::Status Validate(const api::PodSandbox& pod, const api::Container& container,
                         const AdjustmentMerge& merge);
   template <typename Updates>
@@ -123,15 +95,12 @@ class Plugins : public LifecyclePlugins {
   template <typename Evictions>
   void Evict(const std::string& plugin, const Evictions& evictions);
 
-  const Options options_;
   const Log& log_;
   Access access_;
-  absl::Mutex admission_;
   KeyedLocks ends_;  // by id: of what is told once
 
   mutable absl::Mutex mu_;
   bool serving_ ABSL_GUARDED_BY(mu_) = false;
-  std::list<Member> members_ ABSL_GUARDED_BY(mu_);
   std::set<std::string> due_ ABSL_GUARDED_BY(mu_);      // ids of whose end they are to be told
   std::set<std::string> stopped_ ABSL_GUARDED_BY(mu_);  // ids of whose end plugins have been told
   // What plugins want of others once a container is made, by its id: not before, as who makes one
@@ -139,10 +108,8 @@ class Plugins : public LifecyclePlugins {
   std::map<std::string, std::vector<std::pair<std::string, api::ContainerUpdate>>> pending_
       ABSL_GUARDED_BY(mu_);
   std::deque<std::function<void()>> work_ ABSL_GUARDED_BY(mu_);
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<SpawnedProcess> programs_;  // of the thread that accepts, while there is one
-  UniqueFd listener_, wake_;
-  std::thread acceptor_, worker_;
+  std::thread worker_;
+  Roster roster_;  // last: its threads use the rest
 };
 
 }  // namespace berth::nri
