@@ -84,7 +84,9 @@ class TreeCopyTest : public testing::Test {
     for (auto [entry, content] : entries) {
       entry.size = static_cast<int64_t>(content.size());
       EXPECT_TRUE(writer.Begin(entry).ok());
-      if (!content.empty()) EXPECT_TRUE(writer.Data(content).ok());
+      if (!content.empty()) {
+        EXPECT_TRUE(writer.Data(content).ok());
+      }
       EXPECT_TRUE(writer.End().ok());
     }
     EXPECT_TRUE(writer.Finish().ok());
@@ -292,7 +294,9 @@ TEST_F(TreeCopyTest, ASwappedDirectoryLeadsNowhere) {
   for (int i = 0; i < 300; ++i) {
     finished += Extract(archive, "/to").ok();
     const auto out = Archive("/to/d", "d");
-    if (out.ok()) EXPECT_EQ(out->find("secret"), std::string::npos);
+    if (out.ok()) {
+      EXPECT_EQ(out->find("secret"), std::string::npos);
+    }
   }
   stop = true;
   swapper.join();

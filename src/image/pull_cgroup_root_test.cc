@@ -159,7 +159,9 @@ TEST_F(PullCgroupTest, WhatDoesNotDieDoesNotKeepTheNextDaemonFromPulling) {
   if (next.ok()) {
     auto made = (*next)->Make();
     EXPECT_TRUE(made.ok()) << made.status();
-    if (made.ok()) EXPECT_EQ(End(Start(**made, "exit 3")), 3);
+    if (made.ok()) {
+      EXPECT_EQ(End(Start(**made, "exit 3")), 3);
+    }
   }
 
   std::ofstream(frozen + "/freezer.state") << "THAWED";

@@ -57,7 +57,9 @@ TEST(SnapshotMap, FindsTheFirstThatIsNotLess) {
     const auto found = map.lower_bound(id);
     const auto expected = plain.lower_bound(id);
     ASSERT_EQ(found == map.end(), expected == plain.end()) << id;
-    if (expected != plain.end()) EXPECT_EQ(found->first, expected->first);
+    if (expected != plain.end()) {
+      EXPECT_EQ(found->first, expected->first);
+    }
     EXPECT_EQ(map.contains(id), plain.count(id) == 1) << id;
   }
 }
@@ -78,7 +80,9 @@ TEST(SnapshotMap, IsAMapWhateverIsDoneToIt) {
       plain.erase(id);
     }
     ASSERT_EQ(map.size(), plain.size());
-    if (step % 500 == 0) ASSERT_THAT(map, ElementsAreArray(plain));
+    if (step % 500 == 0) {
+      ASSERT_THAT(map, ElementsAreArray(plain));
+    }
   }
   for (const std::string& id : ids) map.Erase(id);
   EXPECT_THAT(map, IsEmpty());

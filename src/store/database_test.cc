@@ -313,7 +313,9 @@ TEST_F(DatabaseTest, IsNewAgainWithoutRowsUntilItIsFilled) {
     EXPECT_TRUE(database->created());
     EXPECT_EQ(Count(*database), 0);
     ASSERT_TRUE(Put(*database, "made", "again").ok());
-    if (filled) ASSERT_TRUE(database->MarkFilled().ok());
+    if (filled) {
+      ASSERT_TRUE(database->MarkFilled().ok());
+    }
   }
   const auto database = open();
   EXPECT_FALSE(database->created());

@@ -116,7 +116,9 @@ void CniFixture::Reboot() {
                      daemon().options().dir, "/state; ip link del ", kBridge));
   const std::string id = directory() + "/boot_id";
   std::ofstream(id) << absl::StrFormat("00000000-0000-4000-8000-%012d\n", ++boots_);
-  if (boots_ == 1) ASSERT_EQ(::mount(id.c_str(), kBootId, nullptr, MS_BIND, nullptr), 0);
+  if (boots_ == 1) {
+    ASSERT_EQ(::mount(id.c_str(), kBootId, nullptr, MS_BIND, nullptr), 0);
+  }
   ASSERT_OK(daemon().StartAgain());
   own_->Reconnect();
 }

@@ -287,7 +287,9 @@ TEST_F(NetworkTest, ManyPodsLeaveNothing) {
         const auto id = client().RunPod(config);
         EXPECT_OK(id);
         if (!id.ok()) continue;
-        if (i % 2 == 0) EXPECT_OK(client().StopPod(*id));
+        if (i % 2 == 0) {
+          EXPECT_OK(client().StopPod(*id));
+        }
         EXPECT_OK(client().RemovePod(*id));
       }
     });
