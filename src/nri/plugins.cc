@@ -126,18 +126,29 @@ absl::Status Plugins::Ask(api::Event event, const char* method, const Make& make
   return absl::OkStatus();
 }
 
-template <typename... Records>
-void Plugins::Tell(api::Event event, const char* method, const Records&... records) {
+template <typename Reply, typename... Records>
+void Plugins::Tell(api::Event event, const char* method,
+                   absl::FunctionRef<void(const Plugin&, const Reply&)> take,
+                   const Records&... records) {
   const std::vector<PluginPtr> wanting = roster_.Wanting(event);
   if (wanting.empty()) return;
   const auto request = RequestOf(records...);
   for (const PluginPtr& plugin : wanting) {
-    api::Empty reply;
+    Reply reply;
     const absl::Status called = plugin->Call(method, request, &reply);
-    if (called.ok()) continue;
+    if (called.ok()) {
+      take(*plugin, reply);
+      continue;
+    }
     log_.Warning("NRI plugin failed", {{"call", method}, {"error", called.message()}});
     if (Plugin::IsGone(called)) plugin->Close();
   }
+}
+
+template <typename... Records>
+void Plugins::Tell(api::Event event, const char* method, const Records&... records) {
+  Tell<api::Empty>(
+      event, method, [](const Plugin&, const api::Empty&) {}, records...);
 }
 
 absl::Status Plugins::RunPod(const PodRecord& pod) {
@@ -296,14 +307,13 @@ void Plugins::TellEnd(const PodRecord& pod, const ContainerRecord& container, bo
     const bool due = due_.erase(container.id) > 0;
     if (!serving_ || (if_due && !due) || !stopped_.insert(container.id).second) return;
   }
-  Ask<api::StopContainerResponse>(
-      api::STOP_CONTAINER, "StopContainer", [&] { return RequestOf(pod, container); },
+  Tell<api::StopContainerResponse>(
+      api::STOP_CONTAINER, "StopContainer",
       [&](const Plugin& plugin, const api::StopContainerResponse& response) {
         // Not here: who stops a container may hold its lock.
         Later([this, name = plugin.name(), response] { Update(name, response.update()); });
-        return absl::OkStatus();
-      })
-      .IgnoreError();
+      },
+      pod, container);
 }
 
 void Plugins::PodStopped(const PodRecord& pod) {

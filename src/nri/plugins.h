@@ -83,7 +83,11 @@ class Plugins : public LifecyclePlugins {
   template <typename Reply, typename Make>
   absl::Status Ask(api::Event event, const char* method, const Make& make,
                    absl::FunctionRef<absl::Status(const Plugin&, const Reply&)> take);
-  // The same, of a pod, or of a container and its pod, where nobody can refuse.
+  // Calls all that want the event, of a pod, or of a container and its pod; nobody can refuse it.
+  template <typename Reply, typename... Records>
+  void Tell(api::Event event, const char* method,
+            absl::FunctionRef<void(const Plugin&, const Reply&)> take, const Records&... records);
+  // The same, where nobody has anything to say.
   template <typename... Records>
   void Tell(api::Event event, const char* method, const Records&... records);
   // Once; `if_due`: unless it has been told, or the container removed, since its exit.

@@ -315,6 +315,16 @@ TEST_F(NriPluginsTest, AnEndIsToldOnceByWhomeverItIsSeen) {
                           "RemoveContainer", "RemovePodSandbox"));
 }
 
+TEST_F(NriPluginsTest, AnEndIsToldToAllWhateverOneSaysOfIt) {
+  ASSERT_TRUE(Serve().ok());
+  const auto first =
+      Join("10", "one",
+           {{"StopContainer", [](const std::string&) { return absl::InternalError("never"); }}});
+  const auto second = Join("20", "two");
+  plugins_->ContainerStopped(*pod_, *container_);
+  EXPECT_THAT(second->Methods("c1"), ElementsAre("StopContainer"));
+}
+
 // The thread that tells of ends by themselves may come to it late.
 TEST_F(NriPluginsTest, NoEndIsToldOfAContainerThatIsRemoved) {
   ASSERT_TRUE(Serve().ok());
