@@ -1,6 +1,5 @@
 #include "src/nri/plugins.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

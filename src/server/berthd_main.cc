@@ -129,7 +129,7 @@ RequestPolicy PolicyOf(const Config& config, const Node& node) {
 std::unique_ptr<nri::Plugins> MakePlugins(nri::Options options) {
   if (options.socket.empty()) return nullptr;
   options.runtime_version = kVersion;
-  return std::make_unique<nri::Plugins>(std::move(options));
+  return std::make_unique<nri::Plugins>(options);
 }
 
 // What an NRI plugin wants of the node, it is not asked about.
