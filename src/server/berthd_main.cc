@@ -177,7 +177,8 @@ absl::StatusOr<UniqueFd> ListenForScrapes(const std::string& address) {
   return std::move(listener.socket);
 }
 
-// What the start needed, or what was done since, and what follows may not.
+// What the start, a pull that received layers, or what was done since needed, and what follows may
+// not.
 void GiveBackMemory(const Log& log) {
   malloc_trim(0);
   if (const absl::Status released = ReleaseProgramPages(); !released.ok())
@@ -231,10 +232,15 @@ absl::Status Serve(const Config& config, const std::function<absl::StatusOr<Conf
   });
   EventLog event_log(node->events());
   std::atomic<uint64_t> operations_done = 0;
+  std::atomic<int64_t> received_bytes = 0;  // by the pulls that memory was given back after
   operation_ended = [&](const OperationRecord& operation) {
     ++operations_done;
     ObserveOperation(operation, metrics);
     event_log.Add(operation);
+    if (absl::string_view(operation.kind) != "PullImage") return;
+    const ImageStore::PullCounts pulls = images->Counts();
+    if (pulls.running == 0 && received_bytes.exchange(pulls.received_bytes) != pulls.received_bytes)
+      GiveBackMemory(log);
   };
   const auto unobserved = absl::MakeCleanup([&] { operation_ended = nullptr; });
   StatsSampler sampler(

@@ -51,6 +51,16 @@ class NodeCostTest : public CniFixture {
     return added;
   }
 
+  // Of the program and its libraries what berthd `process` has in memory, in kB.
+  static int64_t ResidentProgram(pid_t process) {
+    std::ifstream file(absl::StrCat("/proc/", process, "/status"));
+    for (std::string word; file >> word;) {
+      if (int64_t kilobytes = 0; word == "RssFile:" && file >> kilobytes) return kilobytes;
+    }
+    ADD_FAILURE() << "no RssFile of " << process;
+    return 0;
+  }
+
   // Containers with a volume, and one exec in each.
   void RunContainers(Client& client, Pod& pod) {
     const HostDir volume(Name("-volume"));
@@ -141,6 +151,18 @@ TEST_F(NodeCostTest, APodOfCniIsOneMountOfTheNodeAndItsContainersAreNone) {
     ASSERT_NO_FATAL_FAILURE(RunContainers(cni(), pod));
   }
   EXPECT_EQ(MountsSeenBy(daemon().pid()), with_pods);
+}
+
+TEST_F(NodeCostTest, WhatOnlyAPullNeededDoesNotStayInMemory) {
+  ASSERT_OK_AND_ASSIGN(Pod pod, Pod::Run(client(), MakeKubeletPodConfig(Name())));
+  ASSERT_NO_FATAL_FAILURE(RunContainers(client(), pod));
+  const int64_t before = ResidentProgram(node().daemon().pid());
+  const std::string image = node().registry().Add(
+      "resident", "v1",
+      Build({.layers = {{{File("content", "resident")}}}, .format = Format::kOci}));
+  ASSERT_OK(client().Pull(image));
+  EXPECT_LT(ResidentProgram(node().daemon().pid()), before);
+  ASSERT_OK(client().RemoveImage(image));
 }
 
 }  // namespace
