@@ -1,6 +1,7 @@
 // What ends by itself, and what an earlier berthd left: events of monitors, lost monitors, and the
 // start.
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -55,6 +56,8 @@ void Node::MarkExited(absl::string_view id, const WatchEvent& event) {
     CountLogDropped(event, &status);
   });
   if (container == nullptr) return;
+  // Who waits for that end may have been woken on this processor, and goes first.
+  ::sched_yield();
   if (ended && event.oom) ++counters_.oom_kills;
   PersistContainer(id).IgnoreError();
   if (ended) TellExited(container);

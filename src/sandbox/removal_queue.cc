@@ -12,6 +12,7 @@
 namespace berth {
 namespace {
 
+constexpr absl::Duration kPause = absl::Milliseconds(10);
 constexpr absl::Duration kTryAgain = absl::Seconds(1);  // what has failed
 
 }  // namespace
@@ -33,7 +34,7 @@ RemovalQueue::~RemovalQueue() {
 
 void RemovalQueue::Add(std::string path) {
   absl::MutexLock lock(&mu_);
-  trees_.push_back({.path = std::move(path)});
+  trees_.emplace(SteadyNow() + kPause, Tree{.path = std::move(path)});
 }
 
 bool RemovalQueue::IsStopping() const {
@@ -42,16 +43,16 @@ bool RemovalQueue::IsStopping() const {
 }
 
 std::optional<RemovalQueue::Tree> RemovalQueue::Next() {
-  const auto due = [this]()
-                       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !trees_.empty(); };
   absl::MutexLock lock(&mu_);
-  if (!AwaitUntil(mu_, absl::Condition(&due),
-                  failed_.empty() ? absl::InfiniteFuture() : try_again_at_))
-    trees_ = std::exchange(failed_, {});
-  if (stopping_) return std::nullopt;
-  Tree tree = std::move(trees_.front());
-  trees_.pop_front();
-  return tree;
+  while (!stopping_) {
+    const absl::Time due = trees_.empty() ? absl::InfiniteFuture() : trees_.begin()->first;
+    if (due <= SteadyNow()) return std::move(trees_.extract(trees_.begin()).mapped());
+    const auto sooner = [this, due]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return stopping_ || (!trees_.empty() && trees_.begin()->first < due);
+    };
+    AwaitUntil(mu_, absl::Condition(&sooner), due);
+  }
+  return std::nullopt;
 }
 
 void RemovalQueue::Run() {
@@ -63,8 +64,7 @@ void RemovalQueue::Run() {
       log_.Warning("cannot delete from trash yet",
                    {{"path", tree->path}, {"error", removed.message()}});
     absl::MutexLock lock(&mu_);
-    failed_.push_back(*std::move(tree));
-    try_again_at_ = SteadyNow() + kTryAgain;
+    trees_.emplace(SteadyNow() + kTryAgain, *std::move(tree));
   }
 }
 

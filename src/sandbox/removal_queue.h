@@ -1,9 +1,10 @@
 // Trees of files that are removed without anybody waiting for it, by one thread, in the order in
-// which they came. What it leaves at its end the image store finds in trash/ at the next start.
+// which they came, and a moment later: on the processor that whoever gave them still has an answer
+// to give on. What it leaves at its end the image store finds in trash/ at the next start.
 // Thread-safe.
 #pragma once
 
-#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,15 +33,14 @@ class RemovalQueue {
     std::string path;
     bool told = false;  // that it cannot be removed
   };
-  // The next that is due; nullopt: this object ends.
+  // The next once it is due; nullopt: this object ends.
   std::optional<Tree> Next();
   void Run();
   bool IsStopping() const;
 
   const Log& log_;
   mutable absl::Mutex mu_;
-  std::deque<Tree> trees_ ABSL_GUARDED_BY(mu_), failed_ ABSL_GUARDED_BY(mu_);
-  absl::Time try_again_at_ ABSL_GUARDED_BY(mu_);
+  std::multimap<absl::Time, Tree> trees_ ABSL_GUARDED_BY(mu_);  // by when they are due
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
