@@ -11,6 +11,7 @@
 
 #include "src/base/status_macros.h"
 #include "src/kernel/file.h"
+#include "src/kernel/sealed_memory.h"
 #include "src/kernel/spawn_child.h"
 #include "src/kernel/vfork.h"
 
@@ -80,10 +81,7 @@ absl::StatusOr<UniqueFd> SealedCopy(const std::string& path) {
     done += n;
   }
   if (fchmod(copy.get(), 0500) != 0) return ErrnoStatus("chmod", path);
-  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
-      0) {
-    return ErrnoStatus("seal", path);
-  }
+  RETURN_IF_ERROR(SealMemory(copy.get(), path));
   return copy;
 }
 

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "src/base/unique_fd.h"
 #include "src/kernel/file.h"
 #include "src/kernel/process.h"
+#include "src/kernel/sealed_memory.h"
 #include "src/runtime/hooks.h"
 #include "src/runtime/trusted_file.h"
 
@@ -32,21 +32,6 @@ constexpr size_t kKeptStderr = 4096;
 constexpr size_t kMaxToldLine = 512;
 // A session that still forks after this many rounds of SIGKILL is left to its cgroup's limits.
 constexpr int kKillRounds = 100;
-
-// A read-only descriptor of `text` at its beginning.
-absl::StatusOr<UniqueFd> SealedText(absl::string_view text) {
-  UniqueFd fd(::memfd_create("berth-hook-state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.valid()) return ErrnoStatus("memfd_create", "hook state");
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd.get(), text.data(), text.size());
-    if (n < 0) return ErrnoStatus("write", "hook state");
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return ErrnoStatus("seal", "hook state");
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoStatus("seek", "hook state");
-  return fd;
-}
 
 // The session of a process, from /proc/PID/stat (proc(5)): the fourth word behind the name.
 pid_t SessionOf(const std::string& pid) {
@@ -155,7 +140,7 @@ absl::StatusOr<bool> WaitForEnd(int pidfd, absl::Time deadline, StderrTail* erro
 
 absl::Status RunHook(const Hook& hook, absl::string_view state_json, absl::Duration timeout) {
   RETURN_IF_ERROR(CheckTrustedExecutable(hook.path));
-  ASSIGN_OR_RETURN(const UniqueFd state, SealedText(state_json));
+  ASSIGN_OR_RETURN(const UniqueFd state, SealedMemory("berth-hook-state", state_json));
   StderrTail errors;
   ASSIGN_OR_RETURN(UniqueFd writer, errors.Open());
   SpawnRequest request{.path = hook.path,

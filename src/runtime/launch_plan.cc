@@ -1,9 +1,5 @@
 #include "src/runtime/launch_plan.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -13,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "src/base/status_macros.h"
+#include "src/kernel/sealed_memory.h"
 
 namespace berth {
 namespace {
@@ -188,17 +185,6 @@ absl::StatusOr<UniqueFd> PlanFd(const LaunchPlan& plan) {
   return PlanFd(bytes);
 }
 
-absl::StatusOr<UniqueFd> PlanFd(absl::string_view bytes) {
-  UniqueFd file(memfd_create("plan", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file.valid()) return ErrnoStatus("memfd_create", "plan");
-  if (write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
-    return ErrnoStatus("write", "plan");
-  }
-  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
-      0) {
-    return ErrnoStatus("seal", "plan");
-  }
-  return file;
-}
+absl::StatusOr<UniqueFd> PlanFd(absl::string_view bytes) { return SealedMemory("plan", bytes); }
 
 }  // namespace berth
